@@ -1,0 +1,43 @@
+"""The vocabulary, the protocols, the aggregations and the codec. No torch here."""
+
+from rung.core.aggregate import AGGREGATIONS, Aggregation
+from rung.core.codec import Skipped, read_records, write_records
+from rung.core.errors import InputError, MissingExtraError, RungError
+from rung.core.protocols import Generator, Labeler, Progress, Sampling, Scorer, Verifier
+from rung.core.types import (
+    Chain,
+    ChainRecord,
+    Problem,
+    Provenance,
+    RolloutCount,
+    Step,
+    StepLabels,
+    StepScores,
+    Verdict,
+)
+
+__all__ = [
+    "AGGREGATIONS",
+    "Aggregation",
+    "Chain",
+    "ChainRecord",
+    "Generator",
+    "InputError",
+    "Labeler",
+    "MissingExtraError",
+    "Problem",
+    "Progress",
+    "Provenance",
+    "RolloutCount",
+    "RungError",
+    "Sampling",
+    "Scorer",
+    "Skipped",
+    "Step",
+    "StepLabels",
+    "StepScores",
+    "Verdict",
+    "Verifier",
+    "read_records",
+    "write_records",
+]

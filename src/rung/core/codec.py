@@ -1,0 +1,160 @@
+"""Rung's own files: one `ChainRecord` a row, as JSONL (plain, .gz, .zst) or Parquet.
+
+Every row carries the schema version under ``"rung"``. A row that can't be read is refused with
+file, line and JSON path, or skipped and counted when the caller asks for that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from rung.core.errors import InputError
+from rung.core.files import create_binary, open_binary
+from rung.core.types import ChainRecord
+
+SCHEMA_VERSION = 1
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Skipped:
+    """Rows that were left out on request, with the reasons of the first few."""
+
+    count: int = 0
+    reasons: list[str] = field(default_factory=list[str])
+
+    def add(self, error: InputError) -> None:
+        """Count one more."""
+        self.count += 1
+        if len(self.reasons) < 5:
+            self.reasons.append(str(error))
+
+
+class _Row(msgspec.Struct):
+    rung: int
+    record: ChainRecord
+
+
+_row_decoder = msgspec.json.Decoder(_Row)
+_any_decoder = msgspec.json.Decoder()
+_encoder = msgspec.json.Encoder()
+
+
+def read_records(path: str | Path, *, skipped: Skipped | None = None) -> Iterator[ChainRecord]:
+    """Read a rung file, row by row.
+
+    Args:
+        path: JSONL (plain, .gz, .zst), Parquet, or "-" for JSONL on standard input.
+        skipped: When given, bad rows are counted there instead of raising.
+
+    Raises:
+        InputError: The file or a row in it can't be read, or the file holds no rows.
+    """
+    rows = _parquet_lines(path) if str(path).endswith(".parquet") else read_lines(path)
+    return decode_lines(rows, decode_record, file=str(path), skipped=skipped)
+
+
+def write_records(path: Path, records: Iterable[ChainRecord]) -> int:
+    """Write a rung file in one piece; return the number of rows."""
+    if path.suffix == ".parquet":
+        return _write_parquet(path, records)
+    count = 0
+    with create_binary(path) as stream:
+        for record in records:
+            stream.write(encode_record(record))
+            count += 1
+    return count
+
+
+def encode_record(record: ChainRecord) -> bytes:
+    """One row of JSONL, with its newline."""
+    return _encoder.encode(_Row(SCHEMA_VERSION, record)) + b"\n"
+
+
+def decode_record(line: bytes) -> ChainRecord:
+    """Read one row of JSONL.
+
+    Raises:
+        ValueError: Said with the JSON path where there is one.
+    """
+    try:
+        row = _row_decoder.decode(line)
+    except msgspec.ValidationError as error:
+        version = _version_of(line)
+        if version is None:
+            raise ValueError("this is not a row of a rung file (no 'rung' version)") from error
+        if version != SCHEMA_VERSION:
+            raise ValueError(_wrong_version(version)) from error
+        raise
+    if row.rung != SCHEMA_VERSION:
+        raise ValueError(_wrong_version(row.rung))
+    return row.record
+
+
+def read_lines(path: str | Path) -> Iterator[bytes]:
+    """The lines of a file that may be compressed, without line ends."""
+    with open_binary(path) as stream:
+        for line in stream:
+            yield line.rstrip(b"\r\n")
+
+
+def decode_lines(
+    lines: Iterable[bytes],
+    decode: Callable[[bytes], T],
+    *,
+    file: str,
+    skipped: Skipped | None = None,
+) -> Iterator[T]:
+    """Decode line by line with clear errors; blank lines are passed over.
+
+    Raises:
+        InputError: A line can't be decoded (and `skipped` is None), or there is no line at all.
+    """
+    number = 0
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            yield decode(line)
+        except (ValueError, msgspec.DecodeError) as error:
+            failure = InputError(_explain(error, line), file=file, line=number)
+            if skipped is None:
+                raise failure from error
+            skipped.add(failure)
+    if number == 0:
+        raise InputError("the file is empty, expected one JSON row a line", file=file)
+
+
+def _explain(error: Exception, line: bytes) -> str:
+    if isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError):
+        excerpt = line[-40:].decode("utf-8", "replace")
+        return f"this is not valid JSON ({error}); the line ends in {excerpt!r}"
+    return str(error)
+
+
+def _version_of(line: bytes) -> Any:
+    with contextlib.suppress(msgspec.DecodeError, AttributeError):
+        return _any_decoder.decode(line).get("rung")
+    return None
+
+
+def _wrong_version(version: Any) -> str:
+    return f"schema version {version!r}, this rung reads {SCHEMA_VERSION} - `$.rung`"
+
+
+def _parquet_lines(path: str | Path) -> Iterator[bytes]:
+    from rung.core import parquet
+
+    return parquet.read_rows(path)
+
+
+def _write_parquet(path: Path, records: Iterable[ChainRecord]) -> int:
+    from rung.core import parquet
+
+    return parquet.write_rows(path, (msgspec.to_builtins(r) for r in records), SCHEMA_VERSION)

@@ -1,0 +1,1 @@
+"""Best-of-N curves, step metrics, ProcessBench, statistics, report."""

@@ -1,0 +1,1 @@
+"""Policies that continue a prefix."""

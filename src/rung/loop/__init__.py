@@ -1,0 +1,1 @@
+"""The stations in a row: the whole loop as one function."""

@@ -1,0 +1,1 @@
+"""Pick among chains: best-of-N and votes."""

@@ -1,0 +1,1 @@
+"""Is it right? Answers, and the arithmetic of each step."""
