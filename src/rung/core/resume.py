@@ -1,0 +1,139 @@
+"""Output that survives a kill: rows gather in a partial file beside it, and a rerun goes on there.
+
+The partial file begins with a fingerprint of what the rows are made from. A rerun with the same
+fingerprint keeps the complete rows and makes the rest; with another it starts afresh.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from rung.core.codec import decode_record, write_records
+from rung.core.errors import RungError
+from rung.core.files import STDIN, create_binary
+from rung.core.protocols import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class PartialRows:
+    """Rows on their way into an output file."""
+
+    done: int
+    """Rows kept from an earlier run: make those after them."""
+    _stream: IO[bytes]
+
+    def append(self, rows: Iterable[bytes]) -> None:
+        """Add whole rows of JSONL, each with its newline; they outlive a kill from here on."""
+        self._stream.write(b"".join(rows))
+        self._stream.flush()
+
+
+@contextlib.contextmanager
+def resumable_rows(
+    out: Path, fingerprint: str, progress: Progress, *, rows_a_chunk: int = 1
+) -> Generator[PartialRows]:
+    """Gather rows for `out`; it appears, compressed by its suffix, when the block ends well.
+
+    After a kill, an interrupt or a crash the partial file stays and the next run goes on from it.
+    After a `RungError` nothing stays: the input has to change, and with it the fingerprint.
+
+    Args:
+        out: JSONL (plain, .gz, .zst) or Parquet; for Parquet the rows must be rung records.
+        fingerprint: Names all that the rows depend on (see `fingerprint_of`).
+        progress: Told when a run goes on from, or throws away, an earlier one's rows.
+        rows_a_chunk: Rows made together. Only whole chunks are kept, so the rest is made in the
+            same chunks as in an unbroken run.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_path(out)
+    done = _keep_whole_rows(partial, _header(fingerprint), rows_a_chunk, progress)
+    try:
+        with open(partial, "ab") as stream:
+            yield PartialRows(done, stream)
+    except RungError:
+        partial.unlink()
+        raise
+    _move_into_place(partial, out)
+
+
+def partial_path(out: Path) -> Path:
+    """Where the rows for `out` gather."""
+    return out.with_name(f".{out.name}.partial")
+
+
+def fingerprint_of(inputs: Sequence[str | Path], settings: Any) -> str:
+    """Hash the settings and the inputs: a file by its content, any other name as it is.
+
+    Standard input can't be read twice, so copy it into a file first.
+
+    Raises:
+        ValueError: An input is standard input.
+    """
+    digest = hashlib.blake2b(msgspec.json.encode(settings, order="deterministic"), digest_size=16)
+    for source in inputs:
+        if str(source) == STDIN:
+            raise ValueError("standard input has no fingerprint")
+        digest.update(_digest_of(Path(source)))
+    return digest.hexdigest()
+
+
+def _digest_of(path: Path) -> bytes:
+    if not path.is_file():
+        return hashlib.blake2b(str(path).encode()).digest()
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, hashlib.blake2b).digest()
+
+
+def _header(fingerprint: str) -> bytes:
+    return msgspec.json.encode({"fingerprint": fingerprint}) + b"\n"
+
+
+def _keep_whole_rows(partial: Path, header: bytes, rows_a_chunk: int, progress: Progress) -> int:
+    """Cut the partial file behind its last whole chunk; return the rows before the cut."""
+    rows, end = _whole_rows(partial, header, rows_a_chunk)
+    if end is None:
+        if partial.exists():
+            progress.log("starting over: the inputs or the settings are not those of the last run")
+        partial.write_bytes(header)
+        return 0
+    os.truncate(partial, end)
+    if rows:
+        progress.log(f"going on after the {rows} rows of an earlier run")
+    return rows
+
+
+def _whole_rows(partial: Path, header: bytes, rows_a_chunk: int) -> tuple[int, int | None]:
+    """The complete rows and where they end; no end when there is nothing to go on from."""
+    if not partial.exists():
+        return 0, None
+    with open(partial, "rb") as stream:
+        if stream.readline() != header:
+            return 0, None
+        rows, end, position = 0, len(header), len(header)
+        for number, line in enumerate(stream, start=1):
+            if not line.endswith(b"\n"):
+                break
+            position += len(line)
+            if number % rows_a_chunk == 0:
+                rows, end = number, position
+    return rows, end
+
+
+def _move_into_place(partial: Path, out: Path) -> None:
+    with open(partial, "rb") as stream:
+        stream.readline()
+        if out.suffix == ".parquet":
+            write_records(out, map(decode_record, stream))
+        else:
+            with create_binary(out) as target:
+                shutil.copyfileobj(stream, target)
+    partial.unlink()

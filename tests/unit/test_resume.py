@@ -1,0 +1,112 @@
+"""Resumable output: a broken run that goes on ends with the bytes of an unbroken one."""
+
+from pathlib import Path
+
+import pytest
+
+from rung.core import Chain, ChainRecord, InputError, Problem, read_records
+from rung.core.codec import encode_record
+from rung.core.files import open_binary
+from rung.core.resume import fingerprint_of, partial_path, resumable_rows
+
+
+class Log:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def start(self, what: str, total: int | None = None) -> None: ...
+
+    def advance(self, units: int = 1, note: str = "") -> None: ...
+
+    def log(self, message: str) -> None:
+        self.lines.append(message)
+
+
+ROWS = [
+    encode_record(ChainRecord(Chain.of(Problem(str(k), f"question {k}"), ["a", "b"])))
+    for k in range(5)
+]
+
+
+def write(out: Path, fingerprint: str = "f", fail_at: int | None = None, chunk: int = 1) -> Log:
+    log = Log()
+    with resumable_rows(out, fingerprint, log, rows_a_chunk=chunk) as rows:
+        for number, row in enumerate(ROWS[rows.done :], start=rows.done):
+            if number == fail_at:
+                raise RuntimeError("the power is gone")
+            rows.append([row])
+    return log
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.gz", "out.jsonl.zst"])
+def test_a_broken_run_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "whole" / name)
+    out = tmp_path / "broken" / name
+    with pytest.raises(RuntimeError):
+        write(out, fail_at=3)
+    assert not out.exists()
+    assert write(out).lines == ["going on after the 3 rows of an earlier run"]
+    assert out.read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    with open_binary(out) as stream:
+        assert stream.read() == b"".join(ROWS)
+    assert [path.name for path in out.parent.iterdir()] == [name]
+
+
+def test_parquet_output_is_written_from_the_gathered_rows(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    out = tmp_path / "out.parquet"
+    with pytest.raises(RuntimeError):
+        write(out, fail_at=2)
+    write(out)
+    assert [encode_record(record) for record in read_records(out)] == ROWS
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 7))
+def test_a_half_written_row_is_dropped(tmp_path: Path, cut: int) -> None:
+    out = tmp_path / "out.jsonl"
+    with pytest.raises(RuntimeError):
+        write(out, fail_at=4)
+    partial = partial_path(out)
+    partial.write_bytes(partial.read_bytes()[:-cut])
+    assert write(out).lines == ["going on after the 3 rows of an earlier run"]
+    assert out.read_bytes() == b"".join(ROWS)
+
+
+def test_only_whole_chunks_are_kept(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    with pytest.raises(RuntimeError):
+        write(out, fail_at=3, chunk=2)
+    assert write(out, chunk=2).lines == ["going on after the 2 rows of an earlier run"]
+    assert out.read_bytes() == b"".join(ROWS)
+
+
+def test_another_fingerprint_starts_over_and_says_so(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    with pytest.raises(RuntimeError):
+        write(out, "old", fail_at=3)
+    assert "starting over" in write(out, "new").lines[0]
+    assert out.read_bytes() == b"".join(ROWS)
+
+
+def test_a_mistake_in_the_input_leaves_nothing_behind(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError),
+        resumable_rows(tmp_path / "out.jsonl", "f", Log()) as rows,
+    ):
+        rows.append(ROWS[:1])
+        raise InputError("bad", file="in.jsonl", line=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_fingerprint_is_of_content_and_settings(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_text("rows")
+    two.write_text("rows")
+    same = fingerprint_of([one], {"a": 1, "b": 2})
+    assert fingerprint_of([two], {"b": 2, "a": 1}) == same
+    assert fingerprint_of([one], {"a": 2, "b": 2}) != same
+    two.write_text("other rows")
+    assert fingerprint_of([two], {"a": 1, "b": 2}) != same
+    assert fingerprint_of(["user/dataset"], None) != fingerprint_of(["user/other"], None)
+    with pytest.raises(ValueError, match="standard input"):
+        fingerprint_of(["-"], None)
