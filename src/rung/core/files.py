@@ -6,10 +6,12 @@ import contextlib
 import gzip
 import io
 import os
+import shutil
 import sys
+import zlib
 from collections.abc import Generator
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import zstandard
 
@@ -20,14 +22,42 @@ STDIN = "-"
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Generator[Path]:
-    """Give a temporary path beside `path`; move it there at the end, delete it on error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Give a temporary path beside `path`; move it there at the end, delete it on error.
+
+    Raises:
+        InputError: There can be no such file. Said before anything is computed for it.
+    """
+    if path.is_dir():
+        raise InputError("this is a folder, expected the name of a file to write", file=str(path))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"can't make its folder ({error.strerror})", file=str(path)) from error
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield aside
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Generator[Path]:
+    """Give a temporary folder beside `path`; move it there at the end, delete it on error.
+
+    `path` must not hold files yet; of two who make it at once, the later one leaves the first's.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+        try:
+            os.replace(aside, path)
+        except OSError:
+            if not path.is_dir():
+                raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -41,15 +71,11 @@ def open_binary(path: str | Path) -> Generator[IO[bytes]]:
     if name == STDIN:
         yield sys.stdin.buffer
         return
-    try:
-        with open(name, "rb") as raw, _decompressed(raw, name) as stream:
+    with _opened(name) as raw, _decompressed(raw, name) as stream:
+        try:
             yield stream
-    except FileNotFoundError:
-        raise InputError("there is no such file", file=name) from None
-    except IsADirectoryError:
-        raise InputError("this is a folder, expected a file", file=name) from None
-    except (gzip.BadGzipFile, zstandard.ZstdError, EOFError) as error:
-        raise InputError(f"the compressed data is damaged ({error})", file=name) from error
+        except (gzip.BadGzipFile, zlib.error, zstandard.ZstdError, EOFError) as error:
+            raise InputError(f"the compressed data is damaged ({error})", file=name) from error
 
 
 @contextlib.contextmanager
@@ -67,10 +93,56 @@ def create_binary(path: Path) -> Generator[IO[bytes]]:
             yield raw
 
 
+def _opened(name: str) -> IO[bytes]:
+    try:
+        return open(name, "rb")
+    except FileNotFoundError:
+        raise InputError("there is no such file", file=name) from None
+    except IsADirectoryError:
+        raise InputError("this is a folder, expected a file", file=name) from None
+    except OSError as error:
+        raise InputError(f"can't be read ({error.strerror})", file=name) from error
+
+
 def _decompressed(raw: IO[bytes], name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
     if name.endswith(".gz"):
         return cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
     if name.endswith(".zst"):
-        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-        return io.BufferedReader(cast("io.RawIOBase", reader))
+        return io.BufferedReader(_ZstdReader(raw))
     return contextlib.nullcontext(raw)
+
+
+class _ZstdReader(io.RawIOBase):
+    """Decompresses frame after frame.
+
+    zstandard's own stream_reader takes a file that was cut short for one that ends there; rows
+    would be lost without a word.
+    """
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+        self._packed = b""
+        self._plain = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._plain and self._unpack():
+            pass
+        count = min(len(buffer), len(self._plain))
+        buffer[:count], self._plain = self._plain[:count], self._plain[count:]
+        return count
+
+    def _unpack(self) -> bool:
+        packed = self._packed or self._raw.read(io.DEFAULT_BUFFER_SIZE)
+        if not packed and self._frame is not None:
+            raise EOFError("it ends in the middle of a frame")
+        if not packed:
+            return False
+        frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+        self._plain = frame.decompress(packed)
+        self._packed = frame.unused_data if frame.eof else b""
+        self._frame = None if frame.eof else frame
+        return True
