@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, TypeVar, cast
@@ -13,6 +14,8 @@ from rung.core.errors import RungError
 T = TypeVar("T")
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
+"""What a shell reports for a program that SIGPIPE ended."""
 
 
 class Command(Protocol):
@@ -51,6 +54,22 @@ VERBS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; return its exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _run(args)
+        sys.stdout.flush()
+        return code
+    except RungError as error:
+        print(f"rung: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        print("rung: stopped; the same command goes on from here", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of our stdout has left, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+
+
+def _run(args: list[str]) -> int:
     if not args or args[0] in ("-h", "--help"):
         print(_help("rung", "rung judges reasoning step by step.", VERBS))
         return 0 if args else EXIT_BAD_INPUT
@@ -59,17 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(version("rung"))
         return 0
-    try:
-        return _run_verb(args)
-    except RungError as error:
-        print(f"rung: {error}", file=sys.stderr)
-        return EXIT_BAD_INPUT
-    except KeyboardInterrupt:
-        print("rung: stopped; the same command goes on from here", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:  # the reader of our stdout has left, as `| head` does
-        sys.stderr.close()
-        return 0
+    return _run_verb(args)
 
 
 def _run_verb(args: list[str]) -> int:
@@ -78,7 +87,10 @@ def _run_verb(args: list[str]) -> int:
     command_type, program, rest = _find(args)
     if command_type is None:
         return 0 if rest else EXIT_BAD_INPUT
-    command = tyro.cli(command_type, prog=program, args=rest)
+    try:
+        command = tyro.cli(command_type, prog=program, args=rest)
+    except SystemExit as done:  # tyro has printed the help, or what is wrong with the options
+        return int(done.code or 0)
     with Output(as_json=command.json) as out:
         command.run(out)
     return 0

@@ -38,7 +38,7 @@ class Output:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.progress.close()
+        self.progress.close(finished=error is None)
 
     def result(self, value: Any, show: Callable[[Console], None]) -> None:
         """Print `value` as one line of JSON, or call `show` with a console on stdout."""
@@ -74,9 +74,10 @@ class _PlainLines:
     def log(self, message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
-    def close(self) -> None:
+    def close(self, *, finished: bool = True) -> None:
         if self._what:
-            self.log(f"{self._what}: done in {time.monotonic() - self._started_s:.1f} s")
+            how = "done in" if finished else f"stopped at {self._done} after"
+            self.log(f"{self._what}: {how} {time.monotonic() - self._started_s:.1f} s")
         self._what = ""
 
     def _state(self, now_s: float) -> str:
@@ -105,9 +106,10 @@ class _RichBars:
     def log(self, message: str) -> None:
         self._open().console.print(message, highlight=False, markup=False)
 
-    def close(self) -> None:
+    def close(self, *, finished: bool = True) -> None:
         if self._bars is not None:
-            self._finish_stage()
+            if finished:
+                self._finish_stage()
             self._bars.stop()
         self._bars = self._task = None
 

@@ -6,7 +6,7 @@ file, line and JSON path, or skipped and counted when the caller asks for that.
 
 from __future__ import annotations
 
-import contextlib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,7 +86,7 @@ def decode_record(line: bytes) -> ChainRecord:
     try:
         row = _row_decoder.decode(line)
     except msgspec.ValidationError as error:
-        version = _version_of(line)
+        version = _version_of(line, error)
         if version is None:
             raise ValueError("this is not a row of a rung file (no 'rung' version)") from error
         if version != SCHEMA_VERSION:
@@ -114,34 +114,44 @@ def decode_lines(
     """Decode line by line with clear errors; blank lines are passed over.
 
     Raises:
-        InputError: A line can't be decoded (and `skipped` is None), or there is no line at all.
+        InputError: A line can't be decoded (and `skipped` is None), or there are no rows at all.
     """
-    number = 0
+    num_rows = 0
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
+        num_rows += 1
         try:
             yield decode(line)
-        except (ValueError, msgspec.DecodeError) as error:
+        except (ValueError, msgspec.DecodeError, RecursionError) as error:
             failure = InputError(_explain(error, line), file=file, line=number)
             if skipped is None:
                 raise failure from error
             skipped.add(failure)
-    if number == 0:
-        raise InputError("the file is empty, expected one JSON row a line", file=file)
+    if num_rows == 0:
+        raise InputError("the file is empty, expected one row a line", file=file)
 
 
 def _explain(error: Exception, line: bytes) -> str:
     if isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError):
-        excerpt = line[-40:].decode("utf-8", "replace")
-        return f"this is not valid JSON ({error}); the line ends in {excerpt!r}"
+        byte = re.search(r"\(byte (\d+)\)", str(error))
+        if byte is None:
+            return f"this is not valid JSON ({error}); the line ends in {_excerpt(line[-40:])}"
+        at = int(byte[1])
+        return f"this is not valid JSON ({error}) near {_excerpt(line[max(0, at - 20) : at + 20])}"
     return str(error)
 
 
-def _version_of(line: bytes) -> Any:
-    with contextlib.suppress(msgspec.DecodeError, AttributeError):
-        return _any_decoder.decode(line).get("rung")
-    return None
+def _excerpt(part: bytes) -> str:
+    return repr(part.decode("utf-8", "replace"))
+
+
+def _version_of(line: bytes, refusal: msgspec.ValidationError) -> Any:
+    try:
+        row = _any_decoder.decode(line)
+    except msgspec.DecodeError:  # a number no float can hold: what was said first is right
+        raise refusal from None
+    return row.get("rung") if isinstance(row, dict) else None
 
 
 def _wrong_version(version: Any) -> str:

@@ -18,7 +18,8 @@ class InputError(RungError):
         self.reason = reason
         self.file = file
         self.line = line
-        place = file if line is None else f"{file}, line {line}"
+        name = "standard input" if file == "-" else file
+        place = name if line is None else f"{name}, line {line}"
         super().__init__(f"{place}: {reason}")
 
 

@@ -83,8 +83,8 @@ def create_binary(path: Path) -> Generator[IO[bytes]]:
     """Open `path` for writing, compressed by its suffix; it appears when all is written."""
     with replacing(path) as aside, open(aside, "wb") as raw:
         if path.suffix == ".gz":
-            # mtime=0: the same rows give the same bytes
-            with gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as stream:
+            # no time and no name inside: the same rows give the same bytes
+            with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as stream:
                 yield cast("IO[bytes]", stream)
         elif path.suffix == ".zst":
             with zstandard.ZstdCompressor().stream_writer(raw, closefd=False) as stream:

@@ -31,7 +31,7 @@ def read_rows(path: str | Path) -> Iterator[bytes]:
     version = (file.schema_arrow.metadata or {}).get(b"rung")
     if version is None:
         raise InputError("this Parquet file was not written by rung", file=str(path))
-    return _lines(file, int(version))
+    return _lines(file, int(version), damage=(pa.ArrowException, OSError), name=str(path))
 
 
 def write_rows(path: Path, rows: Iterable[dict[str, Any]], version: int) -> int:
@@ -47,8 +47,17 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]], version: int) -> int:
     return count
 
 
-def _lines(file: Any, version: int) -> Iterator[bytes]:
-    for batch in file.iter_batches(batch_size=ROWS_A_GROUP):
+def _lines(
+    file: Any, version: int, *, damage: tuple[type[Exception], ...], name: str
+) -> Iterator[bytes]:
+    batches = file.iter_batches(batch_size=ROWS_A_GROUP)
+    while True:
+        try:
+            batch = next(batches, None)
+        except damage as error:
+            raise InputError(f"the Parquet data is damaged ({error})", file=name) from error
+        if batch is None:
+            return
         for row in batch.to_pylist():
             row["meta"] = msgspec.json.decode(row["meta"])
             yield msgspec.json.encode({"rung": version, "record": row})

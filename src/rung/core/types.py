@@ -140,7 +140,7 @@ class StepLabels:
     """Training targets for a chain's steps, from one source.
 
     Raises:
-        ValueError: A label or a rating is out of range, or the lengths differ.
+        ValueError: A label, rating or count is out of range, or the lengths differ.
     """
 
     labels: tuple[float | None, ...]
@@ -152,13 +152,16 @@ class StepLabels:
     counts: tuple[RolloutCount | None, ...] | None = None
 
     def __post_init__(self) -> None:
-        _check_unit_interval(self.labels, "label")
+        object.__setattr__(self, "labels", _unit_interval(self.labels, "label"))
         for name in ("ratings", "counts"):
             column = getattr(self, name)
             if column is not None and len(column) != len(self.labels):
                 raise ValueError(f"{len(column)} {name} for {len(self.labels)} labels")
         if any(rating not in (None, -1, 0, 1) for rating in self.ratings or ()):
             raise ValueError(f"ratings are -1, 0 or 1, not {self.ratings}")
+        for count in self.counts or ():
+            if count is not None and not 0 <= count[0] <= count[1]:
+                raise ValueError(f"a count is {count[0]} correct of {count[1]} rollouts")
 
     @property
     def first_error(self) -> int | None:
@@ -182,7 +185,7 @@ class StepScores:
     weights_hash: str | None = None
 
     def __post_init__(self) -> None:
-        _check_unit_interval(self.scores, "score")
+        object.__setattr__(self, "scores", _unit_interval(self.scores, "score"))
 
     @property
     def known(self) -> tuple[float, ...]:
@@ -262,7 +265,9 @@ def _with_ids(parent_id: str, steps: Sequence[Step]) -> tuple[Step, ...]:
     return tuple(named)
 
 
-def _check_unit_interval(values: Sequence[float | None], what: str) -> None:
+def _unit_interval(values: Sequence[float | None], what: str) -> tuple[float | None, ...]:
+    """The values as plain floats (they may come as numpy's), checked."""
     for index, value in enumerate(values):
         if value is not None and not (math.isfinite(value) and 0.0 <= value <= 1.0):
             raise ValueError(f"{what} {index} is {value}, expected a number in [0, 1] or null")
+    return tuple(None if value is None else float(value) for value in values)
