@@ -84,7 +84,7 @@ def cache_folder() -> Path:
 def _convert(path: Path, origin: _Origin, out_folder: Path) -> Path:
     if _is_conversion_of(origin, out_folder):
         return out_folder
-    if out_folder.exists():
+    if out_folder.exists() and any(out_folder.iterdir()):
         reason = f"this folder is there and was not converted from {path.name}; name another one"
         raise InputError(reason, file=str(out_folder))
     with new_folder(out_folder) as aside:
