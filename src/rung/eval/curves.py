@@ -1,0 +1,256 @@
+"""Best-of-n curves: how often each rule picks a right chain, from n = 1 to N.
+
+P is the number of problems, K of quantities that are resampled together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from rung.core import ChainRecord, RungError
+from rung.eval.pools import AnswerKey, ChainCounts, Names, Pool, gather, same_answer
+from rung.eval.statistics import (
+    CONFIDENCE,
+    RESAMPLES,
+    FloatArray,
+    bootstrap_means,
+    paired_differences,
+    resample_weights,
+)
+from rung.eval.subsets import best_of_subset, draw_subsets, oracle_of_subset, vote_of_subsets
+
+VOTE_SUBSETS = 200
+"""Random subsets of a problem's chains over which votes are averaged."""
+SHARE_WITH_ALL_N = 0.9
+"""The curves go as far as this share of the problems has chains."""
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """Accuracy of one rule with n chains a problem, with its bootstrap interval; all 0 to 1."""
+
+    n: int
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class GapPoint:
+    """Accuracy of one rule minus another's on the same problems, with n chains a problem."""
+
+    n: int
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    """Two-sided sign-flip test over problems."""
+    wins: int
+    """Problems where the first rule is the better one."""
+    losses: int
+
+
+T = TypeVar("T")
+P = TypeVar("P", CurvePoint, GapPoint)
+
+
+@dataclass(frozen=True, slots=True)
+class BestOfN:
+    """Every rule's curve, and the paired gaps between PRM, ORM and majority.
+
+    Curves are named `prm_RULE` and `weighted_prm_RULE` (RULE from `rung.core.AGGREGATIONS`),
+    `orm`, `weighted_orm`, `majority`, `random` and `oracle`; gaps `FIRST_minus_SECOND`.
+    """
+
+    curves: Mapping[str, tuple[CurvePoint, ...]]
+    gaps: Mapping[str, tuple[GapPoint, ...]]
+    ns: tuple[int, ...]
+    pass_at_1: float
+    prm: str | None
+    orm: str | None
+    num_problems: int
+    problems_left_out: int
+    """They have fewer chains than the largest n."""
+    chains: ChainCounts
+    confidence: float
+    resamples: int
+    vote_subsets: int
+    seed: int
+
+    def at(self, curve: str, n: int) -> CurvePoint:
+        """One point of a curve.
+
+        Raises:
+            KeyError: There is no such curve or no such n.
+        """
+        return _point(self.curves[curve], n)
+
+    def gap_at(self, gap: str, n: int) -> GapPoint:
+        """One point of a gap.
+
+        Raises:
+            KeyError: There is no such gap or no such n.
+        """
+        return _point(self.gaps[gap], n)
+
+
+def best_of_n(
+    records: Iterable[ChainRecord],
+    *,
+    prm: str | None,
+    orm: str | None,
+    answer_key: AnswerKey = same_answer,
+    ns: Sequence[int] | None = None,
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+    vote_subsets: int = VOTE_SUBSETS,
+    seed: int = 0,
+) -> BestOfN:
+    """Measure how well each rule picks among n chains of a problem.
+
+    A problem with more chains than n counts with the average over all its subsets of n: exactly
+    for rules that pick the best score, for `random` and for `oracle`; for votes exactly where
+    there are at most `vote_subsets` subsets, else over that many random ones. Rules that see
+    equal scores, or equally many votes, share the expectation.
+
+    Args:
+        records: Chains with outcomes, answers and scores; several a problem.
+        prm: The scorer whose step scores are combined by each aggregation; None for no PRM.
+        orm: The scorer whose last score is the chain's; None for no ORM.
+        answer_key: What equal answers share, for votes.
+        ns: Numbers of chains; by default 1, 2, 4, ... and the largest that nine problems in ten
+            have. Problems with fewer chains are left out and counted.
+        confidence: Share of the bootstrap's resamples inside the intervals.
+        resamples: Bootstrap resamples of the problems, and sign flips of the paired tests.
+        vote_subsets: Random subsets over which votes are averaged.
+        seed: Of subsets, resamples and flips.
+
+    Raises:
+        RungError: No chain can be used, or no problem has enough of them.
+        ValueError: A number in `ns` is below 1.
+    """
+    pools, names, counts = gather(records, prm=prm, orm=orm, answer_key=answer_key)
+    sizes = _check_sizes(ns) if ns is not None else _default_sizes(pools)
+    kept = [pool for pool in pools if len(pool) >= sizes[-1]]
+    if not kept:
+        most = max(map(len, pools))
+        raise RungError(f"no problem has {sizes[-1]} usable chains; the most is {most}")
+    _count(counts, pools, kept)
+    accuracy = _accuracies(kept, names, sizes, vote_subsets=vote_subsets, seed=seed)
+    weights_RP = resample_weights(len(kept), resamples=resamples, seed=seed)
+    curves = _curves(accuracy, sizes, weights_RP, confidence)
+    return BestOfN(
+        curves=curves,
+        gaps=_gaps(accuracy, names, sizes, weights_RP, confidence, seed),
+        ns=sizes,
+        pass_at_1=curves["random"][0].accuracy,
+        prm=prm,
+        orm=orm,
+        num_problems=len(kept),
+        problems_left_out=len(pools) - len(kept),
+        chains=counts,
+        confidence=confidence,
+        resamples=resamples,
+        vote_subsets=vote_subsets,
+        seed=seed,
+    )
+
+
+def _check_sizes(ns: Sequence[int]) -> tuple[int, ...]:
+    if not ns or min(ns) < 1:
+        raise ValueError(f"numbers of chains start at 1, not {list(ns)}")
+    return tuple(sorted(set(ns)))
+
+
+def _default_sizes(pools: Sequence[Pool]) -> tuple[int, ...]:
+    sizes = sorted(map(len, pools), reverse=True)
+    largest = sizes[min(len(sizes), math.ceil(SHARE_WITH_ALL_N * len(sizes))) - 1]
+    return (*(2**k for k in range((largest - 1).bit_length())), largest)
+
+
+def _count(counts: ChainCounts, pools: Sequence[Pool], kept: Sequence[Pool]) -> None:
+    counts.used = sum(map(len, kept))
+    counts.in_small_problems = sum(map(len, pools)) - counts.used
+    counts.partly_scored = sum(pool.num_partly_scored for pool in kept)
+    counts.without_answer = sum(int((pool.keys_M < 0).sum()) for pool in kept)
+
+
+def _accuracies(
+    pools: Sequence[Pool], names: Names, ns: Sequence[int], *, vote_subsets: int, seed: int
+) -> dict[str, FloatArray]:
+    """Each rule's expected correctness, one row a problem, one column an n."""
+    rng = np.random.default_rng(seed)
+    rows = [_expected(pool, ns, draws=vote_subsets, rng=rng) for pool in pools]
+    stacked = np.stack(rows, axis=1)
+    return dict(zip((*names.picks, *names.votes, "random", "oracle"), stacked, strict=True))
+
+
+def _expected(pool: Pool, ns: Sequence[int], *, draws: int, rng: np.random.Generator) -> FloatArray:
+    """One problem: one row a rule, one column an n."""
+    correct_M = pool.correct_M
+    picked = [best_of_subset(scores_M, correct_M, ns) for scores_M in pool.picks_CM]
+    subsets = draw_subsets(len(pool), ns, draws=draws, rng=rng)
+    voted = [vote_of_subsets(rows, pool.keys_M, pool.votes_VM, correct_M) for rows in subsets]
+    random = np.full(len(ns), correct_M.mean())
+    return np.vstack([*picked, np.stack(voted, axis=1), random, oracle_of_subset(correct_M, ns)])
+
+
+def _curves(
+    accuracy: Mapping[str, FloatArray],
+    ns: Sequence[int],
+    weights_RP: FloatArray,
+    confidence: float,
+) -> dict[str, tuple[CurvePoint, ...]]:
+    """Resampled together: every curve sees the same problems drawn."""
+    mean_K, low_K, high_K = bootstrap_means(
+        np.concatenate(list(accuracy.values()), axis=1), weights_RP, confidence=confidence
+    )
+    sizes_K = list(ns) * len(accuracy)
+    points_K = [
+        CurvePoint(n, float(mean), float(low), float(high))
+        for n, mean, low, high in zip(sizes_K, mean_K, low_K, high_K, strict=True)
+    ]
+    return dict(zip(accuracy, _rows(points_K, len(ns)), strict=True))
+
+
+def _gaps(
+    accuracy: Mapping[str, FloatArray],
+    names: Names,
+    ns: Sequence[int],
+    weights_RP: FloatArray,
+    confidence: float,
+    seed: int,
+) -> dict[str, tuple[GapPoint, ...]]:
+    pairs = [
+        (first, second)
+        for first in names.picks
+        for second in ("orm", "majority")
+        if second in accuracy and second != first
+    ]
+    if not pairs:
+        return {}
+    differences_PK = np.concatenate([accuracy[a] - accuracy[b] for a, b in pairs], axis=1)
+    found_K = paired_differences(differences_PK, weights_RP, confidence=confidence, seed=seed)
+    sizes_K = list(ns) * len(pairs)
+    points_K = [
+        GapPoint(n, d.difference, d.low, d.high, d.p_value, d.wins, d.losses)
+        for n, d in zip(sizes_K, found_K, strict=True)
+    ]
+    labels = [f"{first}_minus_{second}" for first, second in pairs]
+    return dict(zip(labels, _rows(points_K, len(ns)), strict=True))
+
+
+def _rows(points_K: Sequence[T], width: int) -> list[tuple[T, ...]]:
+    return [tuple(points_K[k : k + width]) for k in range(0, len(points_K), width)]
+
+
+def _point(points: Sequence[P], n: int) -> P:
+    found = next((point for point in points if point.n == n), None)
+    if found is None:
+        raise KeyError(f"n = {n} is not one of {[point.n for point in points]}")
+    return found

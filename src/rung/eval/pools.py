@@ -1,0 +1,180 @@
+"""Records to arrays: each problem's chains, ready to be picked among.
+
+M is the number of chains of one problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from rung.core import AGGREGATIONS, ChainRecord, RungError
+from rung.eval.statistics import FloatArray
+from rung.eval.subsets import IntArray
+from rung.verify.normalize import normalize, number_within
+
+AnswerKey = Callable[[str], str | None]
+"""From an answer's text to what equal answers share; None when the text is no answer."""
+
+NO_VOTE = -1
+
+
+def same_answer(answer: str) -> str | None:
+    """The key under which answers are voted for: their number, or their normalized text."""
+    text = normalize(answer)
+    number = number_within(text)
+    return str(number) if number is not None else text or None
+
+
+@dataclass(slots=True)
+class ChainCounts:
+    """What became of the chains that were given."""
+
+    used: int = 0
+    without_outcome: int = 0
+    """Left out: nobody checked the final answer."""
+    without_scores: int = 0
+    """Left out: a scorer that is compared did not score them."""
+    in_small_problems: int = 0
+    """Left out with their problems, which have fewer chains than the curves are long."""
+    partly_scored: int = 0
+    """Used: some steps have no PRM score, the rules see the others."""
+    without_answer: int = 0
+    """Used: they have no vote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One problem's chains: were they right, what do they answer, how good do they look."""
+
+    correct_M: FloatArray
+    keys_M: IntArray
+    """Equal answers have equal numbers, `NO_VOTE` where there is none."""
+    picks_CM: FloatArray
+    """For each rule that picks the best: what it compares chains by."""
+    votes_VM: FloatArray
+    """For each way to vote: what a chain's vote weighs."""
+    num_partly_scored: int
+
+    def __len__(self) -> int:
+        return len(self.correct_M)
+
+
+class Names(NamedTuple):
+    """The rows of a pool's arrays."""
+
+    picks: tuple[str, ...]
+    votes: tuple[str, ...]
+
+
+class _Row(NamedTuple):
+    correct: bool
+    key: str | None
+    picks: tuple[float, ...]
+    votes: tuple[float, ...]
+    partly_scored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    prm: str | None
+    orm: str | None
+    answer_key: AnswerKey
+
+    def names(self) -> Names:
+        prm = [f"prm_{rule}" for rule in AGGREGATIONS] if self.prm is not None else []
+        orm = ["orm"] if self.orm is not None else []
+        weighted = [f"weighted_{name}" for name in (*prm, *orm)]
+        return Names((*prm, *orm), ("majority", *weighted))
+
+    def read(self, record: ChainRecord) -> _Row | None:
+        """The chain's numbers; None when a compared scorer has nothing to say of it."""
+        picks: list[float] = []
+        votes: list[float] = [1.0]
+        partly_scored = False
+        if self.prm is not None:
+            known_S = _known(record, self.prm)
+            if not known_S:
+                return None
+            partly_scored = len(known_S) < len(record.chain.steps)
+            picks += [rule.rank(known_S) for rule in AGGREGATIONS.values()]
+            votes += [rule(known_S) for rule in AGGREGATIONS.values()]
+        if self.orm is not None:
+            known_S = _known(record, self.orm)
+            if not known_S:
+                return None
+            picks.append(known_S[-1])
+            votes.append(known_S[-1])
+        answer = record.chain.answer
+        key = None if answer is None else self.answer_key(answer)
+        correct = record.outcome is not None and record.outcome.is_correct
+        return _Row(correct, key, tuple(picks), tuple(votes), partly_scored)
+
+
+@dataclass(slots=True)
+class _Seen:
+    counts: ChainCounts = field(default_factory=ChainCounts)
+    rows: dict[str, list[_Row]] = field(default_factory=dict[str, list[_Row]])
+    scorers: dict[str, None] = field(default_factory=dict[str, None])
+
+
+def gather(
+    records: Iterable[ChainRecord], *, prm: str | None, orm: str | None, answer_key: AnswerKey
+) -> tuple[list[Pool], Names, ChainCounts]:
+    """Group checked and scored chains by problem.
+
+    Problems are the same when their questions are (`Problem.root_id`). A scorer's curves are
+    only made when it is named; a chain that it left out is left out of every curve, so that all
+    curves are about the same chains.
+
+    Raises:
+        RungError: No chain can be used: none given, none checked, or none scored.
+    """
+    compared, seen = _Compared(prm, orm, answer_key), _Seen()
+    for record in records:
+        seen.scorers.update((scores.scorer, None) for scores in record.scores)
+        row = compared.read(record)
+        if record.outcome is None:
+            seen.counts.without_outcome += 1
+        elif row is None:
+            seen.counts.without_scores += 1
+        else:
+            seen.rows.setdefault(record.chain.problem.root_id, []).append(row)
+    if not seen.rows:
+        raise RungError(_why_nothing(seen, prm, orm))
+    return [_pool(rows) for rows in seen.rows.values()], compared.names(), seen.counts
+
+
+def _known(record: ChainRecord, scorer: str) -> tuple[float, ...]:
+    scores = record.scores_by(scorer)
+    return () if scores is None else scores.known
+
+
+def _pool(rows: list[_Row]) -> Pool:
+    numbers: dict[str, int] = {}
+    keys = [
+        NO_VOTE if row.key is None else numbers.setdefault(row.key, len(numbers)) for row in rows
+    ]
+    return Pool(
+        correct_M=np.array([row.correct for row in rows], dtype=np.float64),
+        keys_M=np.array(keys, dtype=np.int64),
+        picks_CM=np.array([row.picks for row in rows]).T,
+        votes_VM=np.array([row.votes for row in rows]).T,
+        num_partly_scored=sum(row.partly_scored for row in rows),
+    )
+
+
+def _why_nothing(seen: _Seen, prm: str | None, orm: str | None) -> str:
+    if seen.counts.without_scores:
+        wanted = " and ".join(repr(name) for name in (prm, orm) if name is not None)
+        present = ", ".join(map(repr, seen.scorers)) or "nobody"
+        return f"no checked chain has scores by {wanted}; there are scores by {present}"
+    if seen.counts.without_outcome:
+        return (
+            f"none of the {seen.counts.without_outcome} chains has an outcome; "
+            "'rung label verify' checks final answers"
+        )
+    return "there are no chains to compare"

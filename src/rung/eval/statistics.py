@@ -1,0 +1,144 @@
+"""Intervals and tests over problems. Pure functions of arrays and a seed.
+
+Problems are what is drawn again, never chains: chains of one problem succeed and fail together,
+and an interval over chains would be far too narrow. P is the number of problems, R of resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+RESAMPLES = 2_000
+CONFIDENCE = 0.95
+FLIPS_AT_ONCE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its bootstrap interval. Bounds are None where no resample has the number."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PairedDifference:
+    """First minus second, problem by problem."""
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    """Two-sided, by flipping the signs of the problems' differences."""
+    wins: int
+    """Problems where the first is better; ties are in neither count."""
+    losses: int
+
+
+def resample_weights(num_problems: int, *, resamples: int = RESAMPLES, seed: int = 0) -> FloatArray:
+    """How often each problem is drawn in each bootstrap resample: `weights_RP`.
+
+    Raises:
+        ValueError: There are no problems.
+    """
+    if num_problems == 0:
+        raise ValueError("a bootstrap needs at least one problem")
+    rng = np.random.default_rng(seed)
+    even_P = np.full(num_problems, 1.0 / num_problems)
+    return rng.multinomial(num_problems, even_P, size=resamples).astype(np.float64)
+
+
+def percentile_interval(
+    values_R: FloatArray, *, confidence: float = CONFIDENCE
+) -> tuple[float, float] | None:
+    """The percentile interval (Efron and Tibshirani 1993, section 13.3); NaNs are left out."""
+    known = values_R[~np.isnan(values_R)]
+    if known.size == 0:
+        return None
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(known, [tail, 1.0 - tail])
+    return float(low), float(high)
+
+
+def bootstrap(
+    statistic: Callable[[FloatArray], float],
+    weights_RP: FloatArray,
+    *,
+    confidence: float = CONFIDENCE,
+) -> Estimate | None:
+    """Any statistic that takes a weight per problem, with its interval.
+
+    Args:
+        statistic: From `weights_P` to a number; NaN where the weighted problems don't have one.
+        weights_RP: From `resample_weights`.
+        confidence: Share of the resamples inside the interval.
+
+    Returns:
+        None where the problems themselves don't have the number.
+    """
+    value = statistic(np.ones(weights_RP.shape[1]))
+    if np.isnan(value):
+        return None
+    drawn_R = np.array([statistic(weights_P) for weights_P in weights_RP])
+    interval = percentile_interval(drawn_R, confidence=confidence)
+    low, high = interval if interval is not None else (None, None)
+    return Estimate(float(value), low, high)
+
+
+def bootstrap_means(
+    values_PK: FloatArray, weights_RP: FloatArray, *, confidence: float = CONFIDENCE
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Means over problems of K quantities at once: `mean_K`, `low_K`, `high_K`."""
+    means_RK = weights_RP @ values_PK / weights_RP.sum(axis=1, keepdims=True)
+    tail = (1.0 - confidence) / 2.0
+    low_K, high_K = np.quantile(means_RK, [tail, 1.0 - tail], axis=0)
+    return values_PK.mean(axis=0), low_K, high_K
+
+
+def paired_differences(
+    differences_PK: FloatArray,
+    weights_RP: FloatArray,
+    *,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+) -> list[PairedDifference]:
+    """K paired comparisons, each from one difference a problem.
+
+    The p-value is that of the sign-flip test (Fisher's randomization test for pairs): under the
+    null hypothesis each problem's difference could as well have had the other sign.
+    """
+    mean_K, low_K, high_K = bootstrap_means(differences_PK, weights_RP, confidence=confidence)
+    p_K = sign_flip_p_values(differences_PK, flips=weights_RP.shape[0], seed=seed)
+    wins_K, losses_K = (differences_PK > 0).sum(axis=0), (differences_PK < 0).sum(axis=0)
+    columns = zip(mean_K, low_K, high_K, p_K, wins_K, losses_K, strict=True)
+    return [
+        PairedDifference(float(mean), float(low), float(high), float(p), int(wins), int(losses))
+        for mean, low, high, p, wins, losses in columns
+    ]
+
+
+def sign_flip_p_values(
+    differences_PK: FloatArray, *, flips: int = RESAMPLES, seed: int = 0
+) -> FloatArray:
+    """Two-sided p-value of each column's mean under random signs of its rows: `p_K`.
+
+    Counts the data as one of the flips, so no p-value is 0 (Phipson and Smyth 2010).
+    """
+    rng = np.random.default_rng(seed)
+    num_problems = differences_PK.shape[0]
+    observed_K = np.abs(differences_PK.sum(axis=0))
+    tolerance_K = 1e-9 * np.abs(differences_PK).sum(axis=0)
+    extreme_K = np.zeros(differences_PK.shape[1])
+    for start in range(0, flips, FLIPS_AT_ONCE):
+        rows = min(FLIPS_AT_ONCE, flips - start)
+        signs_RP = rng.choice(np.array([-1.0, 1.0]), size=(rows, num_problems))
+        flipped_RK = np.abs(signs_RP @ differences_PK)
+        extreme_K += (flipped_RK >= observed_K - tolerance_K).sum(axis=0)
+    return (1.0 + extreme_K) / (1.0 + flips)
