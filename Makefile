@@ -30,7 +30,7 @@ lint: setup
 	$(BIN)/lint-imports
 
 docs: setup
-	$(BIN)/python docs/build.py
+	$(BIN)/python docs/make_docs.py
 
 clean:
 	rm -rf $(VENV) quickstart

@@ -12,6 +12,7 @@ from rung.cli.output import Output
 from rung.core.errors import RungError
 
 T = TypeVar("T")
+HELP = ("-h", "--help")
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
@@ -70,9 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: list[str]) -> int:
-    if not args or args[0] in ("-h", "--help"):
-        print(_help("rung", "rung judges reasoning step by step.", VERBS))
-        return 0 if args else EXIT_BAD_INPUT
+    if not args or args[0] in HELP:
+        return _show_help("rung", "rung judges reasoning step by step.", VERBS, asked=bool(args))
     if args[0] == "--version":
         from importlib.metadata import version
 
@@ -84,33 +84,24 @@ def _run(args: list[str]) -> int:
 def _run_verb(args: list[str]) -> int:
     import tyro
 
-    command_type, program, rest = _find(args)
-    if command_type is None:
-        return 0 if rest else EXIT_BAD_INPUT
+    name, rest = args[0], args[1:]
+    verb, program = _pick(name, VERBS), f"rung {name}"
+    module = importlib.import_module(verb.module)
+    kinds = cast("dict[str, type[Command]] | None", getattr(module, "COMMANDS", None))
+    if kinds is None:
+        kind = cast("type[Command]", module.COMMAND)
+    elif not rest or rest[0] in HELP:
+        about = verb.help.capitalize() + "."
+        return _show_help(program, about, _summaries(kinds), asked=bool(rest))
+    else:
+        kind, program, rest = _pick(rest[0], kinds), f"{program} {rest[0]}", rest[1:]
     try:
-        command = tyro.cli(command_type, prog=program, args=rest)
+        command = tyro.cli(kind, prog=program, args=rest)
     except SystemExit as done:  # tyro has printed the help, or what is wrong with the options
         return int(done.code or 0)
     with Output(as_json=command.json) as out:
         command.run(out)
     return 0
-
-
-def _find(args: list[str]) -> tuple[type[Command] | None, str, list[str]]:
-    """The command that `args` name, its program name, and the arguments left for it.
-
-    Without a command, a group's help has been printed.
-    """
-    name, rest = args[0], args[1:]
-    verb = _pick(name, VERBS)
-    module = importlib.import_module(verb.module)
-    kinds = cast("dict[str, type[Command]] | None", getattr(module, "COMMANDS", None))
-    if kinds is None:
-        return cast("type[Command]", module.COMMAND), f"rung {name}", rest
-    if not rest or rest[0] in ("-h", "--help"):
-        print(_help(f"rung {name}", verb.help.capitalize() + ".", _summaries(kinds)))
-        return None, "", rest
-    return _pick(rest[0], kinds), f"rung {name} {rest[0]}", rest[1:]
 
 
 def _summaries(kinds: dict[str, type[Command]]) -> dict[str, Verb]:
@@ -120,11 +111,14 @@ def _summaries(kinds: dict[str, type[Command]]) -> dict[str, Verb]:
     }
 
 
-def _help(program: str, about: str, verbs: dict[str, Verb]) -> str:
+def _show_help(program: str, about: str, verbs: dict[str, Verb], *, asked: bool) -> int:
     width = max(map(len, verbs))
     lines = [f"  {name:<{width}}  {verb.help}" for name, verb in verbs.items()]
     usage = f"usage: {program} VERB [options]"
-    return "\n".join([usage, "", about, "", *lines, "", f"'{program} VERB --help' says more."])
+    more = f"'{program} VERB --help' says more."
+    text = "\n".join([usage, "", about, "", *lines, "", more])
+    print(text, file=sys.stdout if asked else sys.stderr)
+    return 0 if asked else EXIT_BAD_INPUT
 
 
 def _pick(name: str, known: dict[str, T]) -> T:

@@ -20,12 +20,11 @@ from rung.core.errors import InputError
 STDIN = "-"
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Generator[Path]:
-    """Give a temporary path beside `path`; move it there at the end, delete it on error.
+def make_room(path: Path) -> None:
+    """Make the folder that a file will be written into, before anything is computed for it.
 
     Raises:
-        InputError: There can be no such file. Said before anything is computed for it.
+        InputError: There can be no such file.
     """
     if path.is_dir():
         raise InputError("this is a folder, expected the name of a file to write", file=str(path))
@@ -33,6 +32,16 @@ def replacing(path: Path) -> Generator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"can't make its folder ({error.strerror})", file=str(path)) from error
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Generator[Path]:
+    """Give a temporary path beside `path`; move it there at the end, delete it on error.
+
+    Raises:
+        InputError: There can be no such file (see `make_room`).
+    """
+    make_room(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield aside

@@ -19,7 +19,7 @@ import msgspec
 
 from rung.core.codec import decode_record, write_records
 from rung.core.errors import RungError
-from rung.core.files import STDIN, create_binary
+from rung.core.files import STDIN, create_binary, make_room
 from rung.core.protocols import Progress
 
 
@@ -53,7 +53,7 @@ def resumable_rows(
         rows_a_chunk: Rows made together. Only whole chunks are kept, so the rest is made in the
             same chunks as in an unbroken run.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_room(out)
     partial = partial_path(out)
     done = _keep_whole_rows(partial, _header(fingerprint), rows_a_chunk, progress)
     try:
