@@ -1,0 +1,97 @@
+"""Write docs/cli.md from the program's own help, and check the links of every page."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from rung.cli.main import VERBS
+
+ROOT = Path(__file__).resolve().parent.parent
+CLI_PAGE = ROOT / "docs" / "cli.md"
+INTRODUCTION = """\
+# The command line
+
+This page is written by `make docs` from the program's own help; a test compares the two.
+
+Every verb reads files, or standard input where a file is `-`; prints its result on standard
+output, as JSON with `--json`; and says how far it is on standard error. Files end in `.jsonl`,
+`.jsonl.gz`, `.jsonl.zst` or `.parquet`. Exit codes: 0 done, 2 a mistake in what was given (one
+sentence says which), 130 stopped by control-C. A verb that was stopped or killed goes on from
+there when the same command is given again.
+"""
+LINK = re.compile(r"\]\(([^)#\s]+)?(?:#([^)\s]*))?\)")
+
+
+def commands() -> dict[tuple[str, ...], type[Any]]:
+    """Every command by its words, as ("data", "convert")."""
+    found: dict[tuple[str, ...], type[Any]] = {}
+    for name, verb in VERBS.items():
+        module = importlib.import_module(verb.module)
+        if hasattr(module, "COMMAND"):
+            found[(name,)] = module.COMMAND
+        else:
+            found |= {(name, sub): kind for sub, kind in module.COMMANDS.items()}
+    return found
+
+
+def cli_page() -> str:
+    """The text of docs/cli.md: the help of every command, 100 columns wide, without colors."""
+    words = ["", *(" ".join(command) for command in commands())]
+    return "\n".join([INTRODUCTION, *(_section(command) for command in words)])
+
+
+def _section(command: str) -> str:
+    program = f"rung {command}".strip()
+    return f"## {program}\n\n```text\n{_help(command.split())}\n```\n"
+
+
+def _help(words: list[str]) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "rung.cli.main", *words, "--help"],
+        env={"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+
+
+def pages() -> list[Path]:
+    """Every page of documentation, the README first."""
+    top = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+    return [*top, *sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("recipes/*/*.md"))]
+
+
+def broken_links(page: Path) -> list[str]:
+    """The links of a page that lead to no file or heading of this repository."""
+    broken: list[str] = []
+    for target, heading in LINK.findall(page.read_text()):
+        if target.startswith(("http://", "https://")):
+            continue
+        file = page.parent / target if target else page
+        if not file.exists() or (heading and heading not in _headings(file)):
+            broken.append(f"{page.relative_to(ROOT)}: {target}{'#' if heading else ''}{heading}")
+    return broken
+
+
+def _headings(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def main() -> int:
+    """Write the page; return 1 when a link is broken."""
+    CLI_PAGE.write_text(cli_page())
+    broken = [link for page in pages() for link in broken_links(page)]
+    print(f"wrote {CLI_PAGE.relative_to(ROOT)}; {len(pages())} pages, {len(broken)} broken links")
+    print("\n".join(broken))
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
