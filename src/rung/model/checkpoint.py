@@ -1,0 +1,134 @@
+"""Reward models as folders: safetensors, config, tokenizer and ``rung.json``.
+
+The layout is transformers' token classification with one label, so where the trunk's family has
+such a class whose head is named ``score``, plain AutoModelForTokenClassification opens the
+folder too.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import transformers
+from huggingface_hub import save_torch_state_dict
+from safetensors import safe_open
+from transformers.modeling_layers import GenericForTokenClassification
+
+from rung.core.errors import InputError
+from rung.model.reading import READING_FILE, Reading, load_reading, save_reading
+from rung.model.reward_model import RewardModel
+from rung.model.trunk import LoadedModel, load_trunk, weight_files
+
+HEAD = ("score.weight", "score.bias")
+ASIDE = ".writing"
+
+
+class LoadedRewardModel(NamedTuple):
+    """A reward model ready to score, with all that says how."""
+
+    model: RewardModel
+    tokenizer: Any
+    reading: Reading
+
+
+def new_reward_model(
+    source: str | Path, *, seed: int, dtype: torch.dtype = torch.float32
+) -> tuple[RewardModel, LoadedModel]:
+    """A reward model with a new head on the trunk of `source` (see `load_trunk`)."""
+    loaded = load_trunk(source, dtype=dtype)
+    model = RewardModel(loaded.model)
+    model.reset_head(seed)
+    return model, loaded
+
+
+def save_reward_model(model: RewardModel, tokenizer: Any, reading: Reading, folder: Path) -> None:
+    """Write a checkpoint into `folder`; it counts as there once ``rung.json`` is in place."""
+
+    def write(aside: Path) -> None:
+        prefix = model.trunk.base_model_prefix
+        weights = {f"{prefix}.{name}": w for name, w in model.trunk.state_dict().items()}
+        weights |= {f"score.{name}": w for name, w in model.score.state_dict().items()}
+        save_torch_state_dict(weights, aside)
+        _config(model.trunk).save_pretrained(aside)
+        tokenizer.save_pretrained(aside)
+        save_reading(reading, aside)
+
+    publish(folder, write, last=READING_FILE)
+
+
+def load_reward_model(
+    folder: str | Path, *, dtype: torch.dtype = torch.float32
+) -> LoadedRewardModel:
+    """Open a checkpoint that `save_reward_model` wrote, in evaluation mode.
+
+    Raises:
+        InputError: A file or a weight is missing or damaged; the sentence names it.
+    """
+    folder = Path(folder)
+    files = weight_files(folder)
+    reading = load_reading(folder)
+    loaded = load_trunk(folder, dtype=dtype)
+    model = RewardModel(loaded.model)
+    head = {name: w for file in files for name, w in _head_weights(file).items()}
+    for name in HEAD:
+        if name not in head:
+            raise InputError(f"the weights lack {name}, the head", file=str(folder))
+    try:
+        model.score.load_state_dict({name.removeprefix("score."): head[name] for name in HEAD})
+    except RuntimeError as error:
+        shape = tuple(head["score.weight"].shape)
+        raise InputError(
+            f"the head has shape {shape}, expected one row", file=str(folder)
+        ) from error
+    return LoadedRewardModel(model.eval(), loaded.tokenizer, reading)
+
+
+def weights_hash(folder: str | Path) -> str:
+    """A short hash of the bytes of a checkpoint's weights: equal weights, equal hash."""
+    digest = hashlib.blake2b(digest_size=12)
+    for path in weight_files(Path(folder)):
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def publish(folder: Path, write: Callable[[Path], None], *, last: str) -> None:
+    """Let `write` fill an empty folder, then move its files into `folder`, `last` at the end.
+
+    Whoever finds the file `last` in `folder` finds the other files too, whole and of one kind.
+    """
+    aside = folder / ASIDE
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    write(aside)
+    (folder / last).unlink(missing_ok=True)
+    for path in sorted(aside.iterdir(), key=lambda path: (path.name == last, path.name)):
+        path.replace(folder / path.name)
+    aside.rmdir()
+
+
+def _head_weights(file: Path) -> dict[str, torch.Tensor]:
+    with safe_open(file, framework="pt") as weights:
+        present = set(weights.keys())
+        return {name: weights.get_tensor(name) for name in HEAD if name in present}
+
+
+def _config(trunk: Any) -> Any:
+    config = copy.deepcopy(trunk.config)
+    config.num_labels = 1
+    config.classifier_dropout = 0.0
+    config.architectures = [_architecture(trunk)]
+    return config
+
+
+def _architecture(trunk: Any) -> str:
+    known: Any = transformers.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING.get(type(trunk.config), None)
+    if known is not None and issubclass(known, GenericForTokenClassification):
+        return known.__name__
+    return type(trunk).__name__

@@ -1,0 +1,142 @@
+"""Opens the model that a reward model or a policy starts from. No pickle, no remote code."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import torch
+import transformers
+from safetensors import SafetensorError
+from transformers.utils import logging as transformers_logging
+
+from rung.core.errors import InputError
+
+WEIGHTS = "model.safetensors"
+SHARDS_INDEX = "model.safetensors.index.json"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+
+
+class LoadedModel(NamedTuple):
+    """A transformers model with its tokenizer, and the name of what was loaded."""
+
+    model: Any
+    tokenizer: Any
+    name: str
+
+
+def load_trunk(source: str | Path, *, dtype: torch.dtype = torch.float32) -> LoadedModel:
+    """Open the layers below the heads: a decoder without an LM head.
+
+    Args:
+        source: A Hugging Face folder (of a causal LM, or a rung checkpoint) or a GGUF file.
+        dtype: The type of the weights.
+
+    Raises:
+        InputError: Something is missing in the folder, or it can't be read.
+    """
+    return _load(transformers.AutoModel, Path(source), dtype)
+
+
+def load_causal_lm(source: str | Path, *, dtype: torch.dtype = torch.float32) -> LoadedModel:
+    """Open a causal LM whole, from the same sources as `load_trunk`."""
+    return _load(transformers.AutoModelForCausalLM, Path(source), dtype)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Open the tokenizer in a Hugging Face folder.
+
+    Raises:
+        InputError: There is none, or it can't be read.
+    """
+    if not any((folder / name).exists() for name in TOKENIZER_FILES):
+        raise InputError("the folder lacks tokenizer.json", file=str(folder))
+    try:
+        return transformers.AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise _unreadable("the tokenizer", error, folder) from error
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that hold a folder's weights, in order.
+
+    Raises:
+        InputError: The folder, or a file in it that is needed, is not there.
+    """
+    if not folder.is_dir():
+        raise InputError("there is no such folder", file=str(folder))
+    if not (folder / "config.json").exists():
+        raise InputError("the folder lacks config.json", file=str(folder))
+    index = folder / SHARDS_INDEX
+    names = {WEIGHTS}
+    if index.exists():
+        names = set(msgspec.json.decode(index.read_bytes())["weight_map"].values())
+    for name in sorted(names):
+        if not (folder / name).exists():
+            raise InputError(_lacks(folder, name), file=str(folder))
+    return [folder / name for name in sorted(names)]
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Generator[None]:
+    """Keep transformers' loading reports and bars off the terminal."""
+    level = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def _load(kind: Any, source: Path, dtype: torch.dtype) -> LoadedModel:
+    if source.suffix == ".gguf":
+        from rung.model.gguf import convert_gguf
+
+        with tempfile.TemporaryDirectory() as folder:
+            convert_gguf(source, Path(folder))
+            return _load_folder(kind, Path(folder), dtype, source.stem)
+    return _load_folder(kind, source, dtype, source.resolve().name)
+
+
+def _load_folder(kind: Any, folder: Path, dtype: torch.dtype, name: str) -> LoadedModel:
+    weight_files(folder)
+    tokenizer = load_tokenizer(folder)
+    try:
+        with quiet_transformers():
+            model, found = kind.from_pretrained(
+                folder,
+                dtype=dtype,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise _unreadable("the model", error, folder) from error
+    if found["missing_keys"]:
+        first = sorted(found["missing_keys"])[0]
+        reason = f"the weights lack {first} ({len(found['missing_keys'])} tensors in all)"
+        raise InputError(reason, file=str(folder))
+    return LoadedModel(model, tokenizer, name)
+
+
+def _unreadable(what: str, error: Exception, folder: Path) -> InputError:
+    message = str(error).strip().splitlines() or [type(error).__name__]
+    return InputError(f"{what} can't be read ({message[0]})", file=str(folder))
+
+
+def _lacks(folder: Path, name: str) -> str:
+    pickles = [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")]
+    if pickles:
+        return f"the folder lacks {name}; pickled weights such as {pickles[0].name} are refused"
+    return f"the folder lacks {name}"
