@@ -1,7 +1,13 @@
 """The vocabulary, the protocols, the aggregations and the codec. No torch here."""
 
 from rung.core.aggregate import AGGREGATIONS, Aggregation
-from rung.core.codec import Skipped, read_records, write_records
+from rung.core.codec import (
+    Skipped,
+    read_problems,
+    read_records,
+    write_problems,
+    write_records,
+)
 from rung.core.errors import InputError, MissingExtraError, RungError
 from rung.core.protocols import Generator, Labeler, Progress, Sampling, Scorer, Verifier
 from rung.core.types import (
@@ -38,6 +44,8 @@ __all__ = [
     "StepScores",
     "Verdict",
     "Verifier",
+    "read_problems",
     "read_records",
+    "write_problems",
     "write_records",
 ]

@@ -16,7 +16,7 @@ import msgspec
 
 from rung.core.errors import InputError
 from rung.core.files import create_binary, open_binary
-from rung.core.types import ChainRecord
+from rung.core.types import ChainRecord, Problem
 
 SCHEMA_VERSION = 1
 T = TypeVar("T")
@@ -41,7 +41,13 @@ class _Row(msgspec.Struct):
     record: ChainRecord
 
 
+class _ProblemRow(msgspec.Struct):
+    rung: int
+    problem: Problem
+
+
 _row_decoder = msgspec.json.Decoder(_Row)
+_problem_decoder = msgspec.json.Decoder(_ProblemRow)
 _any_decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 
@@ -70,6 +76,42 @@ def write_records(path: Path, records: Iterable[ChainRecord]) -> int:
             stream.write(encode_record(record))
             count += 1
     return count
+
+
+def read_problems(path: str | Path, *, skipped: Skipped | None = None) -> Iterator[Problem]:
+    """Read a rung file of problems: JSONL (plain, .gz, .zst), or "-" for standard input.
+
+    Raises:
+        InputError: The file or a row in it can't be read, or the file holds no rows.
+    """
+    return decode_lines(read_lines(path), decode_problem, file=str(path), skipped=skipped)
+
+
+def write_problems(path: Path, problems: Iterable[Problem]) -> int:
+    """Write a rung file of problems in one piece; return the number of rows."""
+    count = 0
+    with create_binary(path) as stream:
+        for problem in problems:
+            stream.write(encode_problem(problem))
+            count += 1
+    return count
+
+
+def encode_problem(problem: Problem) -> bytes:
+    """One row of JSONL, with its newline."""
+    return _encoder.encode(_ProblemRow(SCHEMA_VERSION, problem)) + b"\n"
+
+
+def decode_problem(line: bytes) -> Problem:
+    """Read one row of JSONL.
+
+    Raises:
+        ValueError: Said with the JSON path where there is one.
+    """
+    row = _problem_decoder.decode(line)
+    if row.rung != SCHEMA_VERSION:
+        raise ValueError(_wrong_version(row.rung))
+    return row.problem
 
 
 def encode_record(record: ChainRecord) -> bytes:
@@ -124,7 +166,7 @@ def decode_lines(
         try:
             yield decode(line)
         except (ValueError, msgspec.DecodeError, RecursionError) as error:
-            failure = InputError(_explain(error, line), file=file, line=number)
+            failure = InputError(explain_row(error, line), file=file, line=number)
             if skipped is None:
                 raise failure from error
             skipped.add(failure)
@@ -132,7 +174,8 @@ def decode_lines(
         raise InputError("the file is empty, expected one row a line", file=file)
 
 
-def _explain(error: Exception, line: bytes) -> str:
+def explain_row(error: Exception, line: bytes) -> str:
+    """Say in one clause what is wrong with a line."""
     if isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError):
         byte = re.search(r"\(byte (\d+)\)", str(error))
         if byte is None:

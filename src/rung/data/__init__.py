@@ -1,1 +1,26 @@
 """Where problems and labeled chains come from and go to: one file a format."""
+
+from rung.data.formats import FORMATS, Format
+from rung.data.loading import format_of, load, load_problems, write
+from rung.data.partition import Split, problem_key, problem_keys, split_by_problem
+from rung.data.rows import Neutral
+from rung.data.split import Span, gaps, join_steps, split_steps, step_texts
+
+__all__ = [
+    "FORMATS",
+    "Format",
+    "Neutral",
+    "Span",
+    "Split",
+    "format_of",
+    "gaps",
+    "join_steps",
+    "load",
+    "load_problems",
+    "problem_key",
+    "problem_keys",
+    "split_by_problem",
+    "split_steps",
+    "step_texts",
+    "write",
+]

@@ -1,0 +1,168 @@
+"""The formats: one row of this table, and one file in this folder, for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from rung.core.codec import decode_problem, decode_record, encode_problem, encode_record
+from rung.core.types import ChainRecord, Problem, StepLabels
+from rung.data import (
+    big_bench_mistake,
+    competition_math,
+    gsm8k,
+    labeled_chains,
+    math_shepherd,
+    prm800k,
+    prmbench,
+    problem_set,
+    processbench,
+    samples,
+    trl,
+)
+from rung.data.rows import Neutral, Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """How rows of one kind are known and read."""
+
+    name: str
+    about: str
+    detects: Callable[[Row], bool]
+    read: Callable[[Row, Neutral], Iterable[ChainRecord]] | None = None
+    """A row's chains; None where rows hold no chains."""
+    problem: Callable[[Row], Problem] | None = None
+    """A row's problem, where rows are problems."""
+    write: Callable[[ChainRecord, StepLabels], Row] | None = None
+    """A row for a chain with one set of labels, where rung writes the format."""
+
+
+def _has(*fields: str) -> Callable[[Row], bool]:
+    return lambda row: set(fields) <= set(row)
+
+
+def _one(read: Callable[[Row], ChainRecord]) -> Callable[[Row, Neutral], Iterable[ChainRecord]]:
+    return lambda row, _: (read(row),)
+
+
+def _own_record(row: Row) -> ChainRecord:
+    return decode_record(msgspec.json.encode(row))
+
+
+def _own_problem(row: Row) -> Problem:
+    return decode_problem(msgspec.json.encode(row))
+
+
+OWN = Format(
+    name="rung",
+    about="rung's own chains, with labels, scores and verdicts",
+    detects=_has("rung", "record"),
+    read=_one(_own_record),
+)
+OWN_PROBLEMS = Format(
+    name="rung-problems",
+    about="rung's own problems",
+    detects=_has("rung", "problem"),
+    problem=_own_problem,
+)
+
+_ALL = [
+    OWN,
+    OWN_PROBLEMS,
+    Format(
+        name="prm800k",
+        about="PRM800K: people's ratings of every step, with rated alternatives",
+        detects=prm800k.detects,
+        read=prm800k.read,
+    ),
+    Format(
+        name="math-shepherd",
+        about="Math-Shepherd: steps ended by 'ки', labeled + or - by rollouts",
+        detects=math_shepherd.detects,
+        read=_one(math_shepherd.read),
+        write=math_shepherd.write,
+    ),
+    Format(
+        name="trl",
+        about="TRL stepwise supervision: prompt, completions, labels",
+        detects=_has(*trl.FIELDS),
+        read=_one(trl.read),
+        write=trl.write,
+    ),
+    Format(
+        name="processbench",
+        about="ProcessBench: the first wrong step, by experts",
+        detects=_has("problem", "steps", "label"),
+        read=_one(processbench.read),
+        write=processbench.write,
+    ),
+    Format(
+        name="prmbench",
+        about="PRMBench: right solutions with a planted error",
+        detects=_has("modified_question", "modified_process", "error_steps"),
+        read=_one(prmbench.read),
+    ),
+    Format(
+        name="big-bench-mistake",
+        about="BIG-Bench-Mistake: the first mistake, five tasks",
+        detects=_has("input", "steps", "mistake_index"),
+        read=_one(big_bench_mistake.read),
+    ),
+    Format(
+        name="labeled-chains",
+        about="re-encoded chains: problem, steps, labels 1/0/-1, first_error",
+        detects=_has(*labeled_chains.FIELDS),
+        read=lambda row, neutral: (labeled_chains.read(row, neutral),),
+    ),
+    Format(
+        name="samples",
+        about="several sampled solutions of each problem",
+        detects=_has(*samples.FIELDS),
+        read=lambda row, _: samples.read(row),
+    ),
+    Format(
+        name="problem-set",
+        about="re-encoded problems: id, source, problem, answer, solution",
+        detects=_has(*problem_set.FIELDS),
+        read=_one(problem_set.read),
+        problem=problem_set.problem,
+    ),
+    Format(
+        name="math",
+        about="MATH: problem, solution, level, type",
+        detects=_has("problem", "solution"),
+        read=_one(competition_math.read),
+        problem=competition_math.problem,
+    ),
+    Format(
+        name="gsm8k",
+        about="GSM8K: question, answer with <<a*b=c>> and #### n",
+        detects=_has(*gsm8k.FIELDS),
+        read=_one(gsm8k.read),
+        problem=gsm8k.problem,
+    ),
+]
+FORMATS: dict[str, Format] = {format.name: format for format in _ALL}
+"""By name, in the order in which they are tried on a row."""
+
+
+def detect(row: Any) -> Format | None:
+    """The format that a row looks like; None when it looks like none."""
+    if not isinstance(row, dict):
+        return None
+    fields: Row = row
+    return next((format for format in FORMATS.values() if format.detects(fields)), None)
+
+
+def encode_row(format: Format, record: ChainRecord, labels: StepLabels) -> bytes:
+    """A line of JSONL in a format that rung writes (rung's own has no single labels)."""
+    if format.write is None:
+        raise ValueError(f"rung doesn't write {format.name}")
+    return msgspec.json.encode(format.write(record, labels)) + b"\n"
+
+
+__all__ = ["FORMATS", "OWN", "OWN_PROBLEMS", "Format", "detect", "encode_problem", "encode_record"]
