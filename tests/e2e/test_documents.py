@@ -1,0 +1,92 @@
+"""The documentation is true: its code runs, its commands print what it says, its links lead on."""
+
+import doctest
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from make_docs import CLI_PAGE, ROOT, broken_links, cli_page, commands, pages
+from sybil import Document, Example
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
+
+import rung
+
+BIN = Path(sys.executable).parent
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n?((?:(?!\$ ).*\n?)*)", re.MULTILINE)
+
+
+def run_console(example: Example) -> str | None:
+    """Run a block's `$ ` lines in order; what stands below a line is what it must print."""
+    for command, expected in COMMAND.findall(example.parsed):
+        done = subprocess.run(
+            ["bash", "-c", command], env=environment(), capture_output=True, text=True, timeout=120
+        )
+        printed = done.stdout if done.returncode == 0 else done.stdout + done.stderr
+        if done.returncode not in (0, 2) or (done.returncode == 2 and not expected):
+            return f"$ {command}\nended with code {done.returncode}:\n{done.stdout}{done.stderr}"
+        if expected and not doctest.OutputChecker().check_output(expected, printed, FLAGS):
+            return f"$ {command}\nexpected:\n{expected}\nprinted:\n{printed}"
+    return None
+
+
+def environment() -> dict[str, str]:
+    plain = {"COLUMNS": "100", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+    return {**os.environ, **plain, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+
+
+PARSERS = [PythonCodeBlockParser(), CodeBlockParser("console", run_console)]
+EXECUTED = [page for page in pages() if "```python" in page.read_text() or "$ " in page.read_text()]
+
+
+@pytest.mark.parametrize("page", EXECUTED, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_block_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for example in Document.parse(str(page), *PARSERS).examples():
+        example.evaluate()
+
+
+def test_the_runner_notices_output_that_differs_and_commands_that_fail(tmp_path: Path):
+    def failure(block: str) -> str | None:
+        (tmp_path / "page.md").write_text(f"```console\n{block}\n```\n")
+        [example] = Document.parse(str(tmp_path / "page.md"), *PARSERS).examples()
+        return run_console(example)
+
+    assert failure("$ echo one\none\n$ echo two \\\n  three\ntwo three") is None
+    assert failure("$ printf 'a\\nb\\nc\\n'\na\n...\nc") is None
+    assert "expected:" in str(failure("$ echo one\ntwo"))
+    assert "ended with code 1" in str(failure("$ false"))
+    assert "ended with code 2" in str(failure("$ rung nosuch"))
+    assert failure("$ rung nosuch\nrung: there is no verb 'nosuch'; ...") is None
+
+
+def test_every_rung_command_in_the_guides_is_in_a_block_that_is_run():
+    for page in [*(ROOT / "docs" / "guides").glob("*.md"), ROOT / "README.md"]:
+        for language, block in re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.M | re.S):
+            assert language in ("console", "python") or not re.search(r"^(\$ )?rung ", block, re.M)
+
+
+def test_the_command_line_page_is_what_the_program_prints():
+    assert CLI_PAGE.read_text() == cli_page(), "run `make docs`"
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_link_is_broken(page: Path):
+    assert broken_links(page) == []
+
+
+def test_every_command_and_every_name_at_the_top_is_explained():
+    text = "\n".join(page.read_text() for page in pages() if page != CLI_PAGE)
+    unexplained = [name for name in rung.__all__ if not re.search(rf"\b{name}\b", text)]
+    unexplained += [" ".join(words) for words in commands() if f"rung {' '.join(words)}" not in text]
+    assert unexplained == []
+
+
+def test_the_readme_is_short_and_says_both_commands():
+    readme = (ROOT / "README.md").read_text()
+    assert len(readme.splitlines()) <= 150
+    assert "make quickstart" in readme
+    assert "make test" in readme
