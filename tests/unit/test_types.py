@@ -17,6 +17,7 @@ from rung import (
     StepScores,
     Verdict,
 )
+from rung.core.types import MAX_STEP_CHARS
 
 PROBLEM = Problem("p1", "How many legs have 3 cats?", "12")
 CHAIN = Chain.of(PROBLEM, ["A cat has 4 legs.", "3 * 4 = 12."], answer="12")
@@ -145,6 +146,13 @@ def test_a_record_needs_steps_and_as_many_labels_and_scores():
         ChainRecord(CHAIN, labels=(StepLabels((1.0,), "human"),))
     with pytest.raises(ValueError, match="scores of 'prm': 3 for 2 steps"):
         ChainRecord(CHAIN, scores=(StepScores((0.1, 0.2, 0.3), "prm"),))
+
+
+def test_a_record_refuses_a_text_that_nobody_split():
+    longest = ChainRecord(Chain.of(PROBLEM, ["a", "b" * MAX_STEP_CHARS]))
+    assert len(longest.chain.texts[1]) == MAX_STEP_CHARS
+    with pytest.raises(ValueError, match="step 1 has 100000 characters, expected at most 65536"):
+        ChainRecord(Chain.of(PROBLEM, ["a", "b" * 100_000]))
 
 
 def test_new_labels_replace_those_of_the_same_source_only():

@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+MAX_STEP_CHARS = 2**16
+"""A longer step in a file is a text that nobody split, or a policy that never stopped."""
+
 
 class Verdict(StrEnum):
     """What a verifier says of a final answer (or of a step)."""
@@ -198,7 +201,8 @@ class ChainRecord:
     """A chain with all that is known of it: one row of a rung file.
 
     Raises:
-        ValueError: The chain has no steps, or labels or scores don't match its steps.
+        ValueError: The chain has no steps or an endless one (`MAX_STEP_CHARS`), or labels or
+            scores don't match its steps.
     """
 
     chain: Chain
@@ -212,6 +216,12 @@ class ChainRecord:
         num_steps = len(self.chain.steps)
         if num_steps == 0:
             raise ValueError("the chain has no steps")
+        for index, text in enumerate(self.chain.texts):
+            if len(text) > MAX_STEP_CHARS:
+                raise ValueError(
+                    f"step {index} has {len(text)} characters, expected at most {MAX_STEP_CHARS}"
+                    " (was the text split into steps?)"
+                )
         for kind, length in [
             *((f"labels of {y.source!r}", len(y.labels)) for y in self.labels),
             *((f"scores of {s.scorer!r}", len(s.scores)) for s in self.scores),
