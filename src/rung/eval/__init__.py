@@ -1,5 +1,26 @@
 """Measure: best-of-n curves, step metrics, ProcessBench, with intervals; and the report."""
 
+from rung.eval.calibration import Calibration, CalibrationBin
 from rung.eval.curves import BestOfN, CurvePoint, GapPoint, best_of_n
+from rung.eval.processbench import FirstErrors, predicted_first_error, processbench
+from rung.eval.ranking import auroc
+from rung.eval.statistics import Estimate, PairedDifference
+from rung.eval.steps import PositionMetrics, StepMetrics, step_metrics
 
-__all__ = ["BestOfN", "CurvePoint", "GapPoint", "best_of_n"]
+__all__ = [
+    "BestOfN",
+    "Calibration",
+    "CalibrationBin",
+    "CurvePoint",
+    "Estimate",
+    "FirstErrors",
+    "GapPoint",
+    "PairedDifference",
+    "PositionMetrics",
+    "StepMetrics",
+    "auroc",
+    "best_of_n",
+    "predicted_first_error",
+    "processbench",
+    "step_metrics",
+]

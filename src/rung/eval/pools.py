@@ -5,15 +5,16 @@ M is the number of chains of one problem.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
-from rung.core import AGGREGATIONS, ChainRecord, RungError
+from rung.core import AGGREGATIONS, Aggregation, ChainRecord, RungError
 from rung.eval.statistics import FloatArray
 from rung.eval.subsets import IntArray
+from rung.search.best_of_n import Rank, rank_of, value_of
 from rung.verify.normalize import normalize, number_within
 
 AnswerKey = Callable[[str], str | None]
@@ -37,11 +38,12 @@ class ChainCounts:
     without_outcome: int = 0
     """Left out: nobody checked the final answer."""
     without_scores: int = 0
-    """Left out: a scorer that is compared did not score them."""
+    """Left out: a scorer that is compared has not read them."""
     in_small_problems: int = 0
     """Left out with their problems, which have fewer chains than the curves are long."""
     partly_scored: int = 0
-    """Used: some steps have no PRM score, the rules see the others."""
+    """Used: some steps lie beyond the PRM's context; the rules see the others, and chains whose
+    last step is one of these stand behind all others."""
     without_answer: int = 0
     """Used: they have no vote."""
 
@@ -54,7 +56,7 @@ class Pool:
     keys_M: IntArray
     """Equal answers have equal numbers, `NO_VOTE` where there is none."""
     picks_CM: FloatArray
-    """For each rule that picks the best: what it compares chains by."""
+    """For each rule that picks the best: the chain's place, 0 is worst, equals share it."""
     votes_VM: FloatArray
     """For each way to vote: what a chain's vote weighs."""
     num_partly_scored: int
@@ -73,7 +75,7 @@ class Names(NamedTuple):
 class _Row(NamedTuple):
     correct: bool
     key: str | None
-    picks: tuple[float, ...]
+    picks: tuple[Rank, ...]
     votes: tuple[float, ...]
     partly_scored: bool
 
@@ -84,6 +86,12 @@ class _Compared:
     orm: str | None
     answer_key: AnswerKey
 
+    def rules(self) -> list[tuple[str, list[Aggregation]]]:
+        """Each scorer with how its scores are combined; an ORM has one score a chain."""
+        prm = [] if self.prm is None else [(self.prm, list(AGGREGATIONS.values()))]
+        orm = [] if self.orm is None else [(self.orm, [AGGREGATIONS["last"]])]
+        return [*prm, *orm]
+
     def names(self) -> Names:
         prm = [f"prm_{rule}" for rule in AGGREGATIONS] if self.prm is not None else []
         orm = ["orm"] if self.orm is not None else []
@@ -92,22 +100,16 @@ class _Compared:
 
     def read(self, record: ChainRecord) -> _Row | None:
         """The chain's numbers; None when a compared scorer has nothing to say of it."""
-        picks: list[float] = []
-        votes: list[float] = [1.0]
+        picks: list[Rank] = []
+        votes = [1.0]
         partly_scored = False
-        if self.prm is not None:
-            known_S = _known(record, self.prm)
-            if not known_S:
+        for scorer, rules in self.rules():
+            scores = record.scores_by(scorer)
+            if scores is None:
                 return None
-            partly_scored = len(known_S) < len(record.chain.steps)
-            picks += [rule.rank(known_S) for rule in AGGREGATIONS.values()]
-            votes += [rule(known_S) for rule in AGGREGATIONS.values()]
-        if self.orm is not None:
-            known_S = _known(record, self.orm)
-            if not known_S:
-                return None
-            picks.append(known_S[-1])
-            votes.append(known_S[-1])
+            picks += [rank_of(scores, rule) for rule in rules]
+            votes += [value_of(scores, rule) or 0.0 for rule in rules]
+            partly_scored |= scorer == self.prm and None in scores.scores
         answer = record.chain.answer
         key = None if answer is None else self.answer_key(answer)
         correct = record.outcome is not None and record.outcome.is_correct
@@ -148,11 +150,6 @@ def gather(
     return [_pool(rows) for rows in seen.rows.values()], compared.names(), seen.counts
 
 
-def _known(record: ChainRecord, scorer: str) -> tuple[float, ...]:
-    scores = record.scores_by(scorer)
-    return () if scores is None else scores.known
-
-
 def _pool(rows: list[_Row]) -> Pool:
     numbers: dict[str, int] = {}
     keys = [
@@ -161,10 +158,17 @@ def _pool(rows: list[_Row]) -> Pool:
     return Pool(
         correct_M=np.array([row.correct for row in rows], dtype=np.float64),
         keys_M=np.array(keys, dtype=np.int64),
-        picks_CM=np.array([row.picks for row in rows]).T,
+        picks_CM=np.array(
+            [_places(column) for column in zip(*(row.picks for row in rows), strict=True)]
+        ),
         votes_VM=np.array([row.votes for row in rows]).T,
         num_partly_scored=sum(row.partly_scored for row in rows),
     )
+
+
+def _places(ranks_M: Sequence[Rank]) -> list[float]:
+    place = {rank: float(index) for index, rank in enumerate(sorted(set(ranks_M)))}
+    return [place[rank] for rank in ranks_M]
 
 
 def _why_nothing(seen: _Seen, prm: str | None, orm: str | None) -> str:

@@ -55,16 +55,24 @@ def resample_weights(num_problems: int, *, resamples: int = RESAMPLES, seed: int
     return rng.multinomial(num_problems, even_P, size=resamples).astype(np.float64)
 
 
-def percentile_interval(
-    values_R: FloatArray, *, confidence: float = CONFIDENCE
-) -> tuple[float, float] | None:
-    """The percentile interval (Efron and Tibshirani 1993, section 13.3); NaNs are left out."""
-    known = values_R[~np.isnan(values_R)]
-    if known.size == 0:
+def estimate(
+    value: float, drawn_R: FloatArray, *, confidence: float = CONFIDENCE
+) -> Estimate | None:
+    """A value with the percentile interval of its resamples, NaNs among them left out.
+
+    Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3.
+
+    Returns:
+        None where the value is NaN: the data don't have this number.
+    """
+    if np.isnan(value):
         return None
+    known = drawn_R[~np.isnan(drawn_R)]
+    if known.size == 0:
+        return Estimate(float(value), None, None)
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(known, [tail, 1.0 - tail])
-    return float(low), float(high)
+    return Estimate(float(value), float(low), float(high))
 
 
 def bootstrap(
@@ -83,13 +91,8 @@ def bootstrap(
     Returns:
         None where the problems themselves don't have the number.
     """
-    value = statistic(np.ones(weights_RP.shape[1]))
-    if np.isnan(value):
-        return None
     drawn_R = np.array([statistic(weights_P) for weights_P in weights_RP])
-    interval = percentile_interval(drawn_R, confidence=confidence)
-    low, high = interval if interval is not None else (None, None)
-    return Estimate(float(value), low, high)
+    return estimate(statistic(np.ones(weights_RP.shape[1])), drawn_R, confidence=confidence)
 
 
 def bootstrap_means(

@@ -82,13 +82,14 @@ def vote_of_subsets(
 ) -> FloatArray:
     """Mean correctness of the answer with the most weight, for V ways to weigh a vote: `(V,)`.
 
-    A chain whose key is -1 has no answer and no vote; where nobody votes, the pick is wrong.
+    A chain whose key is -1 has no answer and no vote; where nobody votes, any chain is picked.
     Answers with equal weight are as likely to win. Where chains with one answer got different
     verdicts, the winner is as right as its voters are on average.
     """
+    any_chain_D = members_DM @ correct_M / members_DM.sum(axis=1)
     num_answers = int(keys_M.max(initial=-1)) + 1
     if num_answers == 0:
-        return np.zeros(len(weights_VM))
+        return np.full(len(weights_VM), any_chain_D.mean())
     one_hot_MG = (keys_M[:, None] == np.arange(num_answers)).astype(np.float64)
     voters_DG = members_DM @ one_hot_MG
     right_DG = members_DM @ (one_hot_MG * correct_M[:, None])
@@ -102,7 +103,8 @@ def vote_of_subsets(
     best_DV1 = totals_DVG.max(axis=2, keepdims=True)
     won_DVG = _close(totals_DVG, best_DV1)
     picked_DV = (won_DVG * share_right_DG[:, None, :]).sum(axis=2) / won_DVG.sum(axis=2)
-    return picked_DV.mean(axis=0)
+    nobody_D1 = voters_DG.sum(axis=1, keepdims=True) == 0
+    return np.where(nobody_D1, any_chain_D[:, None], picked_DV).mean(axis=0)
 
 
 def _close(totals: FloatArray, best: FloatArray) -> BoolArray:
