@@ -81,7 +81,9 @@ def test_no_link_is_broken(page: Path):
 def test_every_command_and_every_name_at_the_top_is_explained():
     text = "\n".join(page.read_text() for page in pages() if page != CLI_PAGE)
     unexplained = [name for name in rung.__all__ if not re.search(rf"\b{name}\b", text)]
-    unexplained += [" ".join(words) for words in commands() if f"rung {' '.join(words)}" not in text]
+    unexplained += [
+        " ".join(words) for words in commands() if f"rung {' '.join(words)}" not in text
+    ]
     assert unexplained == []
 
 
