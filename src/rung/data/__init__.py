@@ -2,9 +2,17 @@
 
 from rung.data.formats import FORMATS, Format
 from rung.data.loading import format_of, load, load_problems, write
-from rung.data.partition import Split, problem_key, problem_keys, split_by_problem
+from rung.data.partition import (
+    Split,
+    problem_key,
+    problem_keys,
+    split_by_problem,
+    without_problems,
+)
+from rung.data.published_scores import join_scores
 from rung.data.rows import Neutral
 from rung.data.split import Span, gaps, join_steps, split_steps, step_texts
+from rung.data.stats import Stats, count
 
 __all__ = [
     "FORMATS",
@@ -12,8 +20,11 @@ __all__ = [
     "Neutral",
     "Span",
     "Split",
+    "Stats",
+    "count",
     "format_of",
     "gaps",
+    "join_scores",
     "join_steps",
     "load",
     "load_problems",
@@ -22,5 +33,6 @@ __all__ = [
     "split_by_problem",
     "split_steps",
     "step_texts",
+    "without_problems",
     "write",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from rung.core.codec import decode_problem, decode_record, encode_problem, encode_record
+from rung.core.codec import decode_problem, decode_record
 from rung.core.types import ChainRecord, Problem, StepLabels
 from rung.data import (
     big_bench_mistake,
@@ -20,6 +20,7 @@ from rung.data import (
     prmbench,
     problem_set,
     processbench,
+    published_scores,
     samples,
     trl,
 )
@@ -125,6 +126,11 @@ _ALL = [
         read=lambda row, _: samples.read(row),
     ),
     Format(
+        name="published-scores",
+        about="other PRMs' scores of ProcessBench steps, to be joined to its chains",
+        detects=published_scores.detects,
+    ),
+    Format(
         name="problem-set",
         about="re-encoded problems: id, source, problem, answer, solution",
         detects=_has(*problem_set.FIELDS),
@@ -156,13 +162,3 @@ def detect(row: Any) -> Format | None:
         return None
     fields: Row = row
     return next((format for format in FORMATS.values() if format.detects(fields)), None)
-
-
-def encode_row(format: Format, record: ChainRecord, labels: StepLabels) -> bytes:
-    """A line of JSONL in a format that rung writes (rung's own has no single labels)."""
-    if format.write is None:
-        raise ValueError(f"rung doesn't write {format.name}")
-    return msgspec.json.encode(format.write(record, labels)) + b"\n"
-
-
-__all__ = ["FORMATS", "OWN", "OWN_PROBLEMS", "Format", "detect", "encode_problem", "encode_record"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,36 @@ from rung.data.rows import Neutral
 from rung.data.sources import Item, decode, read_items
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A source whose format is known; its rows can be read once."""
+
+    name: str
+    format: Format
+    _items: Iterator[Item]
+
+    def records(self, neutral: Neutral, skipped: Skipped | None) -> Iterator[ChainRecord]:
+        """The chains; arguments and errors are those of `load`."""
+        read = self.format.read
+        if read is None:
+            raise self._lacks("chains")
+        return _decoded(self._items, lambda row: read(row, neutral), skipped)
+
+    def problems(self, skipped: Skipped | None) -> Iterator[Problem]:
+        """The problems; arguments and errors are those of `load_problems`."""
+        problem, read = self.format.problem, self.format.read
+        if problem is not None:
+            return _decoded(self._items, lambda row: (problem(row),), skipped)
+        if read is None:
+            raise self._lacks("problems")
+        return _distinct(_decoded(self._items, lambda row: read(row, "good"), skipped))
+
+    def _lacks(self, what: str) -> InputError:
+        return InputError(
+            f"{self.format.name} rows hold no {what}: {self.format.about}", file=self.name
+        )
 
 
 def load(
@@ -40,11 +71,7 @@ def load(
             no rows. The sentence names the file and the line.
         RungError: There is no format of that name, or a dataset can't be had.
     """
-    kind, items = _open(source, format)
-    read = kind.read
-    if read is None:
-        raise InputError(f"{kind.name} rows are problems without chains", file=str(source))
-    return _decoded(items, lambda row: read(row, neutral), skipped)
+    return open_source(source, format).records(neutral, skipped)
 
 
 def load_problems(
@@ -54,13 +81,7 @@ def load_problems(
 
     Arguments and errors are those of `load`.
     """
-    kind, items = _open(source, format)
-    problem = kind.problem
-    if problem is not None:
-        return _decoded(items, lambda row: (problem(row),), skipped)
-    read = kind.read
-    assert read is not None
-    return _distinct(_decoded(items, lambda row: read(row, "good"), skipped))
+    return open_source(source, format).problems(skipped)
 
 
 def format_of(source: str | Path) -> Format:
@@ -69,7 +90,7 @@ def format_of(source: str | Path) -> Format:
     Raises:
         InputError: It looks like none, or there are no rows.
     """
-    return _open(source, None)[0]
+    return open_source(source, None).format
 
 
 def write(
@@ -119,21 +140,27 @@ def _labels_of(record: ChainRecord, source: str | None) -> StepLabels:
     return labels
 
 
-def _open(source: str | Path, format: str | None) -> tuple[Format, Iterator[Item]]:
+def open_source(source: str | Path, format: str | None) -> Opened:
+    """Open a source and find its format, by name or by its first row.
+
+    Raises:
+        InputError: The format is unknown, or there are no rows.
+        RungError: There is no format of that name, or a dataset can't be had.
+    """
     named = None if format is None else _named(format)
     items = read_items(source)
     first = next(items, None)
     if first is None:
         raise InputError("the file is empty, expected rows of JSON", file=str(source))
     if named is not None:
-        return named, chain([first], items)
+        return Opened(str(source), named, chain([first], items))
     seen = [first]
     while (row := _try_decode(seen[-1])) is None:  # a broken row is the reader's to complain of
         item = next(items, None)
         if item is None:
             raise _failure(seen[0])
         seen.append(item)
-    return _detected(row, seen[-1]), chain(seen, items)
+    return Opened(str(source), _detected(row, seen[-1]), chain(seen, items))
 
 
 def _try_decode(item: Item) -> Any:

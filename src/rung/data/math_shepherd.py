@@ -73,7 +73,6 @@ def write(record: ChainRecord, labels: StepLabels) -> Row:
     row: Row = {
         "input": _text(record.chain, [TAG] * last),
         "label": _text(record.chain, signs),
-        **rest_of(record.meta, *FIELDS),
     }
     task = record.meta.get("task")
     return row if task is None else {**row, "task": task}

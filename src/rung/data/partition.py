@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Set
 from typing import NamedTuple
 
 from rung.core.errors import RungError
-from rung.core.types import ChainRecord
+from rung.core.types import ChainRecord, Problem
 
 _SET_ASIDE = re.compile(r"[\s\\$]+")
 
@@ -60,9 +60,15 @@ def split_by_problem(
     )
 
 
-def problem_keys(records: Iterable[ChainRecord]) -> set[str]:
-    """The keys of the problems that some records have."""
-    return {problem_key(record.chain.problem.question) for record in records}
+def problem_keys(owners: Iterable[Problem | ChainRecord]) -> set[str]:
+    """The keys of some problems, or of the problems that some records are for."""
+    problems = (o if isinstance(o, Problem) else o.chain.problem for o in owners)
+    return {problem_key(problem.question) for problem in problems}
+
+
+def without_problems(records: Iterable[ChainRecord], keys: Set[str]) -> Iterator[ChainRecord]:
+    """The records whose problem has none of these keys; keeps a test set out of training."""
+    return (r for r in records if problem_key(r.chain.problem.question) not in keys)
 
 
 def _rank(key: str, seed: int) -> bytes:

@@ -17,7 +17,6 @@ and one chain for each candidate that was not chosen, which ends there. Where it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,7 +86,8 @@ class _Candidate:
 def detects(row: Row) -> bool:
     """True for the raw row, also when it is wrapped as `{"raw": row}`."""
     raw = row.get("raw", row)
-    return isinstance(raw, dict) and {"question", "label"} <= set(raw) and "steps" in raw["label"]
+    label = raw.get("label") if isinstance(raw, dict) else None
+    return isinstance(label, dict) and "steps" in label and "question" in raw
 
 
 def read(row: Row, neutral: Neutral) -> list[ChainRecord]:
@@ -106,25 +106,28 @@ def read(row: Row, neutral: Neutral) -> list[ChainRecord]:
     ]
 
 
-def _paths(raw: Prm800kRow) -> Iterator[list[_Candidate]]:
+def _paths(raw: Prm800kRow) -> list[list[_Candidate]]:
+    """The solution's steps first, then those of each chain that ends in another candidate."""
     solution: list[_Candidate] = []
     branches: list[list[_Candidate]] = []
     for step in raw.label.steps:
         chosen, others = _choose(step)
-        branches += [[*solution, other] for other in others]
-        if chosen is None:  # labeling ended here, on candidates of which none was taken
-            break
+        tips = [[*solution, other] for other in others]
+        if chosen is None:  # labeling ended here, and none of the candidates was taken
+            return [*_open_end(raw.question, solution, tips), *branches]
+        branches += tips
         solution.append(chosen)
-    else:
-        yield solution + _unlabeled_rest(raw.question, solution)
-        yield from branches
-        return
-    if not others:
-        yield from ([solution, *branches] if solution else branches)
-        return
-    first = branches[-len(others)]  # the step that the policy had written
-    yield first + _unlabeled_rest(raw.question, first)
-    yield from (branch for branch in branches if branch is not first)
+    return [solution + _written_rest(raw.question, solution), *branches] if solution else []
+
+
+def _open_end(
+    question: Question, solution: list[_Candidate], tips: list[list[_Candidate]]
+) -> list[list[_Candidate]]:
+    if not tips:
+        return [solution] if solution else []
+    # the step that the policy had written, if it is known, else the first
+    main = next((tip for tip in tips if _is_written(question, tip)), tips[0])
+    return [main + _written_rest(question, main), *(tip for tip in tips if tip is not main)]
 
 
 def _choose(step: LabeledStep) -> tuple[_Candidate | None, list[_Candidate]]:
@@ -154,12 +157,15 @@ def _rating(completion: Completion) -> int | None:
     return completion.corrected_rating if completion.rating is None else completion.rating
 
 
-def _unlabeled_rest(question: Question, path: list[_Candidate]) -> list[_Candidate]:
+def _is_written(question: Question, path: list[_Candidate]) -> bool:
     written = question.pre_generated_steps or []
-    texts = [candidate.text for candidate in path]
-    if written[: len(texts)] != texts:  # the solution left the written one, or there is none
+    return written[: len(path)] == [candidate.text for candidate in path]
+
+
+def _written_rest(question: Question, path: list[_Candidate]) -> list[_Candidate]:
+    if not _is_written(question, path):
         return []
-    return [_Candidate(text) for text in written[len(texts) :]]
+    return [_Candidate(text) for text in (question.pre_generated_steps or [])[len(path) :]]
 
 
 def _record(

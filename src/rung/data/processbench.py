@@ -59,5 +59,4 @@ def write(record: ChainRecord, labels: StepLabels) -> Row:
         "steps": list(chain.texts),
         "final_answer_correct": record.outcome is Verdict.CORRECT,
         "label": -1 if error is None else error,
-        **rest_of(record.meta, "subset", *FIELDS),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from rung.core.errors import RungError
 
@@ -101,14 +102,14 @@ def _between(text: str, separator: re.Pattern[str]) -> Iterator[Span]:
 
 def _from_starts(text: str, starts: Sequence[int]) -> Iterator[Span]:
     edges = [0, *starts, len(text)]
-    return (Span(start, end) for start, end in zip(edges, edges[1:], strict=False))
+    return (Span(start, end) for start, end in pairwise(edges))
 
 
 def _sentences(text: str) -> Iterator[Span]:
     for line in _between(text, _SEPARATORS["newline"]):
         ends = [m.end() for m in _SENTENCE_END.finditer(text, line.start, line.end)]
         edges = [line.start, *ends, line.end]
-        yield from (Span(start, end) for start, end in zip(edges, edges[1:], strict=False))
+        yield from (Span(start, end) for start, end in pairwise(edges))
 
 
 def _trim(text: str, span: Span) -> Span:

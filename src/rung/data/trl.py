@@ -47,8 +47,15 @@ def write(record: ChainRecord, labels: StepLabels) -> Row:
             None if label is None else _typed(label, name)
             for label, name in zip(labels.labels, _type_names(record, labels), strict=True)
         ],
-        **rest_of(record.meta, "label_types", *FIELDS),
+        **_own_columns(record),
     }
+
+
+def _own_columns(record: ChainRecord) -> Row:
+    """Columns that came with a TRL row; what other formats keep in `meta` is not TRL's."""
+    if "label_types" not in record.meta:
+        return {}
+    return rest_of(record.meta, "label_types", *FIELDS)
 
 
 def _type_names(record: ChainRecord, labels: StepLabels) -> list[str]:

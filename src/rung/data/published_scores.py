@@ -1,0 +1,89 @@
+"""Step scores that other PRMs gave to ProcessBench chains, as FoVer published them.
+
+A row has the chain's `id` and `scores`, a list of step scores for each model, up to and including
+the first error; `min_over_all_steps` is each model's minimum over the whole chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from rung.core.errors import InputError
+from rung.core.types import ChainRecord, StepScores
+from rung.data.rows import Row
+from rung.data.sources import decode, read_items
+
+FIELDS = frozenset({"id", "scores", "min_over_all_steps"})
+
+
+class PublishedScoresRow(msgspec.Struct):
+    """All models' scores of one chain."""
+
+    id: str
+    scores: dict[str, list[float | None]]
+    min_over_all_steps: dict[str, float] = {}
+
+
+def detects(row: Row) -> bool:
+    """True for the published rows."""
+    return set(row) >= FIELDS
+
+
+def join_scores(records: Iterable[ChainRecord], source: str | Path) -> Iterator[ChainRecord]:
+    """The records that have published scores, with one `StepScores` a model.
+
+    Steps behind the last published score get None. `meta["min_over_all_steps"]` keeps the
+    minima. Records without published scores are left out.
+
+    Raises:
+        InputError: A row can't be read, has more scores than its chain has steps, or no record
+            has scores.
+    """
+    rows = read_scores(source)
+    found = 0
+    for record in records:
+        row = rows.get(record.chain.id or "")
+        if row is not None:
+            found += 1
+            yield _with_scores(record, row, str(source))
+    if not found:
+        raise InputError("no chain here has an id that these scores are for", file=str(source))
+
+
+def read_scores(source: str | Path) -> Mapping[str, PublishedScoresRow]:
+    """The published rows by the id of their chain.
+
+    Raises:
+        InputError: A row can't be read.
+    """
+    rows: dict[str, PublishedScoresRow] = {}
+    for item in read_items(source):
+        try:
+            row = msgspec.convert(decode(item.content), PublishedScoresRow)
+        except (ValueError, msgspec.DecodeError) as error:
+            raise InputError(
+                f"this is not a row of published scores ({error})", file=item.file, line=item.line
+            ) from error
+        rows[row.id] = row
+    return rows
+
+
+def _with_scores(record: ChainRecord, row: PublishedScoresRow, file: str) -> ChainRecord:
+    num_steps = len(record.chain.steps)
+    for model, scores in row.scores.items():
+        missing = num_steps - len(scores)
+        if missing < 0:
+            raise InputError(
+                f"{row.id!r}: {len(scores)} scores by {model} for {num_steps} steps", file=file
+            )
+        try:
+            padded = StepScores((*scores, *(None,) * missing), model)
+        except ValueError as error:
+            raise InputError(f"{row.id!r}, {model}: {error}", file=file) from error
+        record = record.with_scores(padded)
+    meta = {**record.meta, "min_over_all_steps": row.min_over_all_steps}
+    return replace(record, meta=meta)
