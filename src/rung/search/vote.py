@@ -25,7 +25,7 @@ def weighted_vote(
 ) -> Choice:
     """Pick the heaviest chain of the answer whose chains weigh most together.
 
-    Math-Shepherd (arXiv 2312.08935), equation 6, weighs by a chain's aggregated score. Of equally
+    Math-Shepherd (arXiv 2312.08935), section 3.4, weighs by a chain's aggregated score. Of equally
     heavy answers the one given first wins; within the answer, the first of equally heavy chains.
     A chain without an answer or without a weight has no vote. Where no chain has one, or all
     weights are 0, the first chain with an answer is taken, else the first of all, with value None.
