@@ -6,6 +6,7 @@ file, line and JSON path, or skipped and counted when the caller asks for that.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from rung.core.types import ChainRecord, Problem
 
 SCHEMA_VERSION = 1
 T = TypeVar("T")
+R = TypeVar("R", "_Row", "_ProblemRow")
 
 
 @dataclass(slots=True)
@@ -108,10 +110,13 @@ def decode_problem(line: bytes) -> Problem:
     Raises:
         ValueError: Said with the JSON path where there is one.
     """
-    row = _problem_decoder.decode(line)
-    if row.rung != SCHEMA_VERSION:
-        raise ValueError(_wrong_version(row.rung))
-    return row.problem
+    return _decode(line, _problem_decoder).problem
+
+
+def problem_from(row: Any) -> Problem:
+    """Read one row that was decoded already; errors as `decode_problem`."""
+    _check_version(row)
+    return msgspec.convert(row, _ProblemRow).problem
 
 
 def encode_record(record: ChainRecord) -> bytes:
@@ -125,18 +130,13 @@ def decode_record(line: bytes) -> ChainRecord:
     Raises:
         ValueError: Said with the JSON path where there is one.
     """
-    try:
-        row = _row_decoder.decode(line)
-    except msgspec.ValidationError as error:
-        version = _version_of(line, error)
-        if version is None:
-            raise ValueError("this is not a row of a rung file (no 'rung' version)") from error
-        if version != SCHEMA_VERSION:
-            raise ValueError(_wrong_version(version)) from error
-        raise
-    if row.rung != SCHEMA_VERSION:
-        raise ValueError(_wrong_version(row.rung))
-    return row.record
+    return _decode(line, _row_decoder).record
+
+
+def record_from(row: Any) -> ChainRecord:
+    """Read one row that was decoded already; errors as `decode_record`."""
+    _check_version(row)
+    return msgspec.convert(row, _Row).record
 
 
 def read_lines(path: str | Path) -> Iterator[bytes]:
@@ -189,16 +189,25 @@ def _excerpt(part: bytes) -> str:
     return repr(part.decode("utf-8", "replace"))
 
 
-def _version_of(line: bytes, refusal: msgspec.ValidationError) -> Any:
+def _decode(line: bytes, decoder: msgspec.json.Decoder[R]) -> R:
     try:
-        row = _any_decoder.decode(line)
-    except msgspec.DecodeError:  # a number no float can hold: what was said first is right
-        raise refusal from None
-    return row.get("rung") if isinstance(row, dict) else None
+        row = decoder.decode(line)
+    except msgspec.ValidationError:
+        with contextlib.suppress(msgspec.DecodeError):
+            _check_version(_any_decoder.decode(line))
+        raise
+    _check_version({"rung": row.rung})
+    return row
 
 
-def _wrong_version(version: Any) -> str:
-    return f"schema version {version!r}, this rung reads {SCHEMA_VERSION} - `$.rung`"
+def _check_version(row: Any) -> None:
+    version = row.get("rung") if isinstance(row, dict) else None
+    if version is None:
+        raise ValueError("this is not a row of a rung file (no 'rung' version)")
+    if version != SCHEMA_VERSION:
+        raise ValueError(
+            f"schema version {version!r}, this rung reads {SCHEMA_VERSION} - at `$.rung`"
+        )
 
 
 def _parquet_lines(path: str | Path) -> Iterator[bytes]:

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from rung.core.codec import decode_problem, decode_record
+from rung.core.codec import problem_from, record_from
 from rung.core.types import ChainRecord, Problem, StepLabels
 from rung.data import (
     big_bench_mistake,
@@ -50,25 +48,17 @@ def _one(read: Callable[[Row], ChainRecord]) -> Callable[[Row, Neutral], Iterabl
     return lambda row, _: (read(row),)
 
 
-def _own_record(row: Row) -> ChainRecord:
-    return decode_record(msgspec.json.encode(row))
-
-
-def _own_problem(row: Row) -> Problem:
-    return decode_problem(msgspec.json.encode(row))
-
-
 OWN = Format(
     name="rung",
     about="rung's own chains, with labels, scores and verdicts",
     detects=_has("rung", "record"),
-    read=_one(_own_record),
+    read=_one(record_from),
 )
 OWN_PROBLEMS = Format(
     name="rung-problems",
     about="rung's own problems",
     detects=_has("rung", "problem"),
-    problem=_own_problem,
+    problem=problem_from,
 )
 
 _ALL = [

@@ -1,0 +1,99 @@
+"""Broken input: every verb says one clear sentence, ends with code 2 and leaves nothing behind."""
+
+from pathlib import Path
+
+import pytest
+
+from rung import Chain, ChainRecord, Problem, StepLabels, StepScores, Verdict
+from rung.cli.main import main
+from rung.core.codec import encode_record
+
+
+def record(number: int, *, is_right: bool = True) -> ChainRecord:
+    answer = str(2 * number) if is_right else "0"
+    chain = Chain.of(
+        Problem(f"p{number}", f"What is {number} + {number}?", str(2 * number)),
+        ["We add.", f"{number} + {number} = {answer}"],
+        answer=answer,
+    )
+    return ChainRecord(
+        chain,
+        labels=(StepLabels((1.0, float(is_right)), "human"),),
+        scores=(StepScores((0.9, 0.4), "prm"),),
+        outcome=Verdict.CORRECT if is_right else Verdict.INCORRECT,
+    )
+
+
+GOOD = b"".join(encode_record(record(k, is_right=k % 3 > 0)) for k in range(8))
+LAST = encode_record(record(9))
+LABELS = b'"labels":[1.0,1.0]'
+
+
+def broken(old: bytes, new: bytes) -> bytes:
+    assert LAST.count(old) == 1
+    return GOOD + LAST.replace(old, new)
+
+
+def with_steps(steps: str) -> bytes:
+    row = '{"rung":1,"record":{"chain":{"problem":{"id":"p","question":"q"},"steps":[%s]}}}\n'
+    return GOOD + (row % steps).encode()
+
+
+INPUTS = {
+    "an empty file": (b"", "is empty"),
+    "a truncated line": (GOOD + LAST[:-80], "line 9: this is not valid JSON"),
+    "labels fewer than steps": (broken(LABELS, b'"labels":[1.0]'), "line 9: labels of 'human': 1"),
+    "a NaN label": (broken(LABELS, b'"labels":[NaN,1.0]'), "line 9: "),
+    "a chain with no steps": (with_steps(""), "line 9: the chain has no steps"),
+    "an endless step": (
+        with_steps('{"text":"%s"}' % ("x" * 100_000)),
+        "line 9: step 0 has 100000 characters",
+    ),
+    "an unknown format": (b'{"quiz":"What?","solved":true}\n', "line 1: "),
+    "text that is not JSON": (b"Once upon a time\n", "line 1: this is not valid JSON"),
+}
+CHAIN_VERBS = {
+    "data convert": "data convert BAD --out OUT",
+    "data stats": "data stats BAD",
+    "data split": "data split BAD --train OUT --held-out OUT2",
+}
+
+
+def arguments(template: str, folder: Path, **places: str) -> list[str]:
+    named = {"OUT": "made/out.jsonl", "OUT2": "made/out2.jsonl", **places}
+    paths = {name: str(folder / place) for name, place in named.items()}
+    return [paths.get(word, word) for word in template.split()]
+
+
+def tree(folder: Path) -> set[Path]:
+    return set(folder.rglob("*"))
+
+
+def refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The sentence with which a command refuses its input."""
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    *progress, sentence = captured.err.splitlines()
+    assert captured.out == ""
+    assert sentence.startswith("rung: ")
+    assert not any(line.startswith("rung: ") for line in progress)
+    assert len(sentence) < 600
+    return sentence
+
+
+@pytest.mark.parametrize("what", INPUTS)
+@pytest.mark.parametrize("verb", CHAIN_VERBS)
+def test_a_broken_file_is_refused(verb: str, what: str, tmp_path: Path, capsys):
+    content, reason = INPUTS[what]
+    (tmp_path / "bad.jsonl").write_bytes(content)
+    argv = arguments(CHAIN_VERBS[verb], tmp_path, BAD="bad.jsonl")
+    sentence = refused([*argv, "--json"], capsys)
+    assert str(tmp_path / "bad.jsonl") in sentence
+    assert reason in sentence
+    assert {path.name for path in tree(tmp_path)} <= {"bad.jsonl", "made"}
+
+
+@pytest.mark.parametrize("verb", CHAIN_VERBS)
+def test_a_missing_file_is_said(verb: str, tmp_path: Path, capsys):
+    argv = arguments(CHAIN_VERBS[verb], tmp_path, BAD="none.jsonl")
+    assert "there is no such file" in refused(argv, capsys)
