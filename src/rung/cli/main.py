@@ -96,7 +96,8 @@ def _run_verb(args: list[str]) -> int:
     else:
         kind, program, rest = _pick(rest[0], kinds), f"{program} {rest[0]}", rest[1:]
     try:
-        command = tyro.cli(kind, prog=program, args=rest)
+        plain = (tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone)
+        command = tyro.cli(kind, prog=program, args=rest, config=plain)
     except SystemExit as done:  # tyro has printed the help, or what is wrong with the options
         return int(done.code or 0)
     with Output(as_json=command.json) as out:
