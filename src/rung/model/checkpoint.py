@@ -49,17 +49,22 @@ def new_reward_model(
 
 def save_reward_model(model: RewardModel, tokenizer: Any, reading: Reading, folder: Path) -> None:
     """Write a checkpoint into `folder`; it counts as there once ``rung.json`` is in place."""
+    publish(
+        folder,
+        lambda aside: write_reward_model(model, tokenizer, reading, aside),
+        last=READING_FILE,
+    )
 
-    def write(aside: Path) -> None:
-        prefix = model.trunk.base_model_prefix
-        weights = {f"{prefix}.{name}": w for name, w in model.trunk.state_dict().items()}
-        weights |= {f"score.{name}": w for name, w in model.score.state_dict().items()}
-        save_torch_state_dict(weights, aside)
-        _config(model.trunk).save_pretrained(aside)
-        tokenizer.save_pretrained(aside)
-        save_reading(reading, aside)
 
-    publish(folder, write, last=READING_FILE)
+def write_reward_model(model: RewardModel, tokenizer: Any, reading: Reading, folder: Path) -> None:
+    """Write a checkpoint's files, one after the other (see `save_reward_model`)."""
+    prefix = model.trunk.base_model_prefix
+    weights = {f"{prefix}.{name}": w for name, w in model.trunk.state_dict().items()}
+    weights |= {f"score.{name}": w for name, w in model.score.state_dict().items()}
+    save_torch_state_dict(weights, folder)
+    _config(model.trunk).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    save_reading(reading, folder)
 
 
 def load_reward_model(

@@ -13,11 +13,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import chain as join
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from rung.core.errors import RungError
 from rung.core.types import Chain, Step
-from rung.model.reading import Reading
+
+
+class Layout(Protocol):
+    """What a rendering depends on; a `Reading` has it."""
+
+    @property
+    def question_separator(self) -> str:
+        """Written behind the question."""
+        ...
+
+    @property
+    def step_separator(self) -> str:
+        """Written behind every step."""
+        ...
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens a rendered chain may have."""
+        ...
 
 
 class Rendered(NamedTuple):
@@ -39,12 +57,12 @@ class Rendered(NamedTuple):
         return sum(end is None for end in self.step_ends)
 
 
-def render(chain: Chain, tokenizer: Any, reading: Reading) -> Rendered:
+def render(chain: Chain, tokenizer: Any, reading: Layout) -> Rendered:
     """Render one chain (see `render_all`)."""
     return render_all([chain], tokenizer, reading)[0]
 
 
-def render_all(chains: Sequence[Chain], tokenizer: Any, reading: Reading) -> list[Rendered]:
+def render_all(chains: Sequence[Chain], tokenizer: Any, reading: Layout) -> list[Rendered]:
     """Render chains; every distinct text is tokenized once.
 
     A question that alone fills the context is cut to it, and all steps are lost.

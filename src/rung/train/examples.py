@@ -1,0 +1,174 @@
+"""Labelled chains to training examples, with a count of where every label went. No torch."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from rung.core.errors import RungError
+from rung.core.types import ChainRecord
+from rung.model.rendering import Layout, Rendered, render_all
+from rung.train.settings import RewardTraining, TargetCounts
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One chain to run: `targets[k]` is what position `reads[k]` of `ids` should say.
+
+    A target is a label in [0, 1] for a reward model, a token id for a policy. `ids` ends with
+    the last position that is read.
+    """
+
+    ids: tuple[int, ...]
+    reads: tuple[int, ...]
+    targets: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Training examples, and what became of all the labels."""
+
+    examples: list[Example]
+    counts: TargetCounts
+
+
+def label_source(settings: RewardTraining, records: Iterable[ChainRecord]) -> str | None:
+    """Whose labels to learn: the source that was named, or the only one there is.
+
+    Raises:
+        RungError: There is no such source, or several and none was named.
+    """
+    if settings.kind == "orm":
+        return None
+    known = sorted({labels.source for record in records for labels in record.labels})
+    wanted = settings.label_source
+    if not known:
+        raise RungError("no chain carries step labels; 'rung label' makes them")
+    if wanted is None and len(known) > 1:
+        raise RungError(f"name one of the label sources that the chains carry: {', '.join(known)}")
+    if wanted is not None and wanted not in known:
+        raise RungError(f"no chain has labels from {wanted!r}; there are {', '.join(known)}")
+    return wanted or known[0]
+
+
+def reward_examples(
+    settings: RewardTraining, records: Sequence[ChainRecord], tokenizer: Any, source: str | None
+) -> Examples:
+    """Examples for a PRM or an ORM.
+
+    A step id is a target once, in the first chain that has it; where chains say different
+    things of the same step (soft labels, or outcomes of different ends), the target is the mean.
+    """
+    labels = [_labels(settings, record, source) for record in records]
+    target_of = _targets(records, labels)
+    rendered = render_all([record.chain for record in records], tokenizer, settings)
+    tally, seen, examples = _Tally(chains=len(records)), set[str](), list[Example]()
+    for record, labels_S, shown in zip(records, labels, rendered, strict=True):
+        example = _reward_example(record, labels_S, shown, target_of, seen, tally)
+        if example.reads:
+            examples.append(example)
+    return Examples(examples, tally.counts(examples))
+
+
+def policy_examples(layout: Layout, records: Sequence[ChainRecord], tokenizer: Any) -> Examples:
+    """Examples for a policy: every token of the steps, and the end where the chain ended.
+
+    A chain that was cut off (finish reason "length") or that does not fit has no end to learn.
+
+    Raises:
+        RungError: The tokenizer has no token for the end.
+    """
+    if tokenizer.eos_token_id is None:
+        raise RungError("the tokenizer has no end-of-sequence token, which a policy must learn")
+    rendered = render_all([record.chain for record in records], tokenizer, layout)
+    tally, examples = _Tally(chains=len(records)), list[Example]()
+    for record, shown in zip(records, rendered, strict=True):
+        tally.places += len(shown.step_ends)
+        tally.truncated += shown.num_lost
+        if shown.num_lost < len(shown.step_ends):
+            ids = (*shown.ids, tokenizer.eos_token_id) if _has_end(record, shown) else shown.ids
+            reads = tuple(range(shown.num_question_tokens - 1, len(ids) - 1))
+            examples.append(Example(ids[:-1], reads, ids[shown.num_question_tokens :]))
+    return Examples(examples, tally.counts(examples, tally.places - tally.truncated))
+
+
+@dataclass(slots=True)
+class _Tally:
+    chains: int
+    places: int = 0
+    duplicate: int = 0
+    unlabeled: int = 0
+    truncated: int = 0
+
+    def counts(self, examples: Sequence[Example], targets: int | None = None) -> TargetCounts:
+        return TargetCounts(
+            chains=self.chains,
+            chains_used=len(examples),
+            places=self.places,
+            targets=sum(len(e.reads) for e in examples) if targets is None else targets,
+            duplicate=self.duplicate,
+            unlabeled=self.unlabeled,
+            truncated=self.truncated,
+            tokens=sum(len(example.ids) for example in examples),
+        )
+
+
+def _labels(
+    settings: RewardTraining, record: ChainRecord, source: str | None
+) -> dict[int, float | None]:
+    """What there is to learn at each place: step index to label."""
+    num_steps = len(record.chain.steps)
+    if settings.kind == "prm":
+        found = record.labels_from(source)
+        return dict(enumerate(found.labels if found else (None,) * num_steps))
+    label = None if record.outcome is None else float(record.outcome.is_correct)
+    first = 0 if settings.orm_targets == "every" else num_steps - 1
+    return dict.fromkeys(range(first, num_steps), label)
+
+
+def _targets(
+    records: Sequence[ChainRecord], labels: Sequence[Mapping[int, float | None]]
+) -> dict[str, float]:
+    said: dict[str, list[float]] = defaultdict(list)
+    for record, labels_S in zip(records, labels, strict=True):
+        for index, label in labels_S.items():
+            if label is not None:
+                said[record.chain.steps[index].id].append(label)
+    return {
+        step_id: values[0] if len(set(values)) == 1 else fmean(values)
+        for step_id, values in said.items()
+    }
+
+
+def _reward_example(
+    record: ChainRecord,
+    labels_S: Mapping[int, float | None],
+    shown: Rendered,
+    target_of: Mapping[str, float],
+    seen: set[str],
+    tally: _Tally,
+) -> Example:
+    reads, targets = list[int](), list[float]()
+    for index, label in labels_S.items():
+        step_id, end = record.chain.steps[index].id, shown.step_ends[index]
+        tally.places += 1
+        if label is None:
+            tally.unlabeled += 1
+        elif end is None:
+            tally.truncated += 1
+        elif step_id in seen:
+            tally.duplicate += 1
+        else:
+            seen.add(step_id)
+            reads.append(end)
+            targets.append(target_of[step_id])
+    ids = shown.ids[: reads[-1] + 1] if reads else ()
+    return Example(ids, tuple(reads), tuple(targets))
+
+
+def _has_end(record: ChainRecord, shown: Rendered) -> bool:
+    source = record.chain.source
+    return not shown.num_lost and (source is None or source.finish_reason != "length")

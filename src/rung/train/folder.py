@@ -1,0 +1,127 @@
+"""A run's folder: whose run it is, whether it has ended, and its results in one move."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rung.core.codec import encode_record
+from rung.core.errors import InputError
+from rung.core.files import replacing
+from rung.core.types import ChainRecord
+from rung.model.checkpoint import publish, weights_hash
+from rung.model.trunk import weight_files
+from rung.train.loop import Outcome
+from rung.train.settings import PolicyTraining, RewardTraining, TargetCounts, TrainingReport
+from rung.train.state import delete_state, recent_loss
+
+RUN_FILE = "run.json"
+REPORT_FILE = "training.json"
+
+Fingerprint = dict[str, Any]
+
+
+def fingerprint(
+    settings: RewardTraining | PolicyTraining,
+    train: Sequence[ChainRecord],
+    validation: Sequence[ChainRecord],
+) -> Fingerprint:
+    """All that a run's result depends on, as JSON.
+
+    Raises:
+        InputError: The trunk can't be read.
+    """
+    told = msgspec.to_builtins(settings, enc_hook=str)
+    told |= told.pop("optimization")
+    told["trunk"] = _trunk_hash(Path(settings.trunk))
+    data = {"training chains": _hash(train), "validation chains": _hash(validation)}
+    return {"rung": version("rung"), **told, **data}
+
+
+def claim(out: Path, wanted: Fingerprint) -> TrainingReport | None:
+    """See that `out` is free or holds this very run; give the run's report if it has ended.
+
+    Raises:
+        RungError: The folder holds something else.
+    """
+    if not out.exists() or all(path.name.startswith(".") for path in out.iterdir()):
+        return None
+    try:
+        found = msgspec.json.decode((out / RUN_FILE).read_bytes())
+    except FileNotFoundError:
+        raise InputError("the folder is not empty; choose a new one", file=str(out)) from None
+    others = [key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key)]
+    if others:
+        reason = f"this is a run with other {', '.join(sorted(others))}; choose a new folder"
+        raise InputError(reason, file=str(out))
+    if not (out / REPORT_FILE).exists():
+        return None
+    delete_state(out)
+    return msgspec.json.decode((out / REPORT_FILE).read_bytes(), type=TrainingReport)
+
+
+def begin(out: Path, wanted: Fingerprint) -> None:
+    """Write down whose run it is, before anything else is written."""
+    with replacing(out / RUN_FILE) as aside:
+        aside.write_bytes(_pretty(wanted))
+
+
+def finish(
+    out: Path,
+    outcome: Outcome,
+    train: TargetCounts,
+    validation: TargetCounts | None,
+    write_weights: Callable[[Path], None],
+) -> TrainingReport:
+    """Put the checkpoint and the report into `out` and forget the state."""
+    reports: list[TrainingReport] = []
+
+    def write(aside: Path) -> None:
+        write_weights(aside)
+        report = TrainingReport(
+            steps=outcome.steps,
+            best_step=outcome.best_step,
+            train_loss=recent_loss(out, outcome.steps),
+            validation_loss=outcome.best_loss,
+            is_stopped_early=outcome.is_stopped_early,
+            train=train,
+            validation=validation,
+            tokens=outcome.tokens,
+            seconds=outcome.seconds,
+            tokens_per_s=outcome.tokens / outcome.seconds,
+            weights_hash=weights_hash(aside),
+        )
+        (aside / REPORT_FILE).write_bytes(_pretty(report))
+        reports.append(report)
+
+    publish(out, write, last=REPORT_FILE)
+    delete_state(out)
+    return reports[0]
+
+
+def _hash(records: Sequence[ChainRecord]) -> str:
+    digest = hashlib.blake2b(digest_size=12)
+    for record in records:
+        digest.update(encode_record(record))
+    return digest.hexdigest()
+
+
+def _trunk_hash(trunk: Path) -> str:
+    files = [trunk] if trunk.suffix == ".gguf" else weight_files(trunk)
+    digest = hashlib.blake2b(digest_size=12)
+    for path in files:
+        try:
+            with open(path, "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except FileNotFoundError:
+            raise InputError("there is no such file", file=str(path)) from None
+    return digest.hexdigest()
+
+
+def _pretty(value: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"

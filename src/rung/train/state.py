@@ -1,0 +1,165 @@
+"""The state of an unfinished run: one file, replaced in one move, enough to go on exactly."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from rung.core.errors import InputError
+from rung.core.files import replacing
+
+STATE_FOLDER = "state"
+METRICS_FILE = "metrics.jsonl"
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a run stands, apart from the tensors."""
+
+    step: int = 0
+    """Optimizer steps taken; the place in the data follows from it."""
+    best_step: int = 0
+    best_loss: float | None = None
+    worse_looks: int = 0
+    """Validation looks since the best one."""
+    is_over: bool = False
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+class RunState:
+    """Saves and restores a run in ``OUT/state``.
+
+    The trainable weights of the best step lie in a file of their own, named after the step and
+    written before the state that refers to it, so a state never points to weights of another
+    moment, whenever the process is killed.
+    """
+
+    def __init__(self, out: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self._folder = out / STATE_FOLDER
+        self._latest = self._folder / "latest.safetensors"
+        self._weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self._optimizer = optimizer
+        self._device = next(model.parameters()).device
+
+    def save(self, position: Position) -> None:
+        """Save where the run stands; forget best weights that it no longer refers to."""
+        tensors = {f"weight.{name}": weight.detach() for name, weight in self._weights.items()}
+        for name, weight in self._weights.items():
+            for key, value in self._optimizer.state[weight].items():
+                tensors[f"optimizer.{key}.{name}"] = value
+        tensors |= _random_states(self._device)
+        encoded = msgspec.json.encode(position).decode()
+        _save(tensors, self._latest, {"position": encoded})
+        for path in self._folder.glob("best-*.safetensors"):
+            if path != self._best(position.best_step):
+                path.unlink()
+
+    def restore(self) -> Position:
+        """Put weights, optimizer and random states back; a fresh position if nothing is saved.
+
+        Raises:
+            InputError: The saved state can't be read, or is of another model.
+        """
+        for path in [*self._folder.parent.glob(".*.tmp"), *self._folder.glob(".*.tmp")]:
+            path.unlink()  # what a killed process was writing
+        if not self._latest.exists():
+            return Position()
+        try:
+            tensors, metadata = _load(self._latest)
+            with torch.no_grad():
+                for name, weight in self._weights.items():
+                    weight.copy_(tensors[f"weight.{name}"])
+                    self._optimizer.state[weight] = {
+                        key: tensors[f"optimizer.{key}.{name}"].to(weight.device)
+                        for key in ("step", "exp_avg", "exp_avg_sq")
+                        if f"optimizer.{key}.{name}" in tensors
+                    }
+            _set_random_states(tensors, self._device)
+            return msgspec.json.decode(metadata["position"], type=Position)
+        except (SafetensorError, KeyError, RuntimeError, msgspec.DecodeError) as error:
+            reason = f"the state can't be read ({error}); delete {STATE_FOLDER}/ to start over"
+            raise InputError(reason, file=str(self._latest)) from error
+
+    def keep_best(self, step: int) -> None:
+        """Keep the weights as they are now as those of the best step."""
+        weights = {name: weight.detach() for name, weight in self._weights.items()}
+        _save(weights, self._best(step), {})
+
+    def load_best(self, step: int) -> None:
+        """Put the best step's weights into the model."""
+        tensors, _ = _load(self._best(step))
+        with torch.no_grad():
+            for name, weight in self._weights.items():
+                weight.copy_(tensors[name])
+
+    def _best(self, step: int) -> Path:
+        return self._folder / f"best-{step}.safetensors"
+
+
+def delete_state(out: Path) -> None:
+    """Forget the state of a finished run."""
+    shutil.rmtree(out / STATE_FOLDER, ignore_errors=True)
+
+
+def cut_metrics(out: Path, step: int) -> None:
+    """Drop the lines of ``metrics.jsonl`` behind `step`, and a torn last line."""
+    path = out / METRICS_FILE
+    if not path.exists():
+        return
+    lines = path.read_bytes().splitlines(keepends=True)
+    with replacing(path) as aside:
+        aside.write_bytes(b"".join(_until(lines, step)))
+
+
+def recent_loss(out: Path, steps: int) -> float:
+    """The mean training loss over the targets of the last tenth of `steps`."""
+    rows = [msgspec.json.decode(line) for line in (out / METRICS_FILE).read_bytes().splitlines()]
+    recent = [row for row in rows if "loss" in row and row["step"] > steps * 0.9]
+    return sum(row["loss"] * row["targets"] for row in recent) / sum(r["targets"] for r in recent)
+
+
+def append_metrics(out: Path, row: dict[str, Any]) -> None:
+    """Add one line to ``metrics.jsonl``."""
+    with open(out / METRICS_FILE, "ab") as file:
+        file.write(msgspec.json.encode(row) + b"\n")
+
+
+def _until(lines: Iterable[bytes], step: int) -> Iterable[bytes]:
+    for line in lines:
+        if not line.endswith(b"\n") or msgspec.json.decode(line)["step"] > step:
+            return
+        yield line
+
+
+def _random_states(device: torch.device) -> dict[str, Tensor]:
+    states = {"random.cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["random.cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def _set_random_states(tensors: dict[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(tensors["random.cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(tensors["random.cuda"], device)
+
+
+def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    with replacing(path) as aside:
+        save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, aside, metadata)
+
+
+def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    with safe_open(path, framework="pt") as file:
+        names = list(file.keys())
+        return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
