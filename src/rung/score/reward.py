@@ -51,6 +51,12 @@ class RewardScorer:
         """Whether every step has a score or only the last."""
         return self.loaded.reading.kind
 
+    @property
+    def runs_in(self) -> str:
+        """The device and the number type of the trunk."""
+        trunk = self.loaded.model.trunk
+        return f"{trunk.device.type} {trunk.dtype}"
+
     def score(self, chains: Sequence[Chain]) -> list[StepScores]:
         """Score B chains; steps beyond the model's context have score None.
 

@@ -1,0 +1,57 @@
+"""What the verbs that read chains share."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Generator, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+from rung.core.codec import Skipped
+from rung.core.errors import InputError, RungError
+from rung.core.files import STDIN
+from rung.core.protocols import Progress
+from rung.core.types import ChainRecord
+from rung.data import Neutral, load
+
+
+@contextlib.contextmanager
+def read_twice(sources: Sequence[str]) -> Generator[tuple[str, ...]]:
+    """Give sources that can be read more than once: standard input is copied into a file.
+
+    Raises:
+        RungError: There is no source.
+    """
+    if not sources:
+        raise RungError("nothing to read: give a file of chains, or - for standard input")
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "stdin"
+        if STDIN in sources:
+            with open(copy, "wb") as stream:
+                shutil.copyfileobj(sys.stdin.buffer, stream)
+        try:
+            yield tuple(str(copy) if source == STDIN else source for source in sources)
+        except InputError as error:
+            if error.file != str(copy):
+                raise
+            raise InputError(error.reason, file="standard input", line=error.line) from error
+
+
+def records_of(
+    sources: Sequence[str], format: str | None, neutral: Neutral, skipped: Skipped | None
+) -> Iterator[ChainRecord]:
+    """The chains of all sources, one source after the other (see `rung.data.load`)."""
+    return chain.from_iterable(
+        load(source, format=format, neutral=neutral, skipped=skipped) for source in sources
+    )
+
+
+def tell_skipped(progress: Progress, skipped: Skipped) -> None:
+    """Say how many rows were left out, and why the first of them were."""
+    for reason in skipped.reasons:
+        progress.log(f"left out: {reason}")
+    if skipped.count > len(skipped.reasons):
+        progress.log(f"left out: {skipped.count - len(skipped.reasons)} more")
