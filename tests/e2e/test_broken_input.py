@@ -1,5 +1,7 @@
 """Broken input: every verb says one clear sentence, ends with code 2 and leaves nothing behind."""
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,13 +58,17 @@ CHAIN_VERBS = {
     "data convert": "data convert BAD --out OUT",
     "data stats": "data stats BAD",
     "data split": "data split BAD --train OUT --held-out OUT2",
+    "score": "score BAD --scorer PRM --out OUT",
+    "rerank": "rerank BAD --out OUT",
+    "eval best-of-n": "eval best-of-n BAD --out OUT",
+    "eval steps": "eval steps BAD",
+    "eval processbench": "eval processbench BAD",
 }
 
 
-def arguments(template: str, folder: Path, **places: str) -> list[str]:
-    named = {"OUT": "made/out.jsonl", "OUT2": "made/out2.jsonl", **places}
-    paths = {name: str(folder / place) for name, place in named.items()}
-    return [paths.get(word, word) for word in template.split()]
+def arguments(template: str, folder: Path, **places: Path) -> list[str]:
+    places |= {"OUT": folder / "made" / "out.jsonl", "OUT2": folder / "made" / "out2.jsonl"}
+    return [str(places.get(word, word)) for word in template.split()]
 
 
 def tree(folder: Path) -> set[Path]:
@@ -83,17 +89,65 @@ def refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 @pytest.mark.parametrize("what", INPUTS)
 @pytest.mark.parametrize("verb", CHAIN_VERBS)
-def test_a_broken_file_is_refused(verb: str, what: str, tmp_path: Path, capsys):
+def test_a_broken_file_is_refused(verb: str, what: str, tmp_path: Path, tiny_prm: Path, capsys):
     content, reason = INPUTS[what]
-    (tmp_path / "bad.jsonl").write_bytes(content)
-    argv = arguments(CHAIN_VERBS[verb], tmp_path, BAD="bad.jsonl")
+    bad = tmp_path / "bad.jsonl"
+    bad.write_bytes(content)
+    argv = arguments(CHAIN_VERBS[verb], tmp_path, BAD=bad, PRM=tiny_prm)
     sentence = refused([*argv, "--json"], capsys)
-    assert str(tmp_path / "bad.jsonl") in sentence
+    assert str(bad) in sentence
     assert reason in sentence
     assert {path.name for path in tree(tmp_path)} <= {"bad.jsonl", "made"}
 
 
 @pytest.mark.parametrize("verb", CHAIN_VERBS)
-def test_a_missing_file_is_said(verb: str, tmp_path: Path, capsys):
-    argv = arguments(CHAIN_VERBS[verb], tmp_path, BAD="none.jsonl")
+def test_bad_rows_are_left_out_and_counted_on_request(
+    verb: str, tmp_path: Path, tiny_prm: Path, capsys
+):
+    bad = tmp_path / "bad.jsonl"
+    rows = [content.removeprefix(GOOD) for content, reason in INPUTS.values() if "line 9" in reason]
+    bad.write_bytes(GOOD + b"".join(row.rstrip() + b"\n" for row in rows))
+    argv = arguments(CHAIN_VERBS[verb], tmp_path, BAD=bad, PRM=tiny_prm)
+    assert main([*argv, "--skip-bad", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert re.search(rf'"skipped(_rows)?":{len(rows)}\b', captured.out)
+    assert "line 9: " in captured.out + captured.err, "says why"
+
+
+@pytest.mark.parametrize("verb", CHAIN_VERBS)
+def test_a_missing_file_is_said(verb: str, tmp_path: Path, tiny_prm: Path, capsys):
+    argv = arguments(CHAIN_VERBS[verb], tmp_path, BAD=tmp_path / "none.jsonl", PRM=tiny_prm)
     assert "there is no such file" in refused(argv, capsys)
+    assert tree(tmp_path) <= {tmp_path / "made"}
+
+
+CHECKPOINT_VERBS = {"score": "score GOOD --scorer PRM --out OUT"}
+CHECKPOINT_FILES = ["model.safetensors", "config.json", "tokenizer.json", "rung.json"]
+
+
+@pytest.mark.parametrize("harm", ["lacks", "cut short"])
+@pytest.mark.parametrize("name", CHECKPOINT_FILES)
+@pytest.mark.parametrize("verb", CHECKPOINT_VERBS)
+def test_a_broken_checkpoint_is_refused(
+    verb: str, name: str, harm: str, tmp_path: Path, tiny_prm: Path, capsys
+):
+    good, model = tmp_path / "good.jsonl", tmp_path / "model"
+    good.write_bytes(GOOD)
+    shutil.copytree(tiny_prm, model)
+    if harm == "lacks":
+        (model / name).unlink()
+    else:
+        (model / name).write_bytes((model / name).read_bytes()[:40])
+    before = tree(tmp_path)
+    argv = arguments(CHECKPOINT_VERBS[verb], tmp_path, GOOD=good, PRM=model)
+    sentence = refused(argv, capsys)
+    assert str(model) in sentence
+    assert tree(tmp_path) - before <= {tmp_path / "made"}
+
+
+@pytest.mark.parametrize("verb", CHECKPOINT_VERBS)
+def test_a_missing_checkpoint_is_said(verb: str, tmp_path: Path, capsys):
+    good = tmp_path / "good.jsonl"
+    good.write_bytes(GOOD)
+    argv = arguments(CHECKPOINT_VERBS[verb], tmp_path, GOOD=good, PRM=tmp_path / "none")
+    assert str(tmp_path / "none") in refused(argv, capsys)
