@@ -1,9 +1,12 @@
 """Measure: best-of-n curves, step metrics, ProcessBench, with intervals; and the report."""
 
 from rung.eval.calibration import Calibration, CalibrationBin
+from rung.eval.charts import write_curves_svg
 from rung.eval.curves import BestOfN, CurvePoint, GapPoint, best_of_n
+from rung.eval.examples import choose_examples
 from rung.eval.processbench import FirstErrors, predicted_first_error, processbench
 from rung.eval.ranking import auroc
+from rung.eval.report import ReportData, Stage, write_report
 from rung.eval.statistics import Estimate, PairedDifference
 from rung.eval.steps import PositionMetrics, StepMetrics, step_metrics
 
@@ -17,10 +20,15 @@ __all__ = [
     "GapPoint",
     "PairedDifference",
     "PositionMetrics",
+    "ReportData",
+    "Stage",
     "StepMetrics",
     "auroc",
     "best_of_n",
+    "choose_examples",
     "predicted_first_error",
     "processbench",
     "step_metrics",
+    "write_curves_svg",
+    "write_report",
 ]

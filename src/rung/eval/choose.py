@@ -50,3 +50,29 @@ def _choose(present: list[str], name: str | None, kind: str, maker: str, option:
     if name is None and len(present) > 1:
         raise RungError(f"there are {kind} {listed}; name one of them with {option}")
     return name if name is not None else present[0]
+
+
+def choose_prm_and_orm(
+    records: Sequence[ChainRecord], prm: str | None, orm: str | None
+) -> tuple[str | None, str | None]:
+    """The scorers to compare: named ones, or the only one of each kind; None where there is none.
+
+    Raises:
+        RungError: There is no scorer of that name, or several that could be meant.
+    """
+    for name in (prm, orm):
+        if name is not None:
+            choose_scorer(records, name)
+    others = [name for name in scorers_of(records) if name not in (prm, orm)]
+    kinds = {name: reads_every_step(records, name) for name in others}
+    return (
+        prm or _only([name for name in others if kinds[name]], "every step", "--prm"),
+        orm or _only([name for name in others if not kinds[name]], "only the last step", "--orm"),
+    )
+
+
+def _only(names: list[str], what: str, option: str) -> str | None:
+    if len(names) > 1:
+        listed = ", ".join(map(repr, names))
+        raise RungError(f"{listed} score {what}; name one of them with {option}")
+    return names[0] if names else None
