@@ -181,8 +181,7 @@ class _Run:
             self._state.keep_best(position.step)
         else:
             position.worse_looks += 1
-        patience = self._settings.patience
-        if patience is not None and position.worse_looks >= patience:
+        if 0 < self._settings.patience <= position.worse_looks:
             position.is_over = True
         self._progress.log(f"step {position.step}: validation loss {loss:.4f}")
         return f"validation loss {loss:.4f}, best {position.best_loss:.4f}"

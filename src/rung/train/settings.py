@@ -34,8 +34,8 @@ class Optimization:
     """bf16: matrix products in bf16, weights and their sums in fp32."""
     evaluate_every: int | None = None
     """Steps between looks at the validation chains; without it, ten looks a run."""
-    patience: int | None = 3
-    """Looks without a better validation loss before the run stops; None never stops it."""
+    patience: int = 3
+    """Looks without a better validation loss before the run stops; 0 never stops it."""
     save_every: int | None = None
     """Steps between saved states; without it, at every look and every two minutes."""
     device: str = "auto"
@@ -46,7 +46,8 @@ class Optimization:
     def __post_init__(self) -> None:
         for name in ("epochs", "lr", "clip_norm", "batch_tokens", "accumulation"):
             _check(getattr(self, name) > 0, f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("evaluate_every", "patience", "save_every"):
+        _check(self.patience >= 0, f"patience is {self.patience}, below 0")
+        for name in ("evaluate_every", "save_every"):
             value = getattr(self, name)
             _check(value is None or value > 0, f"{name} must be above 0, not {value}")
         _check(0 <= self.warmup_fraction <= 1, f"warmup_fraction is {self.warmup_fraction}")

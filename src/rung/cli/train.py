@@ -1,0 +1,231 @@
+"""`rung train`: a PRM, an ORM or a policy from labeled chains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+import tyro
+
+from rung.cli.inputs import records_of, tell_skipped
+from rung.cli.output import JsonFlag, Output
+from rung.core.codec import Skipped
+from rung.core.errors import RungError
+from rung.core.types import ChainRecord
+from rung.data import Neutral, Split, split_by_problem
+from rung.train.settings import (
+    LossName,
+    Optimization,
+    PolicyTraining,
+    RewardTraining,
+    TargetCounts,
+    TrainingReport,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Chains = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="CHAINS...")]
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """How chains are read, and which of them are held out."""
+
+    validation: tuple[str, ...] = ()
+    """Files of chains to validate on; without them a share of the problems is held out."""
+    validation_fraction: float = 0.1
+    """Share of the problems to hold out; 0 trains on all, to the end."""
+    format: str | None = None
+    """The chains' format; without it the first row tells."""
+    neutral: Neutral = "good"
+    """What a person's rating of 0 means as a label."""
+    skip_bad: bool = False
+    """Leave out rows that can't be read, and count them."""
+
+    def split(self, chains: tuple[str, ...], out: Output, seed: int) -> Split:
+        """Read the chains to train on and those to validate on."""
+        if not chains:
+            raise RungError("nothing to train on: give a file of chains, or - for standard input")
+        records = self._read(chains, out)
+        if self.validation:
+            return Split(records, self._read(self.validation, out))
+        if self.validation_fraction == 0:
+            return Split(records, [])
+        return split_by_problem(records, self.validation_fraction, seed)
+
+    def _read(self, sources: tuple[str, ...], out: Output) -> list[ChainRecord]:
+        skipped = Skipped()
+        counted = skipped if self.skip_bad else None
+        out.progress.start(f"reading {', '.join(sources)}")
+        records: list[ChainRecord] = []
+        for record in records_of(sources, self.format, self.neutral, counted):
+            records.append(record)
+            out.progress.advance()
+        tell_skipped(out.progress, skipped)
+        return records
+
+
+SharedData = Annotated[Data, tyro.conf.OmitArgPrefixes]
+SharedOptimization = Annotated[Optimization, tyro.conf.OmitArgPrefixes]
+
+
+@dataclass(frozen=True, slots=True)
+class Prm:
+    """Train a process reward model: it scores every step."""
+
+    chains: Chains
+    """Files, folders, "-" or Hugging Face datasets of chains with step labels."""
+    trunk: str
+    """The model to start from: a Hugging Face causal LM folder or a GGUF file."""
+    out: Path
+    """The checkpoint's folder; run again, the same command goes on from where it was stopped."""
+    data: SharedData = field(default_factory=Data)
+    label_source: str | None = None
+    """Whose labels to learn; needed where the chains carry labels from several sources."""
+    loss: LossName = "bce"
+    """Cross entropy (bce) or squared error (mse); both take soft labels."""
+    trainable: str = "all"
+    """What learns: all, head, or last:K for the last K layers, the final norm and the head."""
+    step_separator: str = "\n"
+    """Written behind every step; its score is read there."""
+    max_tokens: int = 1024
+    """Tokens of a chain; labels of steps beyond are lost, and counted."""
+    optimization: SharedOptimization = field(default_factory=Optimization)
+    json: JsonFlag = False
+
+    def run(self, out: Output) -> None:
+        """Train."""
+        settings = RewardTraining(
+            kind="prm",
+            trunk=self.trunk,
+            loss=self.loss,
+            label_source=self.label_source,
+            trainable=self.trainable,
+            step_separator=self.step_separator,
+            max_tokens=self.max_tokens,
+            optimization=self.optimization,
+        )
+        _run(settings, self.data, self.chains, self.out, out)
+
+
+@dataclass(frozen=True, slots=True)
+class Orm:
+    """Train an outcome reward model: it scores the finished chain."""
+
+    chains: Chains
+    """Files, folders, "-" or Hugging Face datasets of chains with outcomes."""
+    trunk: str
+    """The model to start from: a Hugging Face causal LM folder or a GGUF file."""
+    out: Path
+    """The checkpoint's folder; run again, the same command goes on from where it was stopped."""
+    data: SharedData = field(default_factory=Data)
+    targets: Literal["last", "every"] = "last"
+    """Where the outcome is learned: at the last step, or at every step."""
+    loss: LossName = "bce"
+    """Cross entropy (bce) or squared error (mse)."""
+    trainable: str = "all"
+    """What learns: all, head, or last:K for the last K layers, the final norm and the head."""
+    step_separator: str = "\n"
+    """Written behind every step; the score is read behind the last."""
+    max_tokens: int = 1024
+    """Tokens of a chain; a longer chain's outcome is lost, and counted."""
+    optimization: SharedOptimization = field(default_factory=Optimization)
+    json: JsonFlag = False
+
+    def run(self, out: Output) -> None:
+        """Train."""
+        settings = RewardTraining(
+            kind="orm",
+            trunk=self.trunk,
+            loss=self.loss,
+            orm_targets=self.targets,
+            trainable=self.trainable,
+            step_separator=self.step_separator,
+            max_tokens=self.max_tokens,
+            optimization=self.optimization,
+        )
+        _run(settings, self.data, self.chains, self.out, out)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Train a policy: it writes chains."""
+
+    chains: Chains
+    """Files, folders, "-" or Hugging Face datasets of chains to imitate."""
+    trunk: str
+    """The model to start from: a Hugging Face causal LM folder or a GGUF file."""
+    out: Path
+    """The model's folder; run again, the same command goes on from where it was stopped."""
+    data: SharedData = field(default_factory=Data)
+    max_tokens: int = 1024
+    """Tokens of a chain; steps beyond are lost, and counted."""
+    optimization: SharedOptimization = field(default_factory=Optimization)
+    json: JsonFlag = False
+
+    def run(self, out: Output) -> None:
+        """Train."""
+        settings = PolicyTraining(
+            trunk=self.trunk, max_tokens=self.max_tokens, optimization=self.optimization
+        )
+        _run(settings, self.data, self.chains, self.out, out)
+
+
+COMMANDS = {"prm": Prm, "orm": Orm, "policy": Policy}
+
+
+def _run(
+    settings: RewardTraining | PolicyTraining,
+    data: Data,
+    chains: tuple[str, ...],
+    folder: Path,
+    out: Output,
+) -> None:
+    train, held_out = data.split(chains, out, settings.optimization.seed)
+    out.progress.start("starting torch")
+    if isinstance(settings, RewardTraining):
+        from rung.train import train_reward
+
+        report = train_reward(settings, train, held_out, folder, out.progress)
+    else:
+        from rung.train import train_policy
+
+        report = train_policy(settings, train, held_out, folder, out.progress)
+    result = {"out": str(folder), **msgspec.to_builtins(report)}
+    out.result(result, lambda console: _show(console, report, folder))
+
+
+def _show(console: Console, report: TrainingReport, folder: Path) -> None:
+    from rich.table import Table
+
+    table = Table("", "training", "validation", box=None, pad_edge=False)
+    for name, about in _COUNTS.items():
+        table.add_row(about, *(_cell(c, name) for c in (report.train, report.validation)))
+    loss = report.validation_loss
+    table.add_row("loss", f"{report.train_loss:.4f}", "-" if loss is None else f"{loss:.4f}")
+    console.print(table)
+    early = ", stopped early" if report.is_stopped_early else ""
+    console.print(
+        f"{report.steps} steps{early}, weights of step {report.best_step} kept; {report.tokens} "
+        f"tokens in {report.seconds:.0f} s, {report.tokens_per_s:.0f} a second",
+        soft_wrap=True,
+    )
+    console.print(f"{folder} holds the model", soft_wrap=True)
+
+
+_COUNTS = {
+    "chains": "chains",
+    "chains_used": "chains with targets",
+    "targets": "steps learned",
+    "duplicate": "steps shared with an earlier chain",
+    "unlabeled": "steps without a label",
+    "truncated": "labels lost beyond the context",
+    "tokens": "tokens a pass",
+}
+
+
+def _cell(counts: TargetCounts | None, name: str) -> str:
+    return "-" if counts is None else str(getattr(counts, name))
