@@ -70,6 +70,8 @@ def decode(content: bytes | Row) -> Any:
         return content
     try:
         return msgspec.json.decode(content)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"this is not UTF-8 text ({error})") from error
     except msgspec.DecodeError:
         if b"NaN" in content or b"Infinity" in content:
             return json.loads(content)

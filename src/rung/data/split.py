@@ -35,8 +35,8 @@ _NUMBERED = re.compile(
 # "e.g. 5", "Mr. Smith" and "no. 5" don't end one.
 _SENTENCE_END = re.compile(
     r"(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bcf\.)(?<!\bvs\.)(?<!\bMr\.)(?<!\bMs\.)(?<!\bMrs\.)"
-    r"(?<!\bDr\.)(?<!\bSt\.)(?<!\b[Nn]o\.)(?<!\bEq\.)(?<!\bFig\.)"
-    r"(?<=[.!?。])[\"')\]*$]*\s+(?=[A-Z0-9\"'(\[$\\*#-])"
+    r"(?<!\bDr\.)(?<!\bSt\.)(?<!\bEq\.)(?<!\bFig\.)"
+    r"(?<=[.!?。])(?!(?<=\b[Nn]o\.)\s+\d)[\"')\]*$]*\s+(?=[A-Z0-9\"'(\[$\\*#-])"
 )
 WAYS = ("blank-line", "newline", "numbered", "sentence")
 
