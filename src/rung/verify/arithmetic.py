@@ -55,11 +55,6 @@ _OTHER_ARITHMETIC = re.compile(
     r"\d:\d",
     re.IGNORECASE,
 )
-_ROUNDING_WORDS = re.compile(
-    r"round|approx|about|nearest|remain|leftover|left over|trunc|floor|ceil|whole|full|complete|"
-    r"roughly|almost|estimat",
-    re.IGNORECASE,
-)
 _PART = re.compile("half|third|quarter|fourth|fifth|tenth|percent|percentage", re.IGNORECASE)
 _WORD_BEFORE = re.compile(
     "half|twice|double|triple|thrice|third|quarter|times|by|plus|minus|than|square|root|log|ln|sin|"
@@ -87,18 +82,18 @@ def check_step(text: str) -> StepCheck:
     equations = [
         equation
         for found in _ANNOTATION.finditer(text)
-        for equation in _check(found.group(1), found.start(1), rounds=False)
+        for equation in _check(found.group(1), found.start(1))
     ]
     plain = _ANNOTATION.sub(lambda found: " " * len(found.group()), text)
     if not _OTHER_ARITHMETIC.search(plain):
-        equations += _check(plain, 0, rounds=bool(_ROUNDING_WORDS.search(plain)))
+        equations += _check(plain, 0)
     return StepCheck(tuple(sorted(equations, key=lambda equation: equation.start)))
 
 
-def _check(text: str, offset: int, *, rounds: bool) -> Iterator[Equation]:
+def _check(text: str, offset: int) -> Iterator[Equation]:
     for run in _runs(tokenize(text)):
         for left, sign, right in _sides(run):
-            verdicts = _judge(left, right, about=sign.kind is Kind.ABOUT, rounds=rounds)
+            verdicts = _judge(left, right, about=sign.kind is Kind.ABOUT)
             if verdicts:
                 is_right = True if True in verdicts else None if None in verdicts else False
                 yield Equation(offset + left[0].start, offset + right[-1].end, is_right)
@@ -125,7 +120,8 @@ def _clean_before(tokens: list[Token], start: int) -> bool:
     if edge.kind is Kind.BREAK:
         if edge.text == ")":  # of a list: "1) 3 + 4 = 7"
             return start < 3 or tokens[start - 3].kind is Kind.BREAK
-        is_cut = edge.text == "," and before is not None and before.kind is Kind.NUMBER  # 14, 400
+        is_number = before is not None and before.kind is Kind.NUMBER
+        is_cut = is_number and edge.text == "," and len(tokens[start].text) == 3  # 14, 400
         return not is_cut and (before is None or before.kind is not Kind.OPERATOR)
     if edge.kind is Kind.BARRIER or _WORD_BEFORE.fullmatch(edge.text):
         return False
@@ -202,9 +198,7 @@ def _adds(tokens: Sequence[Token]) -> bool:
     return any(token.kind is Kind.OPERATOR and token.text in "+-" for token in tokens)
 
 
-def _judge(
-    left: list[Token], right: list[Token], *, about: bool, rounds: bool
-) -> list[bool | None]:
+def _judge(left: list[Token], right: list[Token], *, about: bool) -> list[bool | None]:
     """The verdict under each reading of the percent sign; none when a side has no value."""
     has_percent = any(token.kind is Kind.PERCENT for token in (*left, *right))
     verdicts: list[bool | None] = []
@@ -214,7 +208,7 @@ def _judge(
         if place is None:
             computed, stated, place = stated, computed, _last_place(left, percent)
         if computed is not None and stated is not None:
-            verdicts.append(_compare(computed, stated, place, about=about, rounds=rounds))
+            verdicts.append(_compare(computed, stated, place, about=about))
     if has_percent and _adds([*left, *right]) and True not in verdicts:
         return [None] * len(verdicts)  # 50 - 10% = 45 is how people write
     return verdicts
@@ -231,9 +225,7 @@ def _last_place(side: Sequence[Token], percent: Fraction) -> Fraction | None:
     return Fraction(1, 10 ** tokens[0].decimals) * (percent if len(kinds) > 1 else 1)
 
 
-def _compare(
-    computed: Value, stated: Value, place: Fraction | None, *, about: bool, rounds: bool
-) -> bool | None:
+def _compare(computed: Value, stated: Value, place: Fraction | None, *, about: bool) -> bool | None:
     """Compare two sides.
 
     Args:
@@ -241,7 +233,6 @@ def _compare(
         stated: The other's; a single number, when `place` is given.
         place: One unit in the last place of that number.
         about: The sign between them is an approximate one.
-        rounds: The step speaks of rounding, or of wholes and remainders.
     """
     gap = abs(computed.exact - stated.exact)
     if gap == 0 or (place is not None and _is_rounded(computed.exact, stated.exact, place, about)):
@@ -249,7 +240,7 @@ def _compare(
     slack = computed.slack + stated.slack
     if slack and gap <= slack + (place or 0):
         return None
-    if place is not None and gap < 1 and (rounds or place == 1):
+    if place == 1 and gap < 1:
         return None  # 7/2 = 3: perhaps a wrong result, perhaps whole things were counted
     if about and gap * 20 <= abs(computed.exact):
         return None

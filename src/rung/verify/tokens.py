@@ -77,7 +77,7 @@ _PATTERN = re.compile(
             ("STARS", r"\*\*+"),
             ("POWER", r"\^(?!\s*\{?\s*\\circ)"),
             ("DEGREE", r"\^\s*\{?\s*\\circ\s*\}?|°"),
-            ("REMARK", r"\((?=[a-zA-Z])[a-zA-Z '-]{3,40}\)"),
+            ("REMARK", r"\((?:[a-zA-Z][a-zA-Z '-]{2,40}|\\text\{[a-zA-Z '-]{1,40}\})\)"),
             ("OPEN", r"[(\[{]"),
             ("CLOSE", r"[)\]}]"),
             (

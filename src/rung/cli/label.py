@@ -1,0 +1,166 @@
+"""`rung label`: label the steps of chains and check their answers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+import tyro
+
+from rung.cli.inputs import read_twice, records_of, tell_skipped
+from rung.cli.output import JsonFlag, Output
+from rung.core import ChainRecord, Labeler, RungError, Skipped, Verifier, read_records
+from rung.core.codec import encode_record
+from rung.core.resume import fingerprint_of, resumable_rows
+from rung.data import Neutral
+from rung.label import ArithmeticLabeler, LabLabeler, with_answer, with_outcomes
+from rung.verify import AnswerVerifier
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WINDOW = 256
+"""Records checked together; a kill loses at most these."""
+VerifierName = Literal["answer", "arithmetic", "lab"]
+Check = Callable[[Sequence[ChainRecord]], list[ChainRecord]]
+
+
+@dataclass(slots=True)
+class Summary:
+    """What the verifiers said."""
+
+    out: str
+    rows: int = 0
+    skipped_rows: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict[str, int])
+    """Chains by outcome; "unchecked" where the problem has no reference answer."""
+    labels: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
+    """Steps by label ("right", "wrong", "unjudged") for each source of labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Check final answers and steps by calculation.
+
+    Stopped and run again, it goes on where it was and ends with the same file.
+    """
+
+    chains: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="CHAINS [CHAINS ...]")
+    ]
+    """Chains, taken together: files of any format that rung reads, "-" for standard input, or
+    Hugging Face datasets."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    """The rung file to write (.jsonl, .jsonl.gz, .jsonl.zst or .parquet)."""
+    verifier: Annotated[tuple[VerifierName, ...], tyro.conf.UseAppendAction] = ()
+    """answer: compare final answers with the reference answers, for the outcome. arithmetic:
+    label steps by the equations in them. lab: exact labels and outcomes for `rung lab` chains.
+    Give the option again for another; without it, answer."""
+    workers: int | None = None
+    """Processes for math-verify; without it one a core, at most 4."""
+    format: str | None = None
+    """The chains' format; without it the first row tells."""
+    neutral: Neutral = "good"
+    """What a person's rating of 0 means as a label."""
+    skip_bad: bool = False
+    """Leave out rows that can't be read, and count them."""
+    json: JsonFlag = False
+
+    def run(self, out: Output) -> None:
+        """Check."""
+        if self.workers is not None and self.workers < 1:
+            raise RungError(f"--workers is {self.workers}, expected at least 1")
+        with read_twice(self.chains) as sources:
+            skipped = Skipped()
+            num_rows = sum(1 for _ in self._records(sources, skipped))
+            if not num_rows:
+                raise RungError(f"no chain can be read: {skipped.count} rows are left out")
+            tell_skipped(out.progress, skipped)
+            self._check(out, sources, num_rows)
+        summary = summarize(read_records(self.out), str(self.out))
+        summary.skipped_rows = skipped.count
+        out.result(msgspec.to_builtins(summary), lambda console: _show(console, summary))
+
+    def _records(self, sources: Sequence[str], skipped: Skipped) -> Iterable[ChainRecord]:
+        counted = skipped if self.skip_bad else None
+        return records_of(sources, self.format, self.neutral, counted)
+
+    def _check(self, out: Output, sources: Sequence[str], num_rows: int) -> None:
+        names = sorted(set(self.verifier or ("answer",)))
+        made_from = fingerprint_of(sources, [self.format, self.neutral, self.skip_bad, names])
+        with (
+            _checks(names, self.workers) as checks,
+            resumable_rows(self.out, made_from, out.progress, rows_a_chunk=WINDOW) as rows,
+        ):
+            out.progress.start(f"check by {', '.join(names)}", num_rows)
+            out.progress.advance(rows.done)
+            left = iter(islice(self._records(sources, Skipped()), rows.done, None))
+            while window := list(islice(left, WINDOW)):
+                for check in checks:
+                    window = check(window)
+                rows.append(map(encode_record, window))
+                out.progress.advance(len(window))
+
+
+def summarize(records: Iterable[ChainRecord], out: str) -> Summary:
+    """Count the outcomes and labels that records carry."""
+    outcomes: Counter[str] = Counter()
+    labels: dict[str, Counter[str]] = {}
+    rows = 0
+    for record in records:
+        rows += 1
+        outcomes[record.outcome or "unchecked"] += 1
+        for given in record.labels:
+            labels.setdefault(given.source, Counter()).update(map(_word_for, given.labels))
+    by_source = {source: dict(sorted(counts.items())) for source, counts in labels.items()}
+    return Summary(out, rows, 0, dict(sorted(outcomes.items())), by_source)
+
+
+@contextlib.contextmanager
+def _checks(names: Sequence[str], workers: int | None) -> Generator[list[Check]]:
+    """What to do to a window of records; the lab's outcome stands over the answer's."""
+    checks: list[Check] = []
+    with AnswerVerifier(workers=workers) as answers:
+        if "answer" in names:
+            checks.append(lambda records: _judge_outcomes(map(with_answer, records), answers))
+        if "arithmetic" in names:
+            checks.append(lambda records: _judge_steps(records, ArithmeticLabeler()))
+        if "lab" in names:
+            lab = LabLabeler()
+            checks.append(lambda records: _judge_outcomes(_judge_steps(records, lab), lab))
+        yield checks
+
+
+def _judge_outcomes(records: Iterable[ChainRecord], verifier: Verifier) -> list[ChainRecord]:
+    return with_outcomes(list(records), verifier)
+
+
+def _judge_steps(records: Sequence[ChainRecord], labeler: Labeler) -> list[ChainRecord]:
+    labels = labeler.label([record.chain for record in records])
+    return [record.with_labels(y) for record, y in zip(records, labels, strict=True)]
+
+
+def _word_for(label: float | None) -> str:
+    if label is None:
+        return "unjudged"
+    return "right" if label >= 0.5 else "wrong"
+
+
+def _show(console: Console, summary: Summary) -> None:
+    console.print(f"{summary.rows} chains in {summary.out}", soft_wrap=True)
+    console.print(f"  outcomes: {_counted(summary.outcomes)}", soft_wrap=True)
+    for source, counts in summary.labels.items():
+        console.print(f"  steps by {source}: {_counted(counts)}", soft_wrap=True, markup=False)
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+COMMANDS = {"verify": Verify}
