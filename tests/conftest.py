@@ -1,8 +1,6 @@
 """Shared fixtures."""
 
-import functools
 from pathlib import Path
-from typing import Literal, Protocol
 
 import pytest
 
@@ -18,38 +16,22 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_prm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained PRM of a few thousand parameters, as `rung train prm` leaves it."""
-    from rung.model import Reading, new_reward_model, save_reward_model
+def tiny_lm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained causal LM of a few thousand parameters."""
     from rung.model.tiny import make_tiny
 
-    folder = tmp_path_factory.mktemp("models")
+    folder = tmp_path_factory.mktemp("models") / "lm"
     texts = ["What is 3 + 4?", "We add.", "3 + 4 = 7"]
-    make_tiny(folder / "base", texts, seed=0, width=16, num_layers=1, max_tokens=128)
-    model, loaded = new_reward_model(folder / "base", seed=0)
-    save_reward_model(model, loaded.tokenizer, Reading(kind="prm"), folder / "prm")
-    return folder / "prm"
-
-
-class TinyReward(Protocol):
-    def __call__(self, kind: Literal["prm", "orm"] = "prm", max_tokens: int = 512) -> Path: ...
+    make_tiny(folder, texts, seed=0, width=16, num_layers=1, max_tokens=128)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def tiny_reward(tmp_path_factory: pytest.TempPathFactory) -> TinyReward:
-    """Makes reward models with random weights: `tiny_reward("orm", max_tokens=40)` is a folder."""
+def tiny_prm(tiny_lm: Path) -> Path:
+    """An untrained PRM, as `rung train prm` leaves it."""
+    from rung.model import Reading, new_reward_model, save_reward_model
 
-    @functools.cache
-    def make(kind: Literal["prm", "orm"] = "prm", max_tokens: int = 512) -> Path:
-        from rung.model import Reading, new_reward_model, save_reward_model
-        from rung.model.tiny import make_tiny
-
-        folder = tmp_path_factory.mktemp("tiny") / f"{kind}-{max_tokens}"
-        make_tiny(folder / "trunk", ["We add one and two to get three ."], seed=0, width=32)
-        model, loaded = new_reward_model(folder / "trunk", seed=1)
-        model.score.weight.data *= 20  # so that scores differ visibly
-        reading = Reading(kind=kind, max_tokens=max_tokens)
-        save_reward_model(model, loaded.tokenizer, reading, folder / kind)
-        return folder / kind
-
-    return make
+    folder = tiny_lm.with_name("prm")
+    model, loaded = new_reward_model(tiny_lm, seed=0)
+    save_reward_model(model, loaded.tokenizer, Reading(kind="prm"), folder)
+    return folder

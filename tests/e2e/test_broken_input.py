@@ -58,6 +58,9 @@ CHAIN_VERBS = {
     "data convert": "data convert BAD --out OUT",
     "data stats": "data stats BAD",
     "data split": "data split BAD --train OUT --held-out OUT2",
+    "train prm": "train prm BAD --trunk LM --out NEW",
+    "train orm": "train orm BAD --trunk LM --out NEW",
+    "train policy": "train policy BAD --trunk LM --out NEW",
     "score": "score BAD --scorer PRM --out OUT",
     "rerank": "rerank BAD --out OUT",
     "eval best-of-n": "eval best-of-n BAD --out OUT",
@@ -66,13 +69,18 @@ CHAIN_VERBS = {
 }
 
 
-def arguments(template: str, folder: Path, **places: Path) -> list[str]:
-    places |= {"OUT": folder / "made" / "out.jsonl", "OUT2": folder / "made" / "out2.jsonl"}
+@pytest.fixture
+def places(tmp_path: Path, tiny_lm: Path, tiny_prm: Path) -> dict[str, Path]:
+    """What the words in capitals stand for."""
+    made = tmp_path / "made"
+    outputs = {"OUT": made / "out.jsonl", "OUT2": made / "out2.jsonl", "NEW": made / "model"}
+    (tmp_path / "good.jsonl").write_bytes(GOOD)
+    inputs = {"BAD": tmp_path / "bad.jsonl", "GOOD": tmp_path / "good.jsonl"}
+    return {**inputs, **outputs, "LM": tiny_lm, "PRM": tiny_prm}
+
+
+def arguments(template: str, places: dict[str, Path]) -> list[str]:
     return [str(places.get(word, word)) for word in template.split()]
-
-
-def tree(folder: Path) -> set[Path]:
-    return set(folder.rglob("*"))
 
 
 def refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -87,67 +95,71 @@ def refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return sentence
 
 
+def made(places: dict[str, Path]) -> set[str]:
+    """The files that stand where outputs go."""
+    return {path.name for path in places["OUT"].parent.rglob("*") if path.is_file()}
+
+
 @pytest.mark.parametrize("what", INPUTS)
 @pytest.mark.parametrize("verb", CHAIN_VERBS)
-def test_a_broken_file_is_refused(verb: str, what: str, tmp_path: Path, tiny_prm: Path, capsys):
+def test_a_broken_file_is_refused(verb: str, what: str, places: dict[str, Path], capsys):
     content, reason = INPUTS[what]
-    bad = tmp_path / "bad.jsonl"
-    bad.write_bytes(content)
-    argv = arguments(CHAIN_VERBS[verb], tmp_path, BAD=bad, PRM=tiny_prm)
-    sentence = refused([*argv, "--json"], capsys)
-    assert str(bad) in sentence
+    places["BAD"].write_bytes(content)
+    sentence = refused([*arguments(CHAIN_VERBS[verb], places), "--json"], capsys)
+    assert str(places["BAD"]) in sentence
     assert reason in sentence
-    assert {path.name for path in tree(tmp_path)} <= {"bad.jsonl", "made"}
+    assert made(places) == set()
 
 
 @pytest.mark.parametrize("verb", CHAIN_VERBS)
-def test_bad_rows_are_left_out_and_counted_on_request(
-    verb: str, tmp_path: Path, tiny_prm: Path, capsys
-):
-    bad = tmp_path / "bad.jsonl"
+def test_bad_rows_are_left_out_and_counted_on_request(verb: str, places: dict[str, Path], capsys):
     rows = [content.removeprefix(GOOD) for content, reason in INPUTS.values() if "line 9" in reason]
-    bad.write_bytes(GOOD + b"".join(row.rstrip() + b"\n" for row in rows))
-    argv = arguments(CHAIN_VERBS[verb], tmp_path, BAD=bad, PRM=tiny_prm)
-    assert main([*argv, "--skip-bad", "--json"]) == 0
+    places["BAD"].write_bytes(GOOD + b"".join(row.rstrip() + b"\n" for row in rows))
+    assert main([*arguments(CHAIN_VERBS[verb], places), "--skip-bad", "--json"]) == 0
     captured = capsys.readouterr()
     assert re.search(rf'"skipped(_rows)?":{len(rows)}\b', captured.out)
     assert "line 9: " in captured.out + captured.err, "says why"
 
 
 @pytest.mark.parametrize("verb", CHAIN_VERBS)
-def test_a_missing_file_is_said(verb: str, tmp_path: Path, tiny_prm: Path, capsys):
-    argv = arguments(CHAIN_VERBS[verb], tmp_path, BAD=tmp_path / "none.jsonl", PRM=tiny_prm)
-    assert "there is no such file" in refused(argv, capsys)
-    assert tree(tmp_path) <= {tmp_path / "made"}
+def test_a_missing_file_is_said(verb: str, places: dict[str, Path], capsys):
+    sentence = refused(arguments(CHAIN_VERBS[verb], places), capsys)
+    assert f"{places['BAD']}: there is no such file" in sentence
+    assert made(places) == set()
 
 
-CHECKPOINT_VERBS = {"score": "score GOOD --scorer PRM --out OUT"}
+CHECKPOINT_VERBS = {
+    "score": ("score GOOD --scorer MODEL --out OUT", "PRM"),
+    "train prm": ("train prm GOOD --trunk MODEL --out NEW", "LM"),
+    "train policy": ("train policy GOOD --trunk MODEL --out NEW", "LM"),
+}
 CHECKPOINT_FILES = ["model.safetensors", "config.json", "tokenizer.json", "rung.json"]
+BROKEN_CHECKPOINTS = [
+    (verb, name)
+    for verb, (_, model) in CHECKPOINT_VERBS.items()
+    for name in CHECKPOINT_FILES
+    if model == "PRM" or name != "rung.json"
+]
 
 
 @pytest.mark.parametrize("harm", ["lacks", "cut short"])
-@pytest.mark.parametrize("name", CHECKPOINT_FILES)
-@pytest.mark.parametrize("verb", CHECKPOINT_VERBS)
+@pytest.mark.parametrize(("verb", "name"), BROKEN_CHECKPOINTS)
 def test_a_broken_checkpoint_is_refused(
-    verb: str, name: str, harm: str, tmp_path: Path, tiny_prm: Path, capsys
+    verb: str, name: str, harm: str, tmp_path: Path, places: dict[str, Path], capsys
 ):
-    good, model = tmp_path / "good.jsonl", tmp_path / "model"
-    good.write_bytes(GOOD)
-    shutil.copytree(tiny_prm, model)
+    template, kind = CHECKPOINT_VERBS[verb]
+    model = Path(shutil.copytree(places[kind], tmp_path / "broken-model"))
     if harm == "lacks":
         (model / name).unlink()
     else:
         (model / name).write_bytes((model / name).read_bytes()[:40])
-    before = tree(tmp_path)
-    argv = arguments(CHECKPOINT_VERBS[verb], tmp_path, GOOD=good, PRM=model)
-    sentence = refused(argv, capsys)
-    assert str(model) in sentence
-    assert tree(tmp_path) - before <= {tmp_path / "made"}
+    assert str(model) in refused(arguments(template, {**places, "MODEL": model}), capsys)
+    assert made(places) == set()
 
 
 @pytest.mark.parametrize("verb", CHECKPOINT_VERBS)
-def test_a_missing_checkpoint_is_said(verb: str, tmp_path: Path, capsys):
-    good = tmp_path / "good.jsonl"
-    good.write_bytes(GOOD)
-    argv = arguments(CHECKPOINT_VERBS[verb], tmp_path, GOOD=good, PRM=tmp_path / "none")
+def test_a_missing_checkpoint_is_said(verb: str, tmp_path: Path, places: dict[str, Path], capsys):
+    template, _ = CHECKPOINT_VERBS[verb]
+    argv = arguments(template, {**places, "MODEL": tmp_path / "none"})
     assert str(tmp_path / "none") in refused(argv, capsys)
+    assert made(places) == set()

@@ -91,7 +91,7 @@ def _run_verb(args: list[str]) -> int:
     if kinds is None:
         kind = cast("type[Command]", module.COMMAND)
     elif not rest or rest[0] in HELP:
-        about = verb.help.capitalize() + "."
+        about = f"{verb.help[0].upper()}{verb.help[1:]}."
         return _show_help(program, about, _summaries(kinds), asked=bool(rest))
     else:
         kind, program, rest = _pick(rest[0], kinds), f"{program} {rest[0]}", rest[1:]

@@ -45,26 +45,24 @@ class Data:
     skip_bad: bool = False
     """Leave out rows that can't be read, and count them."""
 
-    def split(self, chains: tuple[str, ...], out: Output, seed: int) -> Split:
+    def split(self, chains: tuple[str, ...], out: Output, skipped: Skipped, seed: int) -> Split:
         """Read the chains to train on and those to validate on."""
         if not chains:
             raise RungError("nothing to train on: give a file of chains, or - for standard input")
-        records = self._read(chains, out)
+        records = self._read(chains, out, skipped)
         if self.validation:
-            return Split(records, self._read(self.validation, out))
+            return Split(records, self._read(self.validation, out, skipped))
         if self.validation_fraction == 0:
             return Split(records, [])
         return split_by_problem(records, self.validation_fraction, seed)
 
-    def _read(self, sources: tuple[str, ...], out: Output) -> list[ChainRecord]:
-        skipped = Skipped()
+    def _read(self, sources: tuple[str, ...], out: Output, skipped: Skipped) -> list[ChainRecord]:
         counted = skipped if self.skip_bad else None
         out.progress.start(f"reading {', '.join(sources)}")
         records: list[ChainRecord] = []
         for record in records_of(sources, self.format, self.neutral, counted):
             records.append(record)
             out.progress.advance()
-        tell_skipped(out.progress, skipped)
         return records
 
 
@@ -184,7 +182,9 @@ def _run(
     folder: Path,
     out: Output,
 ) -> None:
-    train, held_out = data.split(chains, out, settings.optimization.seed)
+    skipped = Skipped()
+    train, held_out = data.split(chains, out, skipped, settings.optimization.seed)
+    tell_skipped(out.progress, skipped)
     out.progress.start("starting torch")
     if isinstance(settings, RewardTraining):
         from rung.train import train_reward
@@ -194,7 +194,7 @@ def _run(
         from rung.train import train_policy
 
         report = train_policy(settings, train, held_out, folder, out.progress)
-    result = {"out": str(folder), **msgspec.to_builtins(report)}
+    result = {"out": str(folder), **msgspec.to_builtins(report), "skipped_rows": skipped.count}
     out.result(result, lambda console: _show(console, report, folder))
 
 
