@@ -117,7 +117,7 @@ def test_a_file_of_which_no_row_is_json_is_refused_even_when_skipping(tmp_path):
 
 
 def test_a_bad_sample_or_candidate_drops_its_whole_row_not_half_of_it(tmp_path):
-    samples = [{"steps": ["a"], "correct": True}, {"steps": [], "correct": True}]
+    samples = [{"steps": ["a"], "correct": True}, {"text": " \n", "correct": True}]
     path = tmp_path / "rows.jsonl"
     path.write_text(text({"id": "p", "problem": "Q", "answer": "1", "samples": samples}))
     skipped = Skipped()

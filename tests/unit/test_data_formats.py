@@ -233,6 +233,21 @@ def test_samples_become_chains_with_verdicts_and_the_reward_models_score(tmp_pat
     assert (second.chain.source.policy, second.scores) == ("m", ())
 
 
+def test_solutions_that_come_as_one_text_are_cut_as_asked(tmp_path):
+    gsm8k = rows_file(tmp_path / "g.jsonl", {"question": "Q", "answer": "One. Two.\n#### 2"})
+    assert next(load(gsm8k)).chain.texts == ("One. Two.", "#### 2")
+    assert next(load(gsm8k, steps_by="sentence")).chain.texts == ("One.", "Two.", "#### 2")
+    math = rows_file(tmp_path / "m.jsonl", {**MATH, "solution": "a\nb"})
+    assert next(load(math)).chain.texts == ("a\nb",)
+    assert next(load(math, steps_by="newline")).chain.texts == ("a", "b")
+    samples = [{"text": "a\n\nb\nc"}, {"text": "a\nb", "steps": ["given"]}]
+    pool = rows_file(tmp_path / "s.jsonl", {"id": "p", "problem": "Q", "samples": samples})
+    assert [r.chain.texts for r in load(pool)] == [("a", "b", "c"), ("given",)]
+    assert next(load(pool, steps_by="blank-line")).chain.texts == ("a", "b\nc")
+    with pytest.raises(RungError, match="no way 'words' to split"):
+        list(load(gsm8k, steps_by="words"))
+
+
 def test_problem_sets_without_solutions_are_problems_but_no_chains(tmp_path):
     row = {"id": "m1", "source": "s", "problem": "Q", "answer": "1", "solution": None, "meta": {}}
     path = rows_file(tmp_path / "p.jsonl", row)

@@ -25,7 +25,6 @@ from rung.data import (
     count,
     format_of,
     join_scores,
-    load,
     load_problems,
     problem_keys,
     split_by_problem,
@@ -33,6 +32,7 @@ from rung.data import (
     write,
 )
 from rung.data.loading import encoded, open_source
+from rung.data.rows import Choices
 from rung.data.stats import ProblemStats, count_problems
 
 T = TypeVar("T", ChainRecord, Problem)
@@ -82,6 +82,9 @@ class Convert:
     """The source's format; without it the first row tells."""
     neutral: Neutral = "good"
     """What a person's rating of 0 becomes as a label."""
+    steps_by: str | None = None
+    """How to cut solutions that come as one text: blank-line, newline, numbered, sentence or
+    marker:TOKEN; without it the format's own way."""
     labels: str | None = None
     """Whose labels to write, where chains have several (for formats other than rung's own)."""
     scores: str | None = None
@@ -96,6 +99,8 @@ class Convert:
         """Convert."""
         if self.out == STDIN and self.json:
             raise RungError("--out - puts the rows on stdout, so --json has no place there")
+        if self.labels is not None and self.to.startswith("rung"):
+            raise RungError(f"--labels picks one set of labels, {self.to} rows don't need that")
         _check_writable(self.out, self.force)
         skipped = Skipped() if self.skip_bad else None
         num_rows = self._write(out.progress, skipped)
@@ -113,7 +118,7 @@ class Convert:
             if self.out == STDIN:
                 return _print(map(encode_problem, watched))
             return write_problems(Path(self.out), watched)
-        records = load(self.source, format=self.format, neutral=self.neutral, skipped=skipped)
+        records = open_source(self.source, self.format).records(_choices(self), skipped)
         if self.scores is not None:
             records = join_scores(records, self.scores)
         watched = _watched(records, progress, f"convert {self.source}")
@@ -136,6 +141,9 @@ class StatsCommand:
     """The sources' format; without it the first row tells."""
     neutral: Neutral = "good"
     """What a person's rating of 0 becomes as a label."""
+    steps_by: str | None = None
+    """How to cut solutions that come as one text: blank-line, newline, numbered, sentence or
+    marker:TOKEN; without it the format's own way."""
     skip_bad: bool = False
     """Leave out rows that can't be read, and count them."""
     json: JsonFlag = False
@@ -159,7 +167,7 @@ class StatsCommand:
         if opened.format.problem is not None:
             problems = opened.problems(skipped)
             return count_problems(_watched(problems, progress, f"count {source}"))
-        records = opened.records(self.neutral, skipped)
+        records = opened.records(_choices(self), skipped)
         return count(_watched(records, progress, f"count {source}"))
 
 
@@ -183,6 +191,9 @@ class SplitCommand:
     """The source's format; without it the first row tells."""
     neutral: Neutral = "good"
     """What a person's rating of 0 becomes as a label."""
+    steps_by: str | None = None
+    """How to cut solutions that come as one text: blank-line, newline, numbered, sentence or
+    marker:TOKEN; without it the format's own way."""
     skip_bad: bool = False
     """Leave out rows that can't be read, and count them."""
     force: bool = False
@@ -196,7 +207,7 @@ class SplitCommand:
         for file in self.exclude:
             keys |= problem_keys(load_problems(file))
         skipped = Skipped() if self.skip_bad else None
-        source = load(self.source, format=self.format, neutral=self.neutral, skipped=skipped)
+        source = open_source(self.source, self.format).records(_choices(self), skipped)
         records = list(_watched(source, out.progress, f"read {self.source}"))
         _tell_skipped(out.progress, skipped)
         kept = list(without_problems(records, keys))
@@ -235,6 +246,10 @@ COMMANDS: dict[str, type] = {
     "stats": StatsCommand,
     "split": SplitCommand,
 }
+
+
+def _choices(command: Convert | StatsCommand | SplitCommand) -> Choices:
+    return Choices(command.neutral, command.steps_by)
 
 
 def _check_writable(name: str, force: bool) -> None:

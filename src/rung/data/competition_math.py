@@ -36,9 +36,9 @@ def problem(row: Row) -> Problem:
     return problem_of(raw.problem, answer, id=raw.unique_id)
 
 
-def read(row: Row) -> ChainRecord:
-    """The reference solution as a chain, a step a paragraph: right by definition."""
-    texts = step_texts(str(row.get("solution", "")), "blank-line")
+def read(row: Row, steps_by: str = "blank-line") -> ChainRecord:
+    """The reference solution as a chain, by default a step a paragraph: right by definition."""
+    texts = step_texts(str(row.get("solution", "")), steps_by)
     return reference(problem(row), texts, rest_of(row, *FIELDS))
 
 

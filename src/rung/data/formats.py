@@ -22,7 +22,7 @@ from rung.data import (
     samples,
     trl,
 )
-from rung.data.rows import Neutral, Row
+from rung.data.rows import Choices, Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class Format:
     name: str
     about: str
     detects: Callable[[Row], bool]
-    read: Callable[[Row, Neutral], Iterable[ChainRecord]] | None = None
+    read: Callable[[Row, Choices], Iterable[ChainRecord]] | None = None
     """A row's chains; None where rows hold no chains."""
     problem: Callable[[Row], Problem] | None = None
     """A row's problem, where rows are problems."""
@@ -44,7 +44,7 @@ def _has(*fields: str) -> Callable[[Row], bool]:
     return lambda row: set(fields) <= set(row)
 
 
-def _one(read: Callable[[Row], ChainRecord]) -> Callable[[Row, Neutral], Iterable[ChainRecord]]:
+def _one(read: Callable[[Row], ChainRecord]) -> Callable[[Row, Choices], Iterable[ChainRecord]]:
     return lambda row, _: (read(row),)
 
 
@@ -68,7 +68,7 @@ _ALL = [
         name="prm800k",
         about="PRM800K: people's ratings of every step, with rated alternatives",
         detects=prm800k.detects,
-        read=prm800k.read,
+        read=lambda row, choices: prm800k.read(row, choices.neutral),
     ),
     Format(
         name="math-shepherd",
@@ -107,13 +107,13 @@ _ALL = [
         name="labeled-chains",
         about="re-encoded chains: problem, steps, labels 1/0/-1, first_error",
         detects=_has(*labeled_chains.FIELDS),
-        read=lambda row, neutral: (labeled_chains.read(row, neutral),),
+        read=lambda row, choices: (labeled_chains.read(row, choices.neutral),),
     ),
     Format(
         name="samples",
         about="several sampled solutions of each problem",
         detects=_has(*samples.FIELDS),
-        read=lambda row, _: samples.read(row),
+        read=lambda row, choices: samples.read(row, choices.steps_by or "newline"),
     ),
     Format(
         name="published-scores",
@@ -124,21 +124,21 @@ _ALL = [
         name="problem-set",
         about="re-encoded problems: id, source, problem, answer, solution",
         detects=_has(*problem_set.FIELDS),
-        read=_one(problem_set.read),
+        read=lambda row, choices: (problem_set.read(row, choices.steps_by),),
         problem=problem_set.problem,
     ),
     Format(
         name="math",
         about="MATH: problem, solution, level, type",
         detects=_has("problem", "solution"),
-        read=_one(competition_math.read),
+        read=lambda row, choices: (competition_math.read(row, choices.steps_by or "blank-line"),),
         problem=competition_math.problem,
     ),
     Format(
         name="gsm8k",
         about="GSM8K: question, answer with <<a*b=c>> and #### n",
         detects=_has(*gsm8k.FIELDS),
-        read=_one(gsm8k.read),
+        read=lambda row, choices: (gsm8k.read(row, choices.steps_by or "newline"),),
         problem=gsm8k.problem,
     ),
 ]

@@ -35,10 +35,10 @@ def problem(row: Row) -> Problem:
     return problem_of(raw.question, final_number(raw.answer))
 
 
-def read(row: Row) -> ChainRecord:
+def read(row: Row, steps_by: str = "newline") -> ChainRecord:
     """The reference solution as a chain: right by definition, its steps labeled by nobody."""
     raw = msgspec.convert(row, Gsm8kRow)
-    return reference(problem(row), step_texts(raw.answer, "newline"), rest_of(row, *FIELDS))
+    return reference(problem(row), step_texts(raw.answer, steps_by), rest_of(row, *FIELDS))
 
 
 def final_number(solution: str) -> str:

@@ -15,7 +15,7 @@ from rung.core.errors import InputError, RungError
 from rung.core.files import create_binary
 from rung.core.types import ChainRecord, Problem, StepLabels
 from rung.data.formats import FORMATS, OWN, Format, detect
-from rung.data.rows import Neutral
+from rung.data.rows import Choices, Neutral
 from rung.data.sources import Item, decode, read_items
 
 T = TypeVar("T")
@@ -29,12 +29,12 @@ class Opened:
     format: Format
     _items: Iterator[Item]
 
-    def records(self, neutral: Neutral, skipped: Skipped | None) -> Iterator[ChainRecord]:
+    def records(self, choices: Choices, skipped: Skipped | None) -> Iterator[ChainRecord]:
         """The chains; arguments and errors are those of `load`."""
         read = self.format.read
         if read is None:
             raise self._lacks("chains")
-        return _decoded(self._items, lambda row: read(row, neutral), skipped)
+        return _decoded(self._items, lambda row: read(row, choices), skipped)
 
     def problems(self, skipped: Skipped | None) -> Iterator[Problem]:
         """The problems; arguments and errors are those of `load_problems`."""
@@ -43,7 +43,7 @@ class Opened:
             return _decoded(self._items, lambda row: (problem(row),), skipped)
         if read is None:
             raise self._lacks("problems")
-        return _distinct(_decoded(self._items, lambda row: read(row, "good"), skipped))
+        return _distinct(_decoded(self._items, lambda row: read(row, Choices()), skipped))
 
     def _lacks(self, what: str) -> InputError:
         return InputError(
@@ -56,6 +56,7 @@ def load(
     *,
     format: str | None = None,
     neutral: Neutral = "good",
+    steps_by: str | None = None,
     skipped: Skipped | None = None,
 ) -> Iterator[ChainRecord]:
     """Read chains, row by row.
@@ -64,6 +65,8 @@ def load(
         source: A file, a folder, "-" or a Hugging Face dataset; see `read_items`.
         format: A name in `FORMATS`; without it the first row tells.
         neutral: What a person's rating of 0 means as a label (PRM800K).
+        steps_by: How to cut solutions that come as one text (GSM8K, MATH, samples without
+            steps); see `split_steps`. Steps that the source gives stay as they are.
         skipped: When given, rows that can't be read are counted there instead of raising.
 
     Raises:
@@ -71,7 +74,7 @@ def load(
             no rows. The sentence names the file and the line.
         RungError: There is no format of that name, or a dataset can't be had.
     """
-    return open_source(source, format).records(neutral, skipped)
+    return open_source(source, format).records(Choices(neutral, steps_by), skipped)
 
 
 def load_problems(

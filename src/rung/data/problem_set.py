@@ -31,8 +31,8 @@ def problem(row: Row) -> Problem:
     return problem_of(raw.problem, raw.answer, id=raw.id)
 
 
-def read(row: Row) -> ChainRecord:
-    """The reference solution as a chain: a step a line for GSM8K, else a paragraph.
+def read(row: Row, steps_by: str | None = None) -> ChainRecord:
+    """The reference solution as a chain; by default a step a line for GSM8K, else a paragraph.
 
     Raises:
         ValueError: There is no solution, so no chain.
@@ -40,6 +40,6 @@ def read(row: Row) -> ChainRecord:
     raw = msgspec.convert(row, ProblemSetRow)
     if raw.solution is None:
         raise ValueError("this problem has no solution, so it makes no chain")
-    how = "newline" if ANSWER_MARK in raw.solution else "blank-line"
+    how = steps_by or ("newline" if ANSWER_MARK in raw.solution else "blank-line")
     meta = {"source": raw.source, **raw.meta}
     return reference(problem(row), step_texts(raw.solution, how), meta)

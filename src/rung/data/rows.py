@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from rung.core.types import Problem, Verdict
@@ -12,6 +13,15 @@ Row = dict[str, Any]
 
 Neutral = Literal["good", "bad", "unlabeled"]
 """What a rating of 0 means as a training target: 1, 0, or not a target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a source leaves open, decided by whoever reads it."""
+
+    neutral: Neutral = "good"
+    steps_by: str | None = None
+    """How to cut a solution that comes as one text; None is the format's own way."""
 
 
 def problem_of(

@@ -1,8 +1,8 @@
 """Several sampled solutions of each problem, for reranking.
 
-Fields: `id`, `problem`, `answer`, and `samples`, a list of `text`, `steps`, `final` (the answer
-found), `correct`, and, where the source has them, `score` (an outcome reward model's logit) and
-`generator`.
+Fields: `id`, `problem`, `answer`, and `samples`, a list of `text`, `steps` (may be missing),
+`final` (the answer found), `correct`, and, where the source has them, `score` (an outcome reward
+model's logit) and `generator`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 
 from rung.core.types import Chain, ChainRecord, Problem, Provenance, StepScores
 from rung.data.rows import Row, problem_of, rest_of, verdict_of
+from rung.data.split import step_texts
 
 FIELDS = frozenset({"problem", "samples"})
 SCORER = "source"
@@ -22,7 +23,8 @@ SCORER = "source"
 class Sample(msgspec.Struct):
     """One solution."""
 
-    steps: list[str]
+    steps: list[str] | None = None
+    text: str | None = None
     correct: bool | None = None
     final: str | None = None
     score: float | None = None
@@ -38,8 +40,10 @@ class SamplesRow(msgspec.Struct):
     answer: str | None = None
 
 
-def read(row: Row) -> list[ChainRecord]:
+def read(row: Row, steps_by: str = "newline") -> list[ChainRecord]:
     """A chain a sample, ids "ID/0", "ID/1", ...; the samples' own fields stay in `meta`.
+
+    Where a sample has no `steps`, its `text` is cut by `steps_by`.
 
     A published `score` is a logit of an outcome reward model: it becomes the last step's score
     by "source" through the sigmoid, which keeps the order; `meta["score"]` is the raw value.
@@ -52,19 +56,20 @@ def read(row: Row) -> list[ChainRecord]:
         raise ValueError("the problem has no samples - `$.samples`")
     problem = problem_of(raw.problem, raw.answer, id=raw.id)
     shared = rest_of(row, "id", "problem", "answer", "samples", "reference")
-    return [_record(problem, k, sample, shared) for k, sample in enumerate(raw.samples)]
+    return [_record(problem, k, sample, shared, steps_by) for k, sample in enumerate(raw.samples)]
 
 
-def _record(problem: Problem, index: int, fields: Row, shared: Row) -> ChainRecord:
+def _record(problem: Problem, index: int, fields: Row, shared: Row, steps_by: str) -> ChainRecord:
     sample = msgspec.convert(fields, Sample)
+    steps = step_texts(sample.text or "", steps_by) if sample.steps is None else sample.steps
     chain = Chain.of(
         problem,
-        sample.steps,
+        steps,
         answer=sample.final,
         id=f"{problem.id}/{index}",
         source=None if sample.generator is None else Provenance(policy=sample.generator),
     )
-    scores = () if sample.score is None else (_last_score(len(sample.steps), sample.score),)
+    scores = () if sample.score is None else (_last_score(len(steps), sample.score),)
     meta = {**shared, **rest_of(fields, "text", "steps", "correct", "final", "generator")}
     return ChainRecord(chain, (), scores, verdict_of(sample.correct), meta)
 
