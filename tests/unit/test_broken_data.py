@@ -132,6 +132,18 @@ def test_a_step_of_a_hundred_thousand_characters_is_refused_by_its_line(tmp_path
         list(load(path))
 
 
+def test_a_nan_in_rungs_own_rows_is_refused_and_never_becomes_a_missing_label(tmp_path):
+    chain = {"problem": {"id": "p", "question": "Q"}, "steps": [{"text": "a"}]}
+    row = {"rung": 1, "record": {"chain": chain, "labels": [{"labels": [0.5], "source": "human"}]}}
+    path = tmp_path / "own.jsonl"
+    for content in (text(row), json.dumps([row])):
+        path.write_text(content)
+        assert len(list(load(path))) == 1
+        path.write_text(content.replace("0.5", "NaN"))
+        with pytest.raises(RungError, match=r"own\.jsonl, line 1: .*nan"):
+            list(load(path))
+
+
 def test_long_steps_are_read_fast(tmp_path):
     path = tmp_path / "rows.jsonl"
     long = "All work and no play. " * 2900

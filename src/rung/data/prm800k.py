@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from rung.core.types import Chain, ChainRecord, Problem, Provenance, StepLabels
+from rung.core.types import Chain, ChainRecord, Problem, Provenance, Step, StepLabels
 from rung.data.rows import Neutral, Row, label_of_rating, problem_of
 
 FINAL_ANSWER = "# Answer"
@@ -98,12 +98,12 @@ def read(row: Row, neutral: Neutral) -> list[ChainRecord]:
     """
     raw = msgspec.convert(row.get("raw", row), Prm800kRow)
     problem = problem_of(raw.question.problem, raw.question.ground_truth_answer)
-    paths = list(_paths(raw))
+    paths = _paths(raw)
     if not paths:
         raise ValueError("the chain has no steps - `$.label.steps`")
-    return [
-        _record(raw, problem, path, neutral, is_solution=k == 0) for k, path in enumerate(paths)
-    ]
+    main, *others = paths
+    solution = _record(raw, problem, main, neutral, None)
+    return [solution, *(_record(raw, problem, path, neutral, solution) for path in others)]
 
 
 def _paths(raw: Prm800kRow) -> list[list[_Candidate]]:
@@ -173,13 +173,14 @@ def _record(
     problem: Problem,
     path: list[_Candidate],
     neutral: Neutral,
-    *,
-    is_solution: bool,
+    solution: ChainRecord | None,
 ) -> ChainRecord:
+    """The record of a path; all but the last step of an alternative are the solution's own."""
+    shared = () if solution is None else solution.chain.steps[: len(path) - 1]
     _, found, answer = path[-1].text.partition(FINAL_ANSWER)
-    chain = Chain.of(
+    chain = Chain(
         problem,
-        (step.text for step in path),
+        (*shared, *(Step(candidate.text) for candidate in path[len(shared) :])),
         answer=(answer.strip() or None) if found else None,
         source=Provenance(policy="prm800k"),
     )
@@ -188,14 +189,14 @@ def _record(
         "human",
         ratings=tuple(step.rating for step in path),
     )
-    return ChainRecord(chain, (labels,), meta=_meta(raw, path, is_solution))
+    return ChainRecord(chain, (labels,), meta=_meta(raw, path, is_alternative=solution is not None))
 
 
-def _meta(raw: Prm800kRow, path: list[_Candidate], is_solution: bool) -> dict[str, Any]:
+def _meta(raw: Prm800kRow, path: list[_Candidate], *, is_alternative: bool) -> dict[str, Any]:
     return {
         "phase": 1 if raw.question.pre_generated_steps is None else 2,
         "finish_reason": raw.label.finish_reason,
-        "is_alternative": not is_solution,
+        "is_alternative": is_alternative,
         "human_steps": [k for k, step in enumerate(path) if step.is_human],
         "flagged_steps": [k for k, step in enumerate(path) if step.is_flagged],
         "is_quality_control_question": raw.is_quality_control_question,
