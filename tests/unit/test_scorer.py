@@ -22,13 +22,6 @@ from rung.score import (
 from rung.score.batching import covering, token_batches
 
 WORDS = ["we", "add", "one", "and", "two", "to", "get", "so", "12", "+", "30", "=", "42"]
-    *["we", "add", "one", "and", "two", "to", "get", "three", "so"],
-    "12",
-    "+",
-    "30",
-    "=",
-    "42",
-]
 FP32, BF16 = 1e-5, 2e-2
 
 

@@ -42,14 +42,17 @@ def causal_lm_folder(source: str | Path, progress: Progress = _SILENT) -> Path:
     """The Hugging Face folder that `source` names.
 
     Args:
-        source: A folder, which is returned as it is; a ``.gguf`` file; or "smollm2". The last two
-            are converted once, into ``$XDG_CACHE_HOME/rung/models``.
+        source: A folder, which is returned as it is; a ``.gguf`` file; or "smollm2", where no
+            folder is called so. The last two are converted once, into a folder under
+            ``$XDG_CACHE_HOME/rung/models``.
         progress: Told when a conversion begins.
 
     Raises:
         RungError: The file is missing or damaged, or the SmolLM2 package is not installed.
     """
-    path = _packaged_smollm2() if str(source) == SMOLLM2 else Path(source)
+    path = Path(source)
+    if str(source) == SMOLLM2 and not path.exists():
+        path = _packaged_smollm2()
     if path.suffix != ".gguf":
         return path
     origin = _origin_of(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from rung.core.errors import InputError
+from rung.model.gguf import causal_lm_folder
 
 WEIGHTS = "model.safetensors"
 SHARDS_INDEX = "model.safetensors.index.json"
@@ -33,7 +33,8 @@ def load_trunk(source: str | Path, *, dtype: torch.dtype = torch.float32) -> Loa
     """Open the layers below the heads: a decoder without an LM head.
 
     Args:
-        source: A Hugging Face folder (of a causal LM, or a rung checkpoint) or a GGUF file.
+        source: A Hugging Face folder (of a causal LM, or a rung checkpoint), a GGUF file, or
+            "smollm2" (see `causal_lm_folder`).
         dtype: The type of the weights.
 
     Raises:
@@ -99,20 +100,16 @@ def quiet_transformers() -> Generator[None]:
 
 
 def _load(kind: Any, source: Path, dtype: torch.dtype) -> LoadedModel:
-    if source.suffix == ".gguf":
-        from rung.model.gguf import convert_gguf
-
-        with tempfile.TemporaryDirectory() as folder:
-            convert_gguf(source, Path(folder))
-            return _load_folder(kind, Path(folder), dtype, source.stem)
-    return _load_folder(kind, source, dtype, source.resolve().name)
+    name = source.stem if source.suffix == ".gguf" else source.resolve().name
+    return _load_folder(kind, causal_lm_folder(source), dtype, name)
 
 
 def _load_folder(kind: Any, folder: Path, dtype: torch.dtype, name: str) -> LoadedModel:
     weight_files(folder)
     tokenizer = load_tokenizer(folder)
     try:
-        with quiet_transformers():
+        # transformers draws random numbers while it opens a model
+        with quiet_transformers(), torch.random.fork_rng(devices=[]):
             model, found = kind.from_pretrained(
                 folder,
                 dtype=dtype,

@@ -15,6 +15,7 @@ from rung.core.errors import InputError
 from rung.core.files import replacing
 from rung.core.types import ChainRecord
 from rung.model.checkpoint import publish, weights_hash
+from rung.model.gguf import causal_lm_folder
 from rung.model.trunk import weight_files
 from rung.train.loop import Outcome
 from rung.train.settings import PolicyTraining, RewardTraining, TargetCounts, TrainingReport
@@ -49,6 +50,8 @@ def claim(out: Path, wanted: Fingerprint) -> TrainingReport | None:
     Raises:
         RungError: The folder holds something else.
     """
+    if out.exists() and not out.is_dir():
+        raise InputError("this is a file, expected a folder to write", file=str(out))
     if not out.exists() or all(path.name.startswith(".") for path in out.iterdir()):
         return None
     try:
@@ -112,14 +115,10 @@ def _hash(records: Sequence[ChainRecord]) -> str:
 
 
 def _trunk_hash(trunk: Path) -> str:
-    files = [trunk] if trunk.suffix == ".gguf" else weight_files(trunk)
     digest = hashlib.blake2b(digest_size=12)
-    for path in files:
-        try:
-            with open(path, "rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        except FileNotFoundError:
-            raise InputError("there is no such file", file=str(path)) from None
+    for path in weight_files(causal_lm_folder(trunk)):
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 

