@@ -1,6 +1,8 @@
 """Shared fixtures."""
 
+import functools
 from pathlib import Path
+from typing import Literal, Protocol
 
 import pytest
 
@@ -35,3 +37,27 @@ def tiny_prm(tiny_lm: Path) -> Path:
     model, loaded = new_reward_model(tiny_lm, seed=0)
     save_reward_model(model, loaded.tokenizer, Reading(kind="prm"), folder)
     return folder
+
+
+class TinyReward(Protocol):
+    def __call__(self, kind: Literal["prm", "orm"] = "prm", max_tokens: int = 512) -> Path: ...
+
+
+@pytest.fixture(scope="session")
+def tiny_reward(tmp_path_factory: pytest.TempPathFactory) -> TinyReward:
+    """Makes reward models with random weights: `tiny_reward("orm", max_tokens=40)` is a folder."""
+
+    @functools.cache
+    def make(kind: Literal["prm", "orm"] = "prm", max_tokens: int = 512) -> Path:
+        from rung.model import Reading, new_reward_model, save_reward_model
+        from rung.model.tiny import make_tiny
+
+        folder = tmp_path_factory.mktemp("tiny") / f"{kind}-{max_tokens}"
+        make_tiny(folder / "trunk", ["We add one and two to get three ."], seed=0, width=32)
+        model, loaded = new_reward_model(folder / "trunk", seed=1)
+        model.score.weight.data *= 20  # so that scores differ visibly
+        reading = Reading(kind=kind, max_tokens=max_tokens)
+        save_reward_model(model, loaded.tokenizer, reading, folder / kind)
+        return folder / kind
+
+    return make
