@@ -58,6 +58,7 @@ CHAIN_VERBS = {
     "data convert": "data convert BAD --out OUT",
     "data stats": "data stats BAD",
     "data split": "data split BAD --train OUT --held-out OUT2",
+    "label verify": "label verify BAD --verifier answer --verifier arithmetic --out OUT",
     "train prm": "train prm BAD --trunk LM --out NEW",
     "train orm": "train orm BAD --trunk LM --out NEW",
     "train policy": "train policy BAD --trunk LM --out NEW",
