@@ -48,19 +48,27 @@ class Input:
         """
         if not self.scored:
             raise RungError("nothing to measure: give a file of scored chains, or -")
-        skipped = Skipped() if self.skip_bad else None
-        records: list[ChainRecord] = []
-        for source in self.scored:
-            progress.start(f"read {source}")
-            chains = load(source, format=self.format, neutral=self.neutral, skipped=skipped)
-            for record in chains if self.scores is None else join_scores(chains, self.scores):
-                records.append(record)
-                progress.advance()
-        if skipped is None:
-            return records, {"skipped_rows": 0}
+        skipped = Skipped()
+        records = list(self._chains(progress, skipped))
         for reason in skipped.reasons:
             progress.log(f"left out: {reason}")
-        return records, {"skipped_rows": skipped.count}
+        joined = records if self.scores is None else list(join_scores(records, self.scores))
+        return joined, {
+            "skipped_rows": skipped.count,
+            "chains_not_in_scores": len(records) - len(joined),
+        }
+
+    def _chains(self, progress: Progress, skipped: Skipped) -> Iterator[ChainRecord]:
+        for source in self.scored:
+            progress.start(f"read {source}")
+            for record in load(
+                source,
+                format=self.format,
+                neutral=self.neutral,
+                skipped=skipped if self.skip_bad else None,
+            ):
+                yield record
+                progress.advance()
 
 
 InputOptions = tyro.conf.OmitArgPrefixes[Input]

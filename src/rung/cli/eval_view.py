@@ -16,8 +16,9 @@ def show_best_of_n(console: Console, found: BestOfN, rule: str, skips: Mapping[s
     """The curves, the gaps of one aggregation, and what was left out."""
     console.print(
         f"{found.num_problems} problems, {found.chains.used} chains, pass@1 "
-        f"{100 * found.pass_at_1:.1f}%; percent right when one of n chains is picked,\n"
-        f"with {_confidence(found.confidence)} intervals below"
+        f"{100 * found.pass_at_1:.1f}%; percent right when one of n chains is picked,"
+        f" with {100 * found.confidence:g}% intervals below",
+        soft_wrap=True,
     )
     table = _table("rule", *(f"n={n}" for n in found.ns))
     for name, points in found.curves.items():
@@ -54,20 +55,22 @@ def show_first_errors(
     console: Console, found: Sequence[FirstErrors], skips: Mapping[str, Any]
 ) -> None:
     """One line for each scorer and subset."""
-    console.print("First errors, percent: the wrong step found, right chains left alone, F1")
-    table = _table("scorer", "subset", "wrong", "right", "F1", "all", "chains", "threshold")
+    console.print("First errors, in percent: wrong steps found, right chains left alone, F1, all")
+    groups: dict[tuple[str, str], list[FirstErrors]] = {}
     for row in found:
-        table.add_row(
-            row.scorer,
-            row.subset,
-            _percent(row.erroneous),
-            _percent(row.correct),
-            _percent(row.f1),
-            _percent(row.accuracy),
-            f"{row.num_erroneous}+{row.num_correct}",
-            f"{row.threshold:.4g}",
+        groups.setdefault((row.subset, row.label_source), []).append(row)
+    for (subset, label_source), rows in groups.items():
+        table = _table(
+            f"{subset} ({label_source})", "wrong", "right", "F1", "all", "chains", "below"
         )
-    console.print(table)
+        for row in rows:
+            table.add_row(
+                row.scorer,
+                *map(_stacked, (row.erroneous, row.correct, row.f1, row.accuracy)),
+                f"{row.num_erroneous}+{row.num_correct}",
+                f"{row.threshold:.4g}",
+            )
+        console.print(table)
     for row in found:
         left = [
             f"{row.undecided} left out, their labels don't say where the first error is"
@@ -118,6 +121,10 @@ def _show_left_out(console: Console, found: BestOfN, skips: Mapping[str, Any]) -
 def _show_skips(console: Console, skips: Mapping[str, Any]) -> None:
     if skips["skipped_rows"]:
         console.print(f"{skips['skipped_rows']} rows left out: they could not be read")
+    if skips["chains_not_in_scores"]:
+        console.print(
+            f"{skips['chains_not_in_scores']} chains left out: the file has no scores for them"
+        )
 
 
 def _step_summary(metrics: StepMetrics) -> str:
@@ -168,20 +175,18 @@ def _table(first: str, *columns: str) -> Table:
 def _plain(estimate: Estimate | None) -> str:
     if estimate is None:
         return "–"
-    return f"{estimate.value:.3f}{_interval(estimate, 1, 3)}"
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
-def _percent(estimate: Estimate | None) -> str:
+def _stacked(estimate: Estimate | None) -> str:
+    """In percent, with the interval on a line of its own."""
     if estimate is None:
         return "–"
-    return f"{100 * estimate.value:.1f}{_interval(estimate, 100, 0)}"
-
-
-def _interval(estimate: Estimate, scale: float, digits: int) -> str:
-    if estimate.low is None or estimate.high is None:
-        return ""
-    return f" [{scale * estimate.low:.{digits}f}, {scale * estimate.high:.{digits}f}]"
-
-
-def _confidence(confidence: float) -> str:
-    return f"{100 * confidence:g}%"
+    bounds = (
+        ""
+        if estimate.low is None or estimate.high is None
+        else f"\n{100 * estimate.low:.0f}–{100 * estimate.high:.0f}"
+    )
+    return f"{100 * estimate.value:.1f}{bounds}"

@@ -48,13 +48,14 @@ class Size:
     right: float
     """Room for the names behind the lines."""
     is_narrow: bool
-    left: float = 44
+    left: float = 48
     top: float = 14
     bottom: float = 46
 
 
 WIDE = Size(880, 430, right=196, is_narrow=False)
-NARROW = Size(360, 360, right=112, is_narrow=True, left=38)
+HEADING = 42.0
+NARROW = Size(360, 360, right=118, is_narrow=True, left=44)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def looks(found: BestOfN, rule: str) -> dict[str, Look]:
     prm = f"prm_{rule}"
     drawn = {
         "oracle": Look("oracle (pass@N)", "oracle", "oracle", dash="2 5", has_band=False),
-        f"weighted_{prm}": Look("vote weighted by PRM", "weighted", "weighted", dash="8 3 2 3"),
+        f"weighted_{prm}": Look("PRM-weighted vote", "weighted", "weighted", dash="8 3 2 3"),
         "majority": Look("majority vote", "majority", "majority", dash="4 3"),
         "orm": Look("ORM", "ORM", "orm", dash="10 4"),
         prm: Look(f"PRM ({rule.replace('_', '-')})", "PRM", "prm", is_main=True),
@@ -133,20 +134,23 @@ def curves_chart(found: BestOfN, rule: str, size: Size) -> Markup:
     """Accuracy over N with bands, each curve named at its end."""
     shown = looks(found, rule)
     points = [p for name in shown for p in found.curves[name]]
-    low = max(0.0, math.floor(min(p.low for p in points) * 10 - 0.2) / 10)
-    high = min(1.0, math.ceil(max(p.high for p in points) * 10 + 0.2) / 10)
+    low = max(0.0, math.floor(min(p.low for p in points) * 10) / 10)
+    high = min(1.0, math.ceil(max(p.high for p in points) * 10) / 10)
+    if high <= low:
+        low, high = (low - 0.1, low) if low > 0 else (0.0, 0.1)
     axes = Axes(size, found.ns, low, high)
     series = [
         _series(axes, look, _of_curve(found.curves[name]), percent) for name, look in shown.items()
     ]
     ends = {name: found.curves[name][-1].accuracy for name in shown}
+    said = whole_percent if size.is_narrow else percent
     summary = ", ".join(f"{shown[name].name} {percent(end)}" for name, end in ends.items())
     return drawing(
         f"Accuracy over N. At N = {found.ns[-1]}: {summary}.",
         size,
         axes.frame(lambda value: f"{100 * value:.0f}%"),
         *series,
-        _end_labels(axes, [(shown[name], end, percent(end)) for name, end in ends.items()]),
+        _end_labels(axes, [(shown[name], end, said(end)) for name, end in ends.items()]),
     )
 
 
@@ -154,8 +158,8 @@ def gap_chart(found: BestOfN, rule: str, size: Size) -> Markup:
     """PRM minus ORM and PRM minus majority, in points, over N with bands."""
     prm = f"prm_{rule}"
     wanted = {
-        f"{prm}_minus_majority": Look("minus majority", "− majority", "majority", dash="4 3"),
-        f"{prm}_minus_orm": Look("minus ORM", "− ORM", "orm", is_main=True),
+        f"{prm}_minus_majority": Look("over majority", "majority", "majority", dash="4 3"),
+        f"{prm}_minus_orm": Look("over ORM", "ORM", "orm", is_main=True),
     }
     shown = {name: look for name, look in wanted.items() if name in found.gaps}
     points = [p for name in shown for p in found.gaps[name]]
@@ -167,25 +171,40 @@ def gap_chart(found: BestOfN, rule: str, size: Size) -> Markup:
         _series(axes, look, _of_gap(found.gaps[name]), in_points) for name, look in shown.items()
     ]
     ends = {name: found.gaps[name][-1].difference for name in shown}
-    summary = ", ".join(f"PRM {shown[name].name} {in_points(end)}" for name, end in ends.items())
+    said = whole_points if size.is_narrow else in_points
+    summary = ", ".join(f"{shown[name].name} {in_points(end)}" for name, end in ends.items())
     return drawing(
         f"The PRM's lead over N. At N = {found.ns[-1]}: {summary} points.",
         size,
         axes.frame(lambda value: f"{100 * value:+.0f}" if value else "0"),
         *series,
-        _end_labels(axes, [(shown[name], end, in_points(end)) for name, end in ends.items()]),
+        _end_labels(axes, [(shown[name], end, said(end)) for name, end in ends.items()]),
     )
 
 
 def write_curves_svg(path: Path, found: BestOfN, *, rule: str = "min") -> None:
     """The curves as a picture of its own, for a README: light and dark, no page needed."""
     chart = curves_chart(found, rule, WIDE)
-    style = tag("style", Markup(COLORS + CHART_STYLE))
-    back = tag("rect", width=WIDE.width, height=WIDE.height, style="fill: var(--paper)")
     opening = chart.index(">") + 1
-    head = chart[:opening].replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    top = -HEADING
+    height = WIDE.height + HEADING
+    head = tag(
+        "text",
+        "Problems answered right when one of N chains is picked",
+        class_="name",
+        x=8,
+        y=top + 26,
+    )
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="img" width="{WIDE.width:g}" '
+        f'height="{height:g}" viewBox="0 {top:g} {WIDE.width:g} {height:g}">',
+        tag("style", Markup(COLORS + CHART_STYLE)),
+        tag("rect", y=top, width=WIDE.width, height=height, style="fill: var(--paper)"),
+        head,
+        chart[opening:],
+    ]
     with replacing(path) as aside:
-        aside.write_text(head + style + back + chart[opening:] + "\n", encoding="utf-8")
+        aside.write_text("".join(parts) + "\n", encoding="utf-8")
 
 
 def percent(value: float) -> str:
@@ -193,9 +212,19 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}%"
 
 
+def whole_percent(value: float) -> str:
+    """0.8517 is 85%."""
+    return f"{100 * value:.0f}%"
+
+
 def in_points(value: float) -> str:
     """0.104 is +10.4 (percentage points)."""
     return f"{100 * value:+.1f}".replace("-", "−")
+
+
+def whole_points(value: float) -> str:
+    """0.104 is +10 (percentage points)."""
+    return f"{100 * value:+.0f}".replace("-", "−")
 
 
 def drawing(summary: str, size: Size, *parts: Markup) -> Markup:

@@ -109,7 +109,7 @@ def _view_step(
     is_first_error = labels is not None and labels.first_error == index
     notes: Sequence[str] = [
         *(["first error"] if is_first_error else []),
-        *(["first step that the PRM doubts"] if flagged == index else []),
+        *(["PRM's first doubt"] if flagged == index else []),
     ]
     is_good = score is not None and score >= THRESHOLD
     return StepView(

@@ -20,11 +20,15 @@ class Ranking:
     Steps are compared within their stratum only. A cell is one score within one stratum.
     """
 
-    right_J: BoolArray
     cell_J: IntArray
     """Each step's cell; cells are numbered by stratum, then by rising score."""
+    rights: IntArray
+    """Which of the J steps are right."""
+    wrongs: IntArray
     start_C: IntArray
     """For each cell, the first cell of its stratum."""
+    end_C: IntArray
+    """For each cell, the first cell of the next stratum."""
 
     @classmethod
     def of(
@@ -39,8 +43,14 @@ class Ranking:
         sorted_cells = np.cumsum(is_new) - 1
         cell_J = np.empty(len(scores_J), dtype=np.int64)
         cell_J[order_J] = sorted_cells
-        first_cells = np.where(new_stratum, sorted_cells, 0)[is_new]
-        return cls(right_J, cell_J, np.maximum.accumulate(first_cells))
+        start_C = np.maximum.accumulate(np.where(new_stratum, sorted_cells, 0)[is_new])
+        return cls(
+            cell_J,
+            np.flatnonzero(right_J),
+            np.flatnonzero(~right_J),
+            start_C,
+            np.searchsorted(start_C, start_C, side="right"),
+        )
 
     def auroc(self, weights_J: FloatArray | None = None) -> float:
         """The share of comparisons that come out right, a tie counting half.
@@ -48,17 +58,17 @@ class Ranking:
         With strata this is the mean of the strata's AUROCs, weighted by their comparisons.
         NaN where there is nothing to compare.
         """
-        num_cells = len(self.start_C)
-        weights = np.ones(len(self.right_J)) if weights_J is None else weights_J
-        right_C = np.bincount(self.cell_J, weights * self.right_J, minlength=num_cells)
-        wrong_C = np.bincount(self.cell_J, weights * ~self.right_J, minlength=num_cells)
+        right_C, wrong_C = (self._count(some, weights_J) for some in (self.rights, self.wrongs))
         below = np.concatenate([[0.0], np.cumsum(wrong_C)])
-        wrong_below_C = below[:-1] - below[self.start_C]
-        end_C = np.append(np.searchsorted(self.start_C, self.start_C, side="right"), 0)[:-1]
-        wrong_in_stratum_C = below[end_C] - below[self.start_C]
-        comparisons = float(right_C @ wrong_in_stratum_C)
-        concordant = float(right_C @ (wrong_below_C + 0.5 * wrong_C))
+        before_C = below[self.start_C]
+        comparisons = float(right_C @ (below[self.end_C] - before_C))
+        concordant = float(right_C @ (below[:-1] - before_C + 0.5 * wrong_C))
         return concordant / comparisons if comparisons > 0 else float("nan")
+
+    def _count(self, steps: IntArray, weights_J: FloatArray | None) -> FloatArray:
+        weights = None if weights_J is None else weights_J[steps]
+        counted = np.bincount(self.cell_J[steps], weights, minlength=len(self.start_C))
+        return counted.astype(np.float64)
 
 
 def auroc(

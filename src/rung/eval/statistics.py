@@ -17,6 +17,8 @@ FloatArray = NDArray[np.float64]
 RESAMPLES = 2_000
 CONFIDENCE = 0.95
 FLIPS_AT_ONCE = 1_000
+TINY = 1e-9
+"""Differences up to this are rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def paired_differences(
     """
     mean_K, low_K, high_K = bootstrap_means(differences_PK, weights_RP, confidence=confidence)
     p_K = sign_flip_p_values(differences_PK, flips=weights_RP.shape[0], seed=seed)
-    wins_K, losses_K = (differences_PK > 0).sum(axis=0), (differences_PK < 0).sum(axis=0)
+    wins_K, losses_K = (differences_PK > TINY).sum(axis=0), (differences_PK < -TINY).sum(axis=0)
     columns = zip(mean_K, low_K, high_K, p_K, wins_K, losses_K, strict=True)
     return [
         PairedDifference(float(mean), float(low), float(high), float(p), int(wins), int(losses))
@@ -137,7 +139,7 @@ def sign_flip_p_values(
     rng = np.random.default_rng(seed)
     num_problems = differences_PK.shape[0]
     observed_K = np.abs(differences_PK.sum(axis=0))
-    tolerance_K = 1e-9 * np.abs(differences_PK).sum(axis=0)
+    tolerance_K = TINY * np.abs(differences_PK).sum(axis=0)
     extreme_K = np.zeros(differences_PK.shape[1])
     for start in range(0, flips, FLIPS_AT_ONCE):
         rows = min(FLIPS_AT_ONCE, flips - start)
