@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup quickstart test lint docs system clean
+.PHONY: setup quickstart test lint docs clean
 
 setup: $(STAMP)
 
