@@ -28,7 +28,7 @@ def record(number: int, texts: Sequence[str], *, answer: str | None = None) -> C
 
 def chains(count: int) -> list[ChainRecord]:
     return [
-        record(k, [f"We add {k} and one.", *["and then"] * (k % 7), f"so {k}"])
+        record(k, [f"We add {k} and one.", *["and then"] * (k % 4), f"so {k}"])
         for k in range(count)
     ]
 
@@ -139,7 +139,7 @@ def test_what_names_no_scorer_is_refused(
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     tiny_reward: TinyReward, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    source = write(tmp_path / "in.jsonl", chains(700))
+    source = write(tmp_path / "in.jsonl", chains(540))
     unbroken, out = tmp_path / "unbroken.jsonl", tmp_path / "out.jsonl"
     arguments = ["score", str(source), "--scorer", str(tiny_reward()), "--max-batch-tokens", "512"]
     rung(capsys, *arguments, "--out", unbroken)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -112,7 +113,8 @@ class Score:
     ) -> None:
         from rung.score.stream import WINDOW, score_windows
 
-        settings = [self.format, self.neutral, self.skip_bad, WINDOW, *map(_settings, scorers)]
+        reading = [version("rung"), self.format, self.neutral, self.skip_bad, WINDOW]
+        settings = [*reading, *map(_settings, scorers)]
         made_from = fingerprint_of(sources, settings)
         with resumable_rows(self.out, made_from, out.progress, rows_a_chunk=WINDOW) as rows:
             out.progress.start(f"score with {', '.join(s.name for s in scorers)}", num_rows)
