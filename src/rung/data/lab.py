@@ -65,6 +65,7 @@ VERBS: dict[str, Symbol] = {
     "triples": "*",
 }
 _START = re.compile(r"In January \w+ has (\d+) ")
+_ANSWER = re.compile(r"^The answer is (-?\d+)\Z", re.MULTILINE)
 _EVENT = re.compile(r"In (\w+) \w+ (" + "|".join(VERBS) + r") (?:(\d+)|them)")
 
 
@@ -266,8 +267,8 @@ def answer_text(value: int | str) -> str:
 
 
 def extract_answer(text: str) -> str | None:
-    """The answer that a chain's last step states; None when it states none."""
-    match = re.fullmatch(re.escape(answer_text("")) + r"(-?\d+)", text)
+    """The answer that the last line of a chain's text states; None when it states none."""
+    match = _ANSWER.search(text)
     return match and match[1]
 
 

@@ -1,1 +1,5 @@
-"""The stations in a row: the whole loop as one function."""
+"""All stations in one call. Names load torch on demand."""
+
+from rung.loop.quickstart import Quickstart, QuickstartResult, run_quickstart
+
+__all__ = ["Quickstart", "QuickstartResult", "run_quickstart"]

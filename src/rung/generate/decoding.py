@@ -1,0 +1,179 @@
+"""Continues a batch of prompts with a causal LM, token by token. Knows nothing of chains.
+
+B is the number of prompts, L of rows still being written, T tokens, V the vocabulary.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rung.core.protocols import Sampling
+
+STOP, LENGTH = "stop", "length"
+PAD = 0
+"""Any id will do: padding is masked."""
+
+
+@dataclass(slots=True)
+class Row:
+    """What was written behind one prompt."""
+
+    prompt: tuple[int, ...]
+    room: int
+    """Tokens that may be written."""
+    draws_T: np.ndarray[Any, np.dtype[np.float64]]
+    ids: list[int]
+    num_tokens: int = 0
+    """Tokens drawn: `ids`, and the one that ended the row."""
+    finish_reason: str | None = None
+    is_done: bool = False
+
+    def take(self, token: int, ends: Collection[int], at_stop: Callable[[list[int]], bool]) -> None:
+        """Add a drawn token, and see whether the row is done with it."""
+        self.num_tokens += 1
+        if token in ends:
+            self.is_done, self.finish_reason = True, STOP
+            return
+        self.ids.append(token)
+        if at_stop(self.ids):
+            self.is_done = True
+        elif self.num_tokens == self.room:
+            self.is_done, self.finish_reason = True, LENGTH
+
+
+@torch.inference_mode()
+def write(
+    model: Any,
+    prompts_B: Sequence[tuple[int, ...]],
+    streams_B: Sequence[str],
+    sampling: Sampling,
+    *,
+    context: int,
+    ends: Collection[int],
+    at_stop: Callable[[list[int]], bool],
+) -> list[Row]:
+    """Write behind B prompts.
+
+    Args:
+        model: A transformers causal LM.
+        prompts_B: Token ids; equal prompts go through the model once.
+        streams_B: Names each row's own random numbers.
+        sampling: Temperature, top-p and the most tokens.
+        context: Tokens that a prompt and what is written behind it may have together.
+        ends: Tokens that end a row; they are drawn but not kept.
+        at_stop: Whether a row's ids so far are as far as it should go.
+    """
+    rows = [
+        _start(prompt, stream, min(sampling.max_tokens, context - len(prompt)))
+        for prompt, stream in zip(prompts_B, streams_B, strict=True)
+    ]
+    live = [row for row in rows if not row.is_done]
+    if not live:
+        return rows
+    state = _State.begin(model, [row.prompt for row in live])
+    while True:
+        tokens_L = _pick(state.logits_LV, live, sampling)
+        for row, token in zip(live, tokens_L.tolist(), strict=True):
+            if not row.is_done:
+                row.take(token, ends, at_stop)
+        left = [slot for slot, row in enumerate(live) if not row.is_done]
+        if not left:
+            return rows
+        if 2 * len(left) <= len(live):
+            live, tokens_L = [live[slot] for slot in left], tokens_L[left]
+            state.keep(left)
+        state.advance(tokens_L)
+
+
+def _start(prompt: tuple[int, ...], stream: str, room: int) -> Row:
+    key = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=16).digest())
+    draws_T = np.random.Generator(np.random.Philox(key=key)).random(max(room, 0))
+    no_room = room <= 0
+    return Row(
+        prompt, room, draws_T, [], finish_reason=LENGTH if no_room else None, is_done=no_room
+    )
+
+
+@dataclass(slots=True)
+class _State:
+    """The model's keys and values for L rows, and its logits for their next tokens."""
+
+    model: Any
+    cache: Any
+    mask_LT: Tensor | None
+    """None where no row is padded: attention is twice as fast without a mask."""
+    position_L1: Tensor
+    logits_LV: Tensor
+
+    @classmethod
+    def begin(cls, model: Any, prompts_L: Sequence[tuple[int, ...]]) -> _State:
+        """Run the distinct prompts, padded on the left, and spread them over their rows."""
+        distinct = {prompt: index for index, prompt in enumerate(dict.fromkeys(prompts_L))}
+        width, device = max(map(len, distinct)), model.device
+        padded = [[PAD] * (width - len(prompt)) + list(prompt) for prompt in distinct]
+        lengths_G1 = torch.tensor([[len(prompt)] for prompt in distinct], device=device)
+        mask_GT = (torch.arange(width, device=device) >= width - lengths_G1).long()
+        is_padded = bool((lengths_G1 < width).any())
+        out = model(
+            input_ids=torch.tensor(padded, device=device),
+            attention_mask=mask_GT if is_padded else None,
+            position_ids=(mask_GT.cumsum(1) - 1).clamp(min=0),
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        index_L = torch.tensor([distinct[prompt] for prompt in prompts_L], device=device)
+        out.past_key_values.batch_select_indices(index_L)
+        mask_LT = mask_GT[index_L] if is_padded else None
+        position_L1 = lengths_G1[index_L] - 1
+        return cls(model, out.past_key_values, mask_LT, position_L1, out.logits[index_L, -1])
+
+    def keep(self, slots: Sequence[int]) -> None:
+        """Drop all rows but these."""
+        index = torch.tensor(slots, device=self.position_L1.device)
+        self.cache.batch_select_indices(index)
+        self.mask_LT = None if self.mask_LT is None else self.mask_LT[index]
+        self.position_L1 = self.position_L1[index]
+
+    def advance(self, tokens_L: Tensor) -> None:
+        """Append one token to every row."""
+        self.position_L1 = self.position_L1 + 1
+        if self.mask_LT is not None:
+            self.mask_LT = torch.nn.functional.pad(self.mask_LT, (0, 1), value=1)
+        out = self.model(
+            input_ids=tokens_L[:, None],
+            attention_mask=self.mask_LT,
+            position_ids=self.position_L1,
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        self.cache, self.logits_LV = out.past_key_values, out.logits[:, -1]
+
+
+def _pick(logits_LV: Tensor, rows_L: Sequence[Row], sampling: Sampling) -> Tensor:
+    """The next token of each row: by inverting the distribution at the row's next draw."""
+    if sampling.temperature == 0:
+        return logits_LV.argmax(-1)
+    probs_LV = torch.softmax(logits_LV.float() / sampling.temperature, -1)
+    if sampling.top_p < 1:
+        probs_LV = _nucleus(probs_LV, sampling.top_p)
+    # Rows that are done stay in the batch for a while; what is drawn for them is thrown away.
+    draws = [0.0 if row.is_done else row.draws_T[row.num_tokens] for row in rows_L]
+    upto_LV = probs_LV.cumsum(-1, dtype=torch.float64)
+    draws_L1 = torch.tensor(draws, device=upto_LV.device, dtype=torch.float64)[:, None]
+    tokens_L = torch.searchsorted(upto_LV, draws_L1 * upto_LV[:, -1:], right=True)[:, 0]
+    return tokens_L.clamp(max=logits_LV.shape[-1] - 1)
+
+
+def _nucleus(probs_LV: Tensor, top_p: float) -> Tensor:
+    """Zero all but the likeliest tokens that together reach `top_p` (arXiv 1904.09751)."""
+    sorted_LV, order_LV = probs_LV.sort(-1, descending=True)
+    is_beyond_LV = sorted_LV.cumsum(-1) - sorted_LV >= top_p
+    return torch.zeros_like(probs_LV).scatter(-1, order_LV, sorted_LV.masked_fill(is_beyond_LV, 0))

@@ -1,0 +1,181 @@
+"""The sampler: deterministic, equal to transformers' own, and exact about steps and ends."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rung.core import Chain, Generator, Problem, Sampling
+from rung.data.lab import Lab, extract_answer, make_problems, solve
+from rung.generate import TransformersGenerator
+from rung.model import load_causal_lm
+from rung.model.tiny import make_tiny
+
+PROBLEMS = list(make_problems(Lab(num_steps=3), 4, seed=7))
+PREFIXES = [Chain(problem, ()) for problem in PROBLEMS]
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> TransformersGenerator:
+    """An untrained policy whose logits are sharp enough that chains differ and often end."""
+    folder = tmp_path_factory.mktemp("policy")
+    texts = [text for p in PROBLEMS for text in (p.question, *solve(p).texts)]
+    make_tiny(folder, texts, seed=0, width=32)
+    loaded = load_causal_lm(folder)
+    loaded.model.lm_head.weight.data *= 3
+    loaded.model.requires_grad_(False)
+    return TransformersGenerator(*loaded)
+
+
+def texts_of(chains: list[list[Chain]]) -> list[list[tuple[str, ...]]]:
+    return [[chain.texts for chain in group] for group in chains]
+
+
+def test_it_satisfies_the_protocol(policy: TransformersGenerator) -> None:
+    assert isinstance(policy, Generator)
+
+
+def test_one_seed_gives_the_same_chains_and_another_gives_others(
+    policy: TransformersGenerator,
+) -> None:
+    first, again, other = (
+        texts_of(policy.sample(PREFIXES, 3, Sampling(max_tokens=30, seed=seed)))
+        for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first != other
+    assert len({text for group in first for text in group}) > len(PREFIXES)
+
+
+def test_a_chain_does_not_depend_on_what_else_is_sampled(policy: TransformersGenerator) -> None:
+    sampling = Sampling(max_tokens=30, seed=3)
+    together = texts_of(policy.sample(PREFIXES, 4, sampling))
+    alone = [texts_of(policy.sample([prefix], 2, sampling))[0] for prefix in PREFIXES]
+    small = texts_of(replace(policy, max_batch_chains=3).sample(PREFIXES, 4, sampling))
+    assert [group[:2] for group in together] == alone
+    assert together == small
+
+
+def test_a_prefix_given_twice_is_continued_in_different_ways(
+    policy: TransformersGenerator,
+) -> None:
+    first, second = policy.sample([PREFIXES[0]] * 2, 2, Sampling(max_tokens=30))
+    assert len({chain.texts for chain in [*first, *second]}) == 4
+
+
+@pytest.mark.parametrize("num_problems", [1, 4])
+def test_greedy_equals_transformers_generate(
+    policy: TransformersGenerator, num_problems: int
+) -> None:
+    sampling = Sampling(temperature=0, max_tokens=25)
+    for prefix, (chain,) in zip(
+        PREFIXES, policy.sample(PREFIXES[:num_problems], 1, sampling), strict=False
+    ):
+        encoded = policy.tokenizer(prefix.problem.question + "\n", return_tensors="pt")
+        ids: Any = policy.model.generate(
+            encoded["input_ids"],
+            attention_mask=encoded["attention_mask"],
+            do_sample=False,
+            max_new_tokens=25,
+        )
+        new = ids[0, encoded["input_ids"].shape[1] :]
+        text = policy.tokenizer.decode(new, skip_special_tokens=True)
+        assert list(chain.texts) == [piece for piece in text.split("\n") if piece.strip()]
+        assert chain.source is not None and chain.source.num_tokens == len(new)
+
+
+def test_draws_follow_the_temperature_and_top_p(policy: TransformersGenerator) -> None:
+    encoded = policy.tokenizer(PROBLEMS[0].question + "\n", return_tensors="pt")
+    logits = policy.model(encoded["input_ids"]).logits[0, -1]
+    for temperature, top_p in [(1.0, 1.0), (2.0, 0.5)]:
+        probs, order = torch.softmax(logits / temperature, -1).sort(descending=True)
+        probs[probs.cumsum(-1) - probs >= top_p] = 0
+        sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=1)
+        (chains,) = policy.sample(PREFIXES[:1], 1000, sampling)
+        share = sum(
+            chain.texts == (policy.tokenizer.decode([order[0]]),) for chain in chains
+        ) / len(chains)
+        assert share == pytest.approx(float(probs[0] / probs.sum()), abs=0.05)
+
+
+class Script:
+    """A policy that writes a fixed text, one token after the other, then ends."""
+
+    def __init__(self, policy: TransformersGenerator, text: str) -> None:
+        self.config, self.device = policy.model.config, policy.model.device
+        self.generation_config = policy.model.generation_config
+        end = policy.tokenizer.eos_token_id
+        self.script = [*policy.tokenizer(text)["input_ids"], end]
+        self.written = 0
+
+    def eval(self) -> None:
+        self.written = 0
+
+    def batch_select_indices(self, index: torch.Tensor) -> None:
+        """There is no cache to cut."""
+
+    def __call__(self, input_ids: torch.Tensor, **_: Any) -> Any:
+        logits = torch.zeros(len(input_ids), 1, self.config.vocab_size)
+        logits[..., self.script[self.written]] = 100.0
+        self.written += 1
+        return type("Out", (), {"logits": logits, "past_key_values": self})()
+
+
+def test_text_is_cut_into_steps_and_its_answer_is_found(policy: TransformersGenerator) -> None:
+    script: Any = Script(policy, "a b\n\n c\nThe answer is 12")
+    generator = replace(policy, model=script, extract_answer=extract_answer)
+    ((chain,),) = generator.sample(PREFIXES[:1], 1, Sampling())
+    assert chain.texts == ("a b", " c", "The answer is 12")
+    assert chain.answer == "12"
+    assert chain.source is not None
+    assert (chain.source.finish_reason, chain.source.num_tokens) == ("stop", len(script.script))
+
+
+def test_until_step_writes_one_step_and_says_whether_the_chain_ended(
+    policy: TransformersGenerator,
+) -> None:
+    prefix = PREFIXES[0].extend("before")
+    middle: Any = Script(policy, "\na b\nc")
+    ((chain,),) = replace(policy, model=middle).sample([prefix], 1, Sampling(until="step"))
+    assert chain.texts == ("before", "a b")
+    assert chain.source is not None and chain.source.finish_reason is None
+    last: Any = Script(policy, "The answer is 12")
+    generator = replace(policy, model=last, extract_answer=extract_answer)
+    ((chain,),) = generator.sample([prefix], 1, Sampling(until="step"))
+    assert (chain.texts, chain.answer) == (("before", "The answer is 12"), "12")
+    assert chain.source is not None and chain.source.finish_reason == "stop"
+
+
+def test_a_chain_cut_off_says_so(policy: TransformersGenerator) -> None:
+    script: Any = Script(policy, "a b c d e f")
+    ((chain,),) = replace(policy, model=script).sample(PREFIXES[:1], 1, Sampling(max_tokens=3))
+    assert chain.source is not None
+    assert (chain.source.finish_reason, chain.source.num_tokens) == ("length", 3)
+
+
+def test_a_prompt_that_fills_the_context_leaves_no_room(policy: TransformersGenerator) -> None:
+    long = Chain(Problem("long", "12 " * 400), ())
+    empty, short = policy.sample([long, PREFIXES[0]], 1, Sampling(max_tokens=3))
+    assert empty[0].texts == ()
+    assert empty[0].source is not None and empty[0].source.finish_reason == "length"
+    assert short[0].source is not None and short[0].source.num_tokens == 3
+
+
+def test_tiny_tokenizer_gives_every_text_back(tmp_path: Path) -> None:
+    make_tiny(tmp_path, [p.question for p in PROBLEMS], seed=0, width=16, num_layers=1)
+    tokenizer = load_causal_lm(tmp_path).tokenizer
+    for text in [PROBLEMS[0].question, "a  b \n\n c", "ки ñ 数 🙂", " .  , <end> 's"]:
+        ids = tokenizer(text, split_special_tokens=True)["input_ids"]
+        assert tokenizer.decode(ids) == text
+    words = tokenizer.tokenize(PROBLEMS[0].question)
+    assert len(words) == PROBLEMS[0].question.count(" ") + PROBLEMS[0].question.count(".") + 2
+
+
+def test_tiny_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    for name in ("a", "b"):
+        make_tiny(tmp_path / name, ["one two"], seed=3, width=16, num_layers=1)
+    first, second = (tmp_path / name / "model.safetensors" for name in ("a", "b"))
+    assert first.read_bytes() == second.read_bytes()
