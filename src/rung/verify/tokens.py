@@ -54,7 +54,7 @@ _PATTERN = re.compile(
     "|".join(
         f"(?P<{name}>{pattern})"
         for name, pattern in [
-            ("JOIN", r"(?:\\\\|\n)[\s&]*(?=[=≈])"),  # the equation goes on in the next line
+            ("JOIN", r"(?:\\\\|\n)[\s&]{0,20}(?=[=≈])"),  # the equation goes on in the next line
             ("BULLET", r"(?:(?<=\n)|^)[ \t]*[-*+•][ \t]+"),
             ("NEWLINE", r"\n|\\\\"),
             ("MIXED", r"\\?\$?(?<![\d.,/])\d{1,4} \d{1,3}/\d{1,3}(?![\d/.])"),
@@ -64,7 +64,10 @@ _PATTERN = re.compile(
             ),
             ("PERCENT", r"\\?%|percent(?![a-zA-Z])"),
             ("FRACTION", r"\\[dtc]?frac(?![a-zA-Z])"),
-            ("ARROW", r"=+>|[-−]+>|[→⇒⟹]|\\(?:Right|right|Longright|longright)arrow|\\implies"),
+            (
+                "ARROW",
+                r"={1,3}>|[-−]{1,3}>|[→⇒⟹]|\\(?:Long|long)?[Rr]ightarrow|\\implies",
+            ),
             ("EQUALS", r"==?"),
             ("ABOUT", r"≈|≃|≅|\\approx|\\simeq"),
             ("TIMES", r"\\?\*(?!\*)|[×·⋅∙✕]|\\(?:times|cdot|ast)(?![a-zA-Z])|[xX](?=\s*\$?\.?\d)"),
@@ -75,8 +78,8 @@ _PATTERN = re.compile(
             ("SQUARE", "²"),
             ("CUBE", "³"),
             ("STARS", r"\*\*+"),
-            ("POWER", r"\^(?!\s*\{?\s*\\circ)"),
-            ("DEGREE", r"\^\s*\{?\s*\\circ\s*\}?|°"),
+            ("POWER", r"\^(?! ?\{? ?\\circ)"),
+            ("DEGREE", r"\^ ?\{? ?\\circ ?\}?|°"),
             ("REMARK", r"\((?:[a-zA-Z][a-zA-Z '-]{2,40}|\\text\{[a-zA-Z '-]{1,40}\})\)"),
             ("OPEN", r"[(\[{]"),
             ("CLOSE", r"[)\]}]"),

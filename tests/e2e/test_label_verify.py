@@ -1,0 +1,91 @@
+"""`rung label verify` from end to end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rung.cli.main import main
+from rung.core import Chain, ChainRecord, Problem, Verdict, read_records, write_records
+from rung.core.resume import partial_path
+
+
+def records(count: int) -> list[ChainRecord]:
+    return [
+        ChainRecord(
+            Chain.of(
+                Problem(str(k), f"What is {k} + 3 doubled?", answer=f"{2 * k}+6x"),
+                [f"{k} + 3 = {k + 3}", f"({k + 3}) * 2 = {2 * k + 6 + k % 2}", f"#### 6x+{2 * k}"],
+            )
+        )
+        for k in range(count)
+    ]
+
+
+def test_outcomes_answers_and_labels_are_put_on_the_records(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    unanswered = ChainRecord(Chain.of(Problem("n", "Why?"), ["Because."]))
+    write_records(source, [*records(2), unanswered])
+    verifiers = ["--verifier", "answer", "--verifier", "arithmetic"]
+    assert main(["label", "verify", str(source), "--out", str(out), "--json", *verifiers]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["outcomes"] == {"correct": 2, "unchecked": 1}
+    assert summary["labels"] == {"arithmetic": {"right": 3, "unjudged": 3, "wrong": 1}}
+    first, second, third = read_records(out)
+    assert (first.outcome, first.chain.answer) == (Verdict.CORRECT, "6x+0")
+    assert second.labels[0].labels == (1.0, 0.0, None)
+    assert third.outcome is None
+
+
+def test_a_bad_row_is_refused_or_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    write_records(source, records(2))
+    source.write_bytes(source.read_bytes() + b'{"rung": 1, "rec')
+    assert main(["label", "verify", str(source), "--out", str(out)]) == 2
+    assert "line 3" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [source]
+    command = ["label", "verify", str(source), "--out", str(out), "--skip-bad", "--json"]
+    assert main(command) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["rows"], summary["skipped_rows"]) == (2, 1)
+
+
+def test_lab_chains_only_for_the_lab(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    write_records(source, records(1))
+    command = ["label", "verify", str(source), "--out", str(out), "--verifier", "lab"]
+    assert main(command) == 2
+    assert "rung lab" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_killed_and_run_again_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    write_records(source, records(700))
+    command = [sys.executable, "-m", "rung.cli.main", "label", "verify", str(source)]
+    command += ["--verifier", "answer", "--verifier", "arithmetic", "--out"]
+    whole, broken = tmp_path / "whole.jsonl.gz", tmp_path / "broken.jsonl.gz"
+    subprocess.run([*command, str(whole)], check=True, capture_output=True)
+    process = subprocess.Popen([*command, str(broken)], stderr=subprocess.DEVNULL)
+    deadline_s = time.monotonic() + 60
+    while not _has_rows(partial_path(broken)) and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not broken.exists()
+    again = subprocess.run([*command, str(broken)], check=True, capture_output=True, text=True)
+    assert "going on after the" in again.stderr
+    assert broken.read_bytes() == whole.read_bytes()
+
+
+def _has_rows(partial: Path) -> bool:
+    return partial.exists() and partial.read_bytes().count(b"\n") > 1
