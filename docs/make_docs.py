@@ -1,8 +1,12 @@
-"""Write docs/cli.md from the program's own help, and check the links of every page."""
+"""Write docs/cli.md from the program's own help, and the README's table from measured results.
+
+Then check the links of every page.
+"""
 
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import subprocess
 import sys
@@ -12,7 +16,12 @@ from typing import Any
 from rung.cli.main import VERBS
 
 ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
 CLI_PAGE = ROOT / "docs" / "cli.md"
+RESULTS = ROOT / "docs" / "results"
+"""Each `results.json` of a quickstart, kept as quickstart-SEED.json."""
+TABLE = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- end -->)", re.DOTALL)
+COLUMNS = {"PRM (min)": "prm_min", "ORM": "orm", "majority": "majority", "oracle": "oracle"}
 INTRODUCTION = """\
 # The command line
 
@@ -61,9 +70,46 @@ def _help(words: list[str]) -> str:
     return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
 
 
+def readme() -> str:
+    """The README with its table of results as the files in docs/results have them."""
+    results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("quickstart-*.json"))]
+    return TABLE.sub(lambda _: _results_table(results), README.read_text())
+
+
+def _results_table(results: list[dict[str, Any]]) -> str:
+    if not results:
+        return ""
+    largest = max(point["n"] for point in results[0]["curves"]["prm_min"])
+    head = ["seed", "pass@1", *COLUMNS, "PRM minus ORM", "time"]
+    rows = [head, ["---"] * len(head), *(_results_row(result, largest) for result in results)]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"Percent right, one of {largest} chains picked, with 95% intervals:\n\n{table}\n"
+
+
+def _results_row(result: dict[str, Any], n: int) -> list[str]:
+    picked = [_at(result["curves"][name], n) for name in COLUMNS.values()]
+    shares = [f"{_percent(p['accuracy'])} ({_range(p)})" for p in picked]
+    gap = _at(result["gaps"]["prm_min_minus_orm"], n)
+    gained = f"{_percent(gap['difference'])} ({_range(gap)})"
+    minutes = f"{result['seconds'] / 60:.1f} min"
+    return [str(result["seed"]), _percent(result["pass_at_1"]), *shares, gained, minutes]
+
+
+def _at(curve: list[dict[str, float]], n: int) -> dict[str, float]:
+    return next(point for point in curve if point["n"] == n)
+
+
+def _range(point: dict[str, float]) -> str:
+    return f"{_percent(point['low'])} to {_percent(point['high'])}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
 def pages() -> list[Path]:
     """Every page of documentation, the README first."""
-    top = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+    top = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
     return [*top, *sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("recipes/*/*.md"))]
 
 
@@ -85,11 +131,11 @@ def _headings(page: Path) -> set[str]:
 
 
 def main() -> int:
-    """Write the page; return 1 when a link is broken."""
+    """Write what is generated; return 1 when a link is broken."""
     CLI_PAGE.write_text(cli_page())
+    README.write_text(readme())
     broken = [link for page in pages() for link in broken_links(page)]
-    print(f"wrote {CLI_PAGE.relative_to(ROOT)}; {len(pages())} pages, {len(broken)} broken links")
-    print("\n".join(broken))
+    print("\n".join([*broken, f"{len(pages())} pages, {len(broken)} broken links"]))
     return 1 if broken else 0
 
 

@@ -6,17 +6,19 @@ import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import cast
 
 import pytest
-from make_docs import CLI_PAGE, ROOT, broken_links, cli_page, commands, pages
+from make_docs import CLI_PAGE, README, ROOT, broken_links, cli_page, commands, pages, readme
 from sybil import Document, Example
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
 import rung
+from rung import Chain, ChainRecord, Problem, write_records
 from rung.cli.main import main
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -60,6 +62,16 @@ PARSERS = [PythonCodeBlockParser(), CodeBlockParser("console", run_console)]
 EXECUTED = [page for page in pages() if "```python" in page.read_text() or "$ " in page.read_text()]
 
 
+@pytest.fixture
+def quickstart(tmp_path: Path, tiny_prm: Path) -> None:
+    """What the README finds after `make quickstart`, in small."""
+    shutil.copytree(tiny_prm, tmp_path / "quickstart" / "prm")
+    problem = Problem("p", "What is 3 + 4?", "7")
+    chains = [Chain.of(problem, ["We add.", f"3 + 4 = {k}"], answer=str(k)) for k in range(64)]
+    write_records(tmp_path / "quickstart" / "test.jsonl.gz", map(ChainRecord, chains))
+
+
+@pytest.mark.usefixtures("quickstart")
 @pytest.mark.parametrize("page", EXECUTED, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_block_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
@@ -82,13 +94,17 @@ def test_the_runner_notices_output_that_differs_and_commands_that_fail(tmp_path:
 
 
 def test_every_rung_command_in_the_guides_is_in_a_block_that_is_run():
-    for page in [*(ROOT / "docs" / "guides").glob("*.md"), ROOT / "README.md"]:
+    for page in [*(ROOT / "docs" / "guides").glob("*.md"), README]:
         for language, block in re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.M | re.S):
             assert language in ("console", "python") or not re.search(r"^(\$ )?rung ", block, re.M)
 
 
 def test_the_command_line_page_is_what_the_program_prints():
     assert CLI_PAGE.read_text() == cli_page(), "run `make docs`"
+
+
+def test_the_readmes_numbers_are_those_of_the_committed_results():
+    assert README.read_text() == readme(), "run `make docs`"
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
@@ -106,7 +122,7 @@ def test_every_command_and_every_name_at_the_top_is_explained():
 
 
 def test_the_readme_is_short_and_says_both_commands():
-    readme = (ROOT / "README.md").read_text()
-    assert len(readme.splitlines()) <= 150
-    assert "make quickstart" in readme
-    assert "make test" in readme
+    text = README.read_text()
+    assert len(text.splitlines()) <= 150
+    assert "make quickstart" in text
+    assert "make test" in text
