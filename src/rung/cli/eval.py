@@ -11,6 +11,7 @@ import msgspec
 import tyro
 
 from rung.cli.eval_view import show_best_of_n, show_first_errors, show_steps
+from rung.cli.inputs import tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.core.codec import Skipped
 from rung.core.errors import RungError
@@ -50,8 +51,7 @@ class Input:
             raise RungError("nothing to measure: give a file of scored chains, or -")
         skipped = Skipped()
         records = list(self._chains(progress, skipped))
-        for reason in skipped.reasons:
-            progress.log(f"left out: {reason}")
+        tell_skipped(progress, skipped)
         joined = records if self.scores is None else list(join_scores(records, self.scores))
         return joined, {
             "skipped_rows": skipped.count,

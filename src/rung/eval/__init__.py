@@ -4,7 +4,13 @@ from rung.eval.calibration import Calibration, CalibrationBin
 from rung.eval.charts import write_curves_svg
 from rung.eval.curves import BestOfN, CurvePoint, GapPoint, best_of_n
 from rung.eval.examples import choose_examples
-from rung.eval.processbench import FirstErrors, predicted_first_error, processbench
+from rung.eval.processbench import (
+    FirstErrors,
+    best_threshold,
+    first_errors,
+    predicted_first_error,
+    processbench,
+)
 from rung.eval.ranking import auroc
 from rung.eval.report import ReportData, Stage, write_report
 from rung.eval.statistics import Estimate, PairedDifference
@@ -25,7 +31,9 @@ __all__ = [
     "StepMetrics",
     "auroc",
     "best_of_n",
+    "best_threshold",
     "choose_examples",
+    "first_errors",
     "predicted_first_error",
     "processbench",
     "step_metrics",

@@ -57,40 +57,58 @@ def calibration(
         num_bins: Equally wide bins over [0, 1].
         confidence: Share of the resamples inside the intervals.
     """
-    num_problems = weights_RP.shape[1]
-    bin_J = np.minimum((scores_J * num_bins).astype(np.int64), num_bins - 1)
-    cell_J = problem_J * num_bins + bin_J
-
-    def per_problem(values_J: FloatArray) -> FloatArray:
-        flat = np.bincount(cell_J, values_J, minlength=num_problems * num_bins)
-        return flat.astype(np.float64).reshape(num_problems, num_bins)
+    sums = _sum_up(scores_J, right_J, problem_J, weights_RP.shape[1], num_bins)
+    rows = np.vstack([np.ones(weights_RP.shape[1]), weights_RP])  # row 0: as the problems are
+    count_RH, right_RH, score_RH = (
+        rows @ sum_PH for sum_PH in (sums.count_PH, sums.right_PH, sums.score_PH)
+    )
+    total_R = count_RH.sum(axis=1)
 
     def of_rows(values_R: FloatArray) -> Estimate | None:
         return estimate(values_R[0], values_R[1:], confidence=confidence)
 
-    count_PH = per_problem(np.ones(len(scores_J)))
-    right_PH = per_problem(right_J.astype(np.float64))
-    score_PH = per_problem(scores_J)
-    squares_P = per_problem((scores_J - right_J) ** 2).sum(axis=1)
-
-    rows = np.vstack([np.ones(num_problems), weights_RP])  # row 0: the problems as they are
-    count_RH, right_RH, score_RH = (rows @ sums for sums in (count_PH, right_PH, score_PH))
-    total_R = count_RH.sum(axis=1)
-    ece_R = np.abs(right_RH - score_RH).sum(axis=1) / total_R
     with np.errstate(invalid="ignore"):
-        share_RH = right_RH / count_RH
-        mean_score_H = score_RH[0] / count_RH[0]
+        share_RH, mean_RH = right_RH / count_RH, score_RH / count_RH
+    bins = (
+        CalibrationBin(
+            from_score=k / num_bins,
+            to_score=(k + 1) / num_bins,
+            num_steps=int(count_RH[0, k]),
+            mean_score=float(mean_RH[0, k]) if count_RH[0, k] else None,
+            share_right=of_rows(share_RH[:, k]),
+        )
+        for k in range(num_bins)
+    )
     return Calibration(
-        ece=of_rows(ece_R),
-        brier=of_rows(rows @ squares_P / total_R),
-        bins=tuple(
-            CalibrationBin(
-                from_score=k / num_bins,
-                to_score=(k + 1) / num_bins,
-                num_steps=int(count_RH[0, k]),
-                mean_score=float(mean_score_H[k]) if count_RH[0, k] else None,
-                share_right=of_rows(share_RH[:, k]),
-            )
-            for k in range(num_bins)
-        ),
+        ece=of_rows(np.abs(right_RH - score_RH).sum(axis=1) / total_R),
+        brier=of_rows(rows @ sums.squares_P / total_R),
+        bins=tuple(bins),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """Per problem and bin: how many steps, how many right, the sum of their scores."""
+
+    count_PH: FloatArray
+    right_PH: FloatArray
+    score_PH: FloatArray
+    squares_P: FloatArray
+
+
+def _sum_up(
+    scores_J: FloatArray, right_J: BoolArray, problem_J: IntArray, num_problems: int, num_bins: int
+) -> _Sums:
+    bin_J = np.minimum((scores_J * num_bins).astype(np.int64), num_bins - 1)
+    cell_J = problem_J * num_bins + bin_J
+
+    def per_cell(values_J: FloatArray) -> FloatArray:
+        flat = np.bincount(cell_J, values_J, minlength=num_problems * num_bins)
+        return flat.astype(np.float64).reshape(num_problems, num_bins)
+
+    return _Sums(
+        count_PH=per_cell(np.ones(len(scores_J))),
+        right_PH=per_cell(right_J.astype(np.float64)),
+        score_PH=per_cell(scores_J),
+        squares_P=per_cell((scores_J - right_J) ** 2).sum(axis=1),
     )

@@ -53,7 +53,7 @@ class Size:
     bottom: float = 46
 
 
-WIDE = Size(880, 430, right=196, is_narrow=False)
+WIDE = Size(880, 430, right=208, is_narrow=False)
 HEADING = 42.0
 NARROW = Size(360, 360, right=118, is_narrow=True, left=44)
 

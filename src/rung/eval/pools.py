@@ -15,6 +15,7 @@ from rung.core import AGGREGATIONS, Aggregation, ChainRecord, RungError
 from rung.eval.statistics import FloatArray
 from rung.eval.subsets import IntArray
 from rung.search.best_of_n import Rank, rank_of, value_of
+from rung.verify.answer import answer_of
 from rung.verify.normalize import normalize, number_within
 
 AnswerKey = Callable[[str], str | None]
@@ -110,7 +111,7 @@ class _Compared:
             picks += [rank_of(scores, rule) for rule in rules]
             votes += [value_of(scores, rule) or 0.0 for rule in rules]
             partly_scored |= scorer == self.prm and None in scores.scores
-        answer = record.chain.answer
+        answer = answer_of(record.chain)
         key = None if answer is None else self.answer_key(answer)
         correct = record.outcome is not None and record.outcome.is_correct
         return _Row(correct, key, tuple(picks), tuple(votes), partly_scored)

@@ -106,9 +106,7 @@ def processbench(
     records = list(records)
     scorer = choose_scorer(records, scorer)
     label_source = choose_label_source(records, label_source)
-    subsets: dict[str, list[ChainRecord]] = {}
-    for record in records:
-        subsets.setdefault(str(record.meta.get("subset", "all")), []).append(record)
+    subsets = _by_subset(records)
     if tune_on is not None:
         if tune_on not in subsets:
             raise RungError(f"there is no subset {tune_on!r}, only {', '.join(subsets)}")
@@ -132,6 +130,13 @@ def processbench(
             "its first error is"
         )
     return found
+
+
+def _by_subset(records: Sequence[ChainRecord]) -> dict[str, list[ChainRecord]]:
+    subsets: dict[str, list[ChainRecord]] = {}
+    for record in records:
+        subsets.setdefault(str(record.meta.get("subset", "all")), []).append(record)
+    return subsets
 
 
 def first_errors(

@@ -7,7 +7,7 @@ counts as right from 0.5 on. Intervals are by bootstrap over problems.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -128,9 +128,17 @@ def step_metrics(
     records = list(records)
     scorer = choose_scorer(records, scorer)
     label_source = choose_label_source(records, label_source)
+    found = first_errors(
+        records,
+        scorer=scorer,
+        label_source=label_source,
+        threshold=threshold,
+        confidence=confidence,
+        resamples=resamples,
+        seed=seed,
+    )
     judged = _judge(records, scorer, label_source)
     weights_RP = resample_weights(judged.num_problems, resamples=resamples, seed=seed)
-    place_J = judged.position_J
     return StepMetrics(
         scorer=scorer,
         label_source=label_source,
@@ -139,28 +147,18 @@ def step_metrics(
         num_steps=len(judged.scores_J),
         num_wrong=int((~judged.right_J).sum()),
         auroc=_auroc(judged, judged.scores_J, None, weights_RP, confidence),
-        auroc_within_position=_auroc(judged, judged.scores_J, place_J, weights_RP, confidence),
-        auroc_of_position=_auroc(judged, -place_J.astype(float), None, weights_RP, confidence),
-        first_error=first_errors(
-            records,
-            scorer=scorer,
-            label_source=label_source,
-            threshold=threshold,
-            confidence=confidence,
-            resamples=resamples,
-            seed=seed,
+        auroc_within_position=_auroc(
+            judged, judged.scores_J, judged.position_J, weights_RP, confidence
         ),
+        auroc_of_position=_auroc(
+            judged, -judged.position_J.astype(np.float64), None, weights_RP, confidence
+        ),
+        first_error=found,
         calibration=calibration(
-            judged.scores_J,
-            judged.right_J,
-            judged.problem_J,
-            weights_RP,
-            confidence=confidence,
+            judged.scores_J, judged.right_J, judged.problem_J, weights_RP, confidence=confidence
         ),
         by_position=_by_position(judged, weights_RP, confidence),
-        unlabeled_chains=judged.left_out.unlabeled_chains,
-        unscored_chains=judged.left_out.unscored_chains,
-        unscored_steps=judged.left_out.unscored_steps,
+        **asdict(judged.left_out),
     )
 
 
