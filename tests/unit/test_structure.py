@@ -38,7 +38,7 @@ def test_a_station_imports_only_what_stands_before_it():
 def test_every_station_says_what_it_is_and_names_what_is_public(station: str):
     module = importlib.import_module(f"rung.{station}")
     assert module.__doc__
-    assert module.__all__ == sorted(module.__all__)
+    assert all(hasattr(module, name) for name in module.__all__)
 
 
 @pytest.mark.parametrize("station", STATIONS)
