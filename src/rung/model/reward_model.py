@@ -19,14 +19,18 @@ class RewardModel(nn.Module):
     """Trunk and ``Linear(D, 1)``: a logit a token, of which those at step ends are read.
 
     Attention is causal and batches are padded on the right, so no real token sees padding and
-    no mask is needed: without one, attention takes its fastest path.
+    no mask is needed: without one, attention takes its fastest path. A head that was neither
+    loaded nor reset holds zeros, so every score is 0.5.
     """
 
     def __init__(self, trunk: Any) -> None:
         super().__init__()
         self.trunk = trunk
         width = trunk.config.get_text_config().hidden_size
-        self.score = nn.Linear(width, 1, dtype=trunk.dtype, device=trunk.device)
+        head: Any = nn.utils.skip_init(nn.Linear, width, 1, dtype=trunk.dtype, device=trunk.device)
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+        self.score: nn.Linear = head
 
     def reset_head(self, seed: int) -> None:
         """Give the head new weights, whatever it held: normal, with a bias of 0."""

@@ -17,7 +17,7 @@ from rung.core.types import ChainRecord
 from rung.model.checkpoint import publish, weights_hash
 from rung.model.gguf import causal_lm_folder
 from rung.model.trunk import weight_files
-from rung.train.loop import Outcome
+from rung.train.loop import Outcome, pick_device
 from rung.train.settings import PolicyTraining, RewardTraining, TargetCounts, TrainingReport
 from rung.train.state import delete_state, recent_loss
 
@@ -35,10 +35,11 @@ def fingerprint(
     """All that a run's result depends on, as JSON.
 
     Raises:
-        InputError: The trunk can't be read.
+        RungError: The trunk or the device is not there.
     """
     told = msgspec.to_builtins(settings, enc_hook=str)
     told |= told.pop("optimization")
+    told["device"] = pick_device(told["device"]).type
     told["trunk"] = _trunk_hash(Path(settings.trunk))
     data = {"training chains": _hash(train), "validation chains": _hash(validation)}
     return {"rung": version("rung"), **told, **data}

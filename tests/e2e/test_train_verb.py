@@ -1,0 +1,157 @@
+"""`rung train` as a user runs it: killed anywhere, run again, broken input."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from rung.cli.main import main
+from rung.core.codec import encode_record, write_records
+from rung.model import load_reward_model
+from toy_chains import make_toy_trunk, toy_records
+
+OPTIONS = [
+    *("--lr", "3e-3", "--batch-tokens", "128", "--epochs", "4", "--patience", "0"),
+    *("--evaluate-every", "5", "--save-every", "3", "--device", "cpu"),
+]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inputs")
+    make_toy_trunk(folder / "trunk")
+    write_records(folder / "chains.jsonl", toy_records(120))
+    return folder
+
+
+def command(inputs: Path, out: Path, verb: str = "prm") -> list[str]:
+    chains, trunk = str(inputs / "chains.jsonl"), str(inputs / "trunk")
+    return ["train", verb, chains, "--trunk", trunk, "--out", str(out), *OPTIONS]
+
+
+def in_a_process(inputs: Path, out: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "rung.cli.main", *command(inputs, out)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def wait_for(is_there, process: subprocess.Popen[bytes]) -> None:
+    while process.poll() is None and not is_there():
+        time.sleep(0.002)
+
+
+def num_steps(out: Path) -> int:
+    metrics = out / "metrics.jsonl"
+    return metrics.read_bytes().count(b'"loss"') if metrics.exists() else 0
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_killed_anywhere_and_run_again_it_ends_with_the_same_weights(inputs, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    first = in_a_process(inputs, whole)
+    assert first.wait() == 0
+    total = num_steps(whole)
+    assert total > 60
+    rng = random.Random(0)
+    kills = 0
+    for step in sorted(rng.sample(range(1, total), 2)):
+        process = in_a_process(inputs, killed)
+        wait_for(lambda step=step: num_steps(killed) >= step, process)
+        time.sleep(rng.random() * 0.02)
+        kills += process.poll() is None
+        kill(process)
+    assert kills >= 1
+    assert not (killed / "training.json").exists()
+    # once more while the results are being put in place
+    process = in_a_process(inputs, killed)
+    wait_for(lambda: (killed / ".writing").exists(), process)
+    kill(process)
+    assert in_a_process(inputs, killed).wait() == 0
+    expected = load_file(whole / "model.safetensors")
+    weights = load_file(killed / "model.safetensors")
+    assert expected.keys() == weights.keys()
+    assert all(expected[name].equal(weights[name]) for name in expected)
+    assert {p.name for p in killed.iterdir()} == {p.name for p in whole.iterdir()}
+    strip = [
+        [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in file]
+        for out in (whole, killed)
+        for file in [(out / "metrics.jsonl").read_text().splitlines()]
+    ]
+    assert strip[0] == strip[1]
+
+
+def test_the_result_is_json_and_says_where_the_labels_went(inputs, tmp_path, capsys):
+    assert main([*command(inputs, tmp_path / "orm", "orm"), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["out"] == str(tmp_path / "orm")
+    assert result["train"]["chains"] + result["validation"]["chains"] == 120
+    assert result["train"]["targets"] == result["train"]["chains"]
+    assert load_reward_model(tmp_path / "orm").reading.kind == "orm"
+    assert main([*command(inputs, tmp_path / "orm", "orm"), "--json"]) == 0
+    done = capsys.readouterr()
+    assert json.loads(done.out) == result
+    assert "has ended before" in done.err
+
+
+def test_the_table_shows_what_was_lost(inputs, tmp_path, capsys):
+    options = ["--max-tokens", "24", "--validation-fraction", "0"]
+    assert main([*command(inputs, tmp_path / "prm"), *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    lost = next(line for line in lines if line.startswith("labels lost beyond the context"))
+    assert int(lost.split()[-2]) > 0
+    assert lost.split()[-1] == "-"
+
+
+def test_a_policy_is_trained_on_its_own_validation_file(inputs, tmp_path, capsys):
+    write_records(tmp_path / "held.jsonl", toy_records(10, first=500))
+    options = ["--validation", str(tmp_path / "held.jsonl"), "--json"]
+    assert main([*command(inputs, tmp_path / "policy", "policy"), *options]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["train"]["chains"], result["validation"]["chains"]) == (120, 10)
+    assert (tmp_path / "policy" / "generation_config.json").exists()
+
+
+@pytest.mark.parametrize("verb", ["prm", "orm", "policy"])
+def test_a_broken_line_is_refused_and_leaves_nothing(inputs, tmp_path, capsys, verb):
+    rows = [encode_record(record) for record in toy_records(4)]
+    bad = tmp_path / "bad.jsonl"
+    bad.write_bytes(b"".join(rows) + rows[0][:-30])
+    args = ["train", verb, str(bad), "--trunk", str(inputs / "trunk"), "--out"]
+    assert main([*args, str(tmp_path / "out")]) == 2
+    assert f"{bad}, line 5: this is not valid JSON" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_mistakes_are_one_sentence(inputs, tmp_path, capsys):
+    chains, trunk, out = inputs / "chains.jsonl", inputs / "trunk", tmp_path / "out"
+
+    def said(*args: object) -> str:
+        assert main(["train", *map(str, args)]) == 2
+        return capsys.readouterr().err.strip().splitlines()[-1]
+
+    base = (chains, "--trunk", trunk, "--out", out)
+    assert "nowhere: there is no such folder" in said(
+        "prm", chains, "--trunk", tmp_path / "nowhere", "--out", out
+    )
+    assert "no chain has labels from 'me'" in said("prm", *base, "--label-source", "me")
+    assert "trainable is all, head or last:1 to last:2" in said(
+        "prm", *base, "--trainable", "last:9"
+    )
+    assert "the device 'abacus' can't be used" in said("prm", *base, "--device", "abacus")
+    assert "the held-out fraction is 2.0" in said("prm", *base, "--validation-fraction", 2)
+    assert "nothing to train on" in said("prm", "--trunk", trunk, "--out", out)
+    assert not out.exists()

@@ -1,0 +1,34 @@
+"""Chains that a tiny model learns in seconds: a step that says "good" is right."""
+
+import random
+from pathlib import Path
+
+from rung import Chain, ChainRecord, Problem, StepLabels, Verdict
+
+SOURCE = "toy"
+
+
+def toy_record(seed: int, num_steps: int = 4) -> ChainRecord:
+    rng = random.Random(seed)
+    is_right = [rng.random() < 0.6 for _ in range(num_steps)]
+    texts = [
+        f"step {k} is {'good' if r else 'bad'} {rng.randrange(9)}" for k, r in enumerate(is_right)
+    ]
+    return ChainRecord(
+        Chain.of(Problem(f"p{seed}", f"Add {seed} and {seed + 1}."), texts),
+        labels=(StepLabels(tuple(map(float, is_right)), SOURCE),),
+        outcome=Verdict.CORRECT if all(is_right) else Verdict.INCORRECT,
+    )
+
+
+def toy_records(num: int, first: int = 0) -> list[ChainRecord]:
+    return [toy_record(seed) for seed in range(first, first + num)]
+
+
+def make_toy_trunk(folder: Path, *, max_tokens: int = 128) -> Path:
+    from rung.model.tiny import make_tiny
+
+    records = toy_records(50)
+    texts = [t for r in records for t in (r.chain.problem.question, *r.chain.texts)]
+    make_tiny(folder, texts, seed=0, width=32, max_tokens=max_tokens)
+    return folder

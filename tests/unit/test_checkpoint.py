@@ -1,0 +1,152 @@
+import json
+import os
+import shutil
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from rung import InputError
+from rung.model import (
+    Reading,
+    load_causal_lm,
+    load_reward_model,
+    load_trunk,
+    new_reward_model,
+    save_reward_model,
+    weights_hash,
+)
+from toy_chains import make_toy_trunk
+
+IDS = torch.tensor([[5, 9, 12, 40, 7], [3, 3, 8, 1, 2]])
+READING = Reading(kind="orm", step_separator="\n\n", max_tokens=99, label_source="x", trunk="t")
+
+
+@pytest.fixture(scope="module")
+def trunk(tmp_path_factory):
+    return make_toy_trunk(tmp_path_factory.mktemp("trunk"))
+
+
+@pytest.fixture
+def checkpoint(tmp_path, trunk):
+    model, loaded = new_reward_model(trunk, seed=3)
+    save_reward_model(model, loaded.tokenizer, READING, tmp_path / "checkpoint")
+    return tmp_path / "checkpoint"
+
+
+def test_a_checkpoint_opens_again_with_equal_weights_reading_and_scores(checkpoint, trunk):
+    model, loaded = new_reward_model(trunk, seed=3)
+    again = load_reward_model(checkpoint)
+    assert again.reading == READING
+    assert torch.equal(again.model(IDS), model.eval()(IDS))
+    assert again.model.state_dict().keys() == model.state_dict().keys()
+    assert again.tokenizer.get_vocab() == loaded.tokenizer.get_vocab()
+
+
+def test_plain_transformers_open_it_and_agree(checkpoint):
+    plain, info = transformers.AutoModelForTokenClassification.from_pretrained(
+        checkpoint, output_loading_info=True
+    )
+    assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    ours = load_reward_model(checkpoint).model
+    with torch.no_grad():
+        assert torch.equal(plain(IDS).logits.squeeze(-1), ours(IDS))
+
+
+def test_a_trunk_of_another_layout_comes_back_too(tmp_path, trunk):
+    config = transformers.GPT2Config(vocab_size=64, n_embd=16, n_layer=1, n_head=2, n_positions=32)
+    transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path / "gpt2")
+    load_trunk(trunk).tokenizer.save_pretrained(tmp_path / "gpt2")
+    model, loaded = new_reward_model(tmp_path / "gpt2", seed=0)
+    save_reward_model(model, loaded.tokenizer, READING, tmp_path / "checkpoint")
+    again = load_reward_model(tmp_path / "checkpoint")
+    assert torch.equal(again.model(IDS), model.eval()(IDS))
+
+
+def test_the_head_is_run_at_the_asked_positions_only(checkpoint):
+    model = load_reward_model(checkpoint).model
+    rows, cols = torch.tensor([0, 1, 1]), torch.tensor([4, 0, 3])
+    assert torch.allclose(model.logits_at(IDS, rows, cols), model(IDS)[rows, cols])
+
+
+def test_padding_on_the_right_changes_no_score(checkpoint):
+    model = load_reward_model(checkpoint).model
+    short = model(IDS[:1, :3])
+    assert torch.allclose(model(IDS)[:1, :3], short, atol=1e-6)
+
+
+def test_a_new_head_depends_on_the_seed_alone(trunk, checkpoint):
+    torch.manual_seed(1)
+    first, _ = new_reward_model(trunk, seed=3)
+    torch.manual_seed(2)
+    second, _ = new_reward_model(checkpoint, seed=3)
+    other, _ = new_reward_model(trunk, seed=4)
+    assert torch.equal(first.score.weight, second.score.weight)
+    assert not torch.equal(first.score.weight, other.score.weight)
+    assert first.score.weight.abs().max() > 0
+
+
+def test_the_hash_follows_the_weights(checkpoint, tmp_path, trunk):
+    before = weights_hash(checkpoint)
+    shutil.copytree(checkpoint, tmp_path / "copy")
+    assert weights_hash(tmp_path / "copy") == before
+    model, loaded = new_reward_model(trunk, seed=4)
+    save_reward_model(model, loaded.tokenizer, READING, checkpoint)
+    assert weights_hash(checkpoint) != before
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "model.safetensors", "rung.json", "tokenizer.json"]
+)
+def test_a_lacking_file_is_named(checkpoint, name):
+    (checkpoint / name).unlink()
+    with pytest.raises(InputError, match=f"lacks {name}"):
+        load_reward_model(checkpoint)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere: there is no such folder"):
+        load_reward_model(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="there is no such folder"):
+        load_trunk(tmp_path / "nowhere")
+
+
+def test_damaged_files_are_named(checkpoint):
+    weights = checkpoint / "model.safetensors"
+    os.truncate(weights, weights.stat().st_size // 2)
+    with pytest.raises(InputError, match="the model can't be read"):
+        load_reward_model(checkpoint)
+    (checkpoint / "rung.json").write_text('{"kind": "prm", "max_tokens": "many"}')
+    with pytest.raises(InputError, match="does not say how to read the model"):
+        load_reward_model(checkpoint)
+    (checkpoint / "rung.json").write_text('{"kind": "prm", "version": 99}')
+    with pytest.raises(InputError, match="version 99"):
+        load_reward_model(checkpoint)
+
+
+@pytest.mark.parametrize("gone", ["score.weight", "model.layers.0.mlp.up_proj.weight"])
+def test_a_lacking_weight_is_named(checkpoint, gone):
+    weights = load_file(checkpoint / "model.safetensors")
+    del weights[gone]
+    save_file(weights, checkpoint / "model.safetensors")
+    with pytest.raises(InputError, match="the weights lack"):
+        load_reward_model(checkpoint)
+
+
+def test_pickled_weights_are_refused(trunk, tmp_path):
+    folder = tmp_path / "pickled"
+    shutil.copytree(trunk, folder)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"pickled weights such as pytorch_model.bin are refused"):
+        load_causal_lm(folder)
+
+
+def test_remote_code_is_never_run(checkpoint):
+    config = json.loads((checkpoint / "config.json").read_text())
+    config |= {"model_type": "unheard-of", "auto_map": {"AutoModel": "evil.Model"}}
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    (checkpoint / "evil.py").write_text("raise SystemExit('remote code was run')")
+    with pytest.raises(InputError, match="can't be read"):
+        load_reward_model(checkpoint)
