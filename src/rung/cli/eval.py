@@ -29,11 +29,9 @@ class Input:
     """What is measured."""
 
     scored: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Scored chains, taken together: files of any format that rung reads, "-" for standard
-    input, or Hugging Face datasets."""
+    """Files of scored chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
     scores: str | None = None
-    """A file of published step scores to join to the chains by their ids; chains without are
-    left out."""
+    """A file of published step scores to join by chain id; chains without any are left out."""
     format: str | None = None
     """The chains' format; without it the first row tells."""
     neutral: Neutral = "good"
