@@ -16,7 +16,7 @@ from rung.core.errors import RungError
 from rung.core.types import Chain, ChainRecord
 from rung.data import Neutral
 from rung.search import Reranked, rerank, rule
-from rung.search.rerank import MAJORITY
+from rung.search.rules import MAJORITY
 
 if TYPE_CHECKING:
     from rich.console import Console
