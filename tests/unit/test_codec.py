@@ -10,7 +10,13 @@ import pytest
 import zstandard
 
 from rung import Chain, ChainRecord, InputError, Problem, Skipped, StepLabels
-from rung.core.codec import encode_record, read_records, write_records
+from rung.core.codec import (
+    encode_record,
+    read_problems,
+    read_records,
+    write_problems,
+    write_records,
+)
 from rung.core.files import create_binary, open_binary, replacing
 
 RECORD = ChainRecord(
@@ -206,6 +212,25 @@ def test_writing_where_no_file_can_be_is_refused_before_any_work(tmp_path: Path)
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="can't make its folder"):
         write_records(tmp_path / "file" / "x.jsonl", [RECORD])
+
+
+def test_other_rows_than_chains_are_not_written_under_the_name_of_parquet(tmp_path: Path):
+    with pytest.raises(InputError, match="only rung's own chains are written as Parquet"):
+        write_problems(tmp_path / "problems.parquet", [RECORD.chain.problem])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_problems_are_read_back_and_refused_as_chains_are(tmp_path: Path):
+    problems = [RECORD.chain.problem, Problem("q", "Why?", tests=("assert f()",), domain="code")]
+    path = tmp_path / "problems.jsonl.zst"
+    assert write_problems(path, problems) == 2
+    assert list(read_problems(path)) == problems
+    (tmp_path / "chains.jsonl").write_bytes(GOOD)
+    with pytest.raises(InputError, match=r"line 1: .*missing required field `problem`"):
+        list(read_problems(tmp_path / "chains.jsonl"))
+    (tmp_path / "newer.jsonl").write_bytes(b'{"rung":2,"problem":{"id":"p"}}\n')
+    with pytest.raises(InputError, match="schema version 2"):
+        list(read_problems(tmp_path / "newer.jsonl"))
 
 
 def test_an_error_of_the_reader_is_not_taken_for_one_of_the_file(tmp_path: Path):

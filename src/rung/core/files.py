@@ -89,7 +89,13 @@ def open_binary(path: str | Path) -> Generator[IO[bytes]]:
 
 @contextlib.contextmanager
 def create_binary(path: Path) -> Generator[IO[bytes]]:
-    """Open `path` for writing, compressed by its suffix; it appears when all is written."""
+    """Open `path` for writing, compressed by its suffix; it appears when all is written.
+
+    Raises:
+        InputError: There can be no such file, or its suffix promises Parquet.
+    """
+    if path.suffix == ".parquet":
+        raise InputError("only rung's own chains are written as Parquet", file=str(path))
     with replacing(path) as aside, open(aside, "wb") as raw:
         if path.suffix == ".gz":
             # no time and no name inside: the same rows give the same bytes
