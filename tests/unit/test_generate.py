@@ -1,5 +1,6 @@
 """The sampler: deterministic, equal to transformers' own, and exact about steps and ends."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ import pytest
 import torch
 
 from rung.core import Chain, Generator, Problem, Sampling
-from rung.data.lab import Lab, extract_answer, make_problems, solve
+from rung.data.lab import Lab, make_problems, solve
 from rung.generate import TransformersGenerator
+from rung.generate.decoding import write
 from rung.model import load_causal_lm
 from rung.model.tiny import make_tiny
+from rung.verify import extract_answer
 
 PROBLEMS = list(make_problems(Lab(num_steps=3), 4, seed=7))
 PREFIXES = [Chain(problem, ()) for problem in PROBLEMS]
@@ -86,18 +89,27 @@ def test_greedy_equals_transformers_generate(
         assert chain.source is not None and chain.source.num_tokens == len(new)
 
 
-def test_draws_follow_the_temperature_and_top_p(policy: TransformersGenerator) -> None:
-    encoded = policy.tokenizer(PROBLEMS[0].question + "\n", return_tensors="pt")
-    logits = policy.model(encoded["input_ids"]).logits[0, -1]
-    for temperature, top_p in [(1.0, 1.0), (2.0, 0.5)]:
-        probs, order = torch.softmax(logits / temperature, -1).sort(descending=True)
-        probs[probs.cumsum(-1) - probs >= top_p] = 0
-        sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=1)
-        (chains,) = policy.sample(PREFIXES[:1], 1000, sampling)
-        share = sum(
-            chain.texts == (policy.tokenizer.decode([order[0]]),) for chain in chains
-        ) / len(chains)
-        assert share == pytest.approx(float(probs[0] / probs.sum()), abs=0.05)
+@pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (2.0, 0.5)])
+def test_draws_follow_the_temperature_and_top_p(
+    policy: TransformersGenerator, temperature: float, top_p: float
+) -> None:
+    prompt = tuple(policy.tokenizer(PROBLEMS[0].question + "\n")["input_ids"])
+    logits = policy.model(torch.tensor([prompt])).logits[0, -1]
+    probs, order = torch.softmax(logits / temperature, -1).sort(descending=True)
+    probs[probs.cumsum(-1) - probs >= top_p] = 0
+    rows = write(
+        policy.model,
+        [prompt] * 2000,
+        [str(k) for k in range(2000)],
+        Sampling(temperature=temperature, top_p=top_p, max_tokens=1),
+        context=512,
+        ends=(),
+        at_stop=lambda ids: False,
+    )
+    drawn = Counter(row.ids[0] for row in rows)
+    for token, prob in zip(order[:5].tolist(), (probs / probs.sum())[:5].tolist(), strict=True):
+        assert drawn[token] / 2000 == pytest.approx(prob, abs=0.03)
+    assert set(drawn) <= set(order[probs > 0].tolist())
 
 
 class Script:
@@ -156,7 +168,7 @@ def test_a_chain_cut_off_says_so(policy: TransformersGenerator) -> None:
 
 
 def test_a_prompt_that_fills_the_context_leaves_no_room(policy: TransformersGenerator) -> None:
-    long = Chain(Problem("long", "12 " * 400), ())
+    long = Chain(Problem("long", "? " * 1000), ())
     empty, short = policy.sample([long, PREFIXES[0]], 1, Sampling(max_tokens=3))
     assert empty[0].texts == ()
     assert empty[0].source is not None and empty[0].source.finish_reason == "length"

@@ -27,21 +27,19 @@ from typing import Literal, NamedTuple
 from rung.core.errors import RungError
 from rung.core.types import Chain, Problem, Provenance
 
-MONTHS = tuple(
-    [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ]
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 )
 NAMES = ("Mia", "Tom", "Ana", "Ben", "Eva", "Leo", "Zoe", "Max")
 ITEMS = ("apples", "books", "coins", "pears", "shells", "stamps", "cards", "eggs")
@@ -65,7 +63,6 @@ VERBS: dict[str, Symbol] = {
     "triples": "*",
 }
 _START = re.compile(r"In January \w+ has (\d+) ")
-_ANSWER = re.compile(r"^The answer is (-?\d+)\Z", re.MULTILINE)
 _EVENT = re.compile(r"In (\w+) \w+ (" + "|".join(VERBS) + r") (?:(\d+)|them)")
 
 
@@ -264,12 +261,6 @@ def step_text(month: str, fact: Fact, result: int) -> str:
 def answer_text(value: int | str) -> str:
     """The last step."""
     return f"The answer is {value}"
-
-
-def extract_answer(text: str) -> str | None:
-    """The answer that the last line of a chain's text states; None when it states none."""
-    match = _ANSWER.search(text)
-    return match and match[1]
 
 
 def _event(month: str, verb: str, operand: str | None) -> Event:

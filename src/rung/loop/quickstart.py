@@ -21,7 +21,7 @@ from rung.core.codec import encode_record
 from rung.core.files import replacing
 from rung.core.progress import Silent
 from rung.core.resume import fingerprint_of, resumable_rows
-from rung.data.lab import Lab, demonstrations, extract_answer, make_demonstrator, make_problems
+from rung.data.lab import Lab, demonstrations, make_demonstrator, make_problems
 from rung.eval import (
     BestOfN,
     ReportData,
@@ -36,6 +36,7 @@ from rung.label import LabLabeler, with_outcomes
 from rung.loop.stages import Stages
 from rung.score import score_windows
 from rung.train import Optimization, PolicyTraining, RewardTraining, TrainingReport
+from rung.verify import extract_answer
 
 if TYPE_CHECKING:
     from rung.generate import TransformersGenerator
@@ -56,8 +57,8 @@ class Quickstart:
 
     seed: int = 0
     lab: Lab = field(default_factory=lambda: Lab(num_steps=6, largest=10))
-    num_demonstrations: int = 14_400
-    train_problems: int = 1_600
+    num_demonstrations: int = 24_000
+    train_problems: int = 3_200
     train_chains: int = 4
     """Chains a problem that the PRM and the ORM learn from."""
     validation_problems: int = 150
@@ -65,15 +66,15 @@ class Quickstart:
     test_chains: int = 64
     """N."""
     width: int = 64
-    num_layers: int = 3
+    num_layers: int = 2
     policy: Optimization = field(
         default_factory=lambda: Optimization(lr=3e-3, batch_tokens=2048, evaluate_every=250)
     )
     prm: Optimization = field(
-        default_factory=lambda: Optimization(lr=2e-3, epochs=4, batch_tokens=2048)
+        default_factory=lambda: Optimization(lr=3e-3, epochs=3, batch_tokens=2048)
     )
     orm: Optimization = field(
-        default_factory=lambda: Optimization(lr=2e-3, epochs=4, batch_tokens=2048)
+        default_factory=lambda: Optimization(lr=3e-3, epochs=3, batch_tokens=2048)
     )
 
     @property

@@ -1,0 +1,186 @@
+"""`rung sample`: let a policy write chains."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from rung.cli.inputs import read_twice, tell_skipped
+from rung.cli.output import JsonFlag, Output
+from rung.core.codec import Skipped, encode_record, read_records
+from rung.core.errors import RungError
+from rung.core.protocols import Sampling
+from rung.core.resume import fingerprint_of, resumable_rows
+from rung.core.types import Problem
+from rung.data import load_problems
+from rung.verify import extract_answer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rung.generate import TransformersGenerator
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Let a policy write chains for problems.
+
+    Stopped and run again, it goes on where it was and ends with the same file. Every chain
+    draws from random numbers of its own: one seed gives the same chains.
+    """
+
+    problems: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PROBLEMS [PROBLEMS ...]")
+    ]
+    """Problems, taken together: files of problems or chains of any format that rung reads, "-"
+    for standard input, or Hugging Face datasets."""
+    policy: Annotated[str, tyro.conf.arg(metavar="FOLDER")]
+    """A Hugging Face causal LM folder or a GGUF file."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    """The rung file to write (.jsonl, .jsonl.gz, .jsonl.zst or .parquet)."""
+    n: int = 16
+    """Chains a problem."""
+    temperature: float = 1.0
+    """0 takes the likeliest token each time."""
+    top_p: float = 1.0
+    """Draw from the likeliest tokens that together have this probability."""
+    max_tokens: int = 512
+    """Tokens a chain may have."""
+    seed: int = 0
+    """Of the draws."""
+    chat: bool = False
+    """Show the question as a user's message in the policy's chat template."""
+    question_separator: str = "\n"
+    """Written behind the question (without --chat)."""
+    step_separator: str = "\n"
+    """What stands between steps; the policy's text is cut there."""
+    max_batch_chains: int = 256
+    """Chains written together: less takes less memory."""
+    format: str | None = None
+    """The problems' format; without it the first row tells."""
+    skip_bad: bool = False
+    """Leave out rows that can't be read, and count them."""
+    json: JsonFlag = False
+
+    def run(self, out: Output) -> None:
+        """Sample."""
+        self._check()
+        with read_twice(self.problems) as sources:
+            skipped = Skipped()
+            counted = skipped if self.skip_bad else None
+            problems = [
+                problem
+                for source in sources
+                for problem in load_problems(source, format=self.format, skipped=counted)
+            ]
+            if not problems:
+                raise RungError(f"no problem can be read: {skipped.count} rows are left out")
+            tell_skipped(out.progress, skipped)
+            self._sample(out, sources, problems)
+        result = {**summarize(self.out), "skipped_rows": skipped.count}
+        out.result(result, lambda console: _show(console, result))
+
+    def _check(self) -> None:
+        for name in ("n", "max_tokens", "max_batch_chains"):
+            if getattr(self, name) < 1:
+                option = "--" + name.replace("_", "-")
+                raise RungError(f"{option} is {getattr(self, name)}, expected at least 1")
+        if self.temperature < 0:
+            raise RungError(f"--temperature is {self.temperature}, expected at least 0")
+        if not 0 < self.top_p <= 1:
+            raise RungError(f"--top-p is {self.top_p}, expected above 0 and at most 1")
+        if not self.step_separator:
+            raise RungError("--step-separator is empty")
+
+    def _sample(self, out: Output, sources: tuple[str, ...], problems: list[Problem]) -> None:
+        from rung.generate import problems_a_window, sample_windows
+
+        generator, policy_hash = self._open()
+        sampling = Sampling(self.temperature, self.top_p, self.max_tokens, self.seed)
+        settings = replace(self, problems=(), out=Path(), json=False)
+        made_from = fingerprint_of(sources, [str(settings), policy_hash])
+        window_chains = max(self.max_batch_chains, self.n)
+        chunk = problems_a_window(self.n, window_chains) * self.n
+        with resumable_rows(self.out, made_from, out.progress, rows_a_chunk=chunk) as rows:
+            out.progress.start(f"sample from {generator.name}", len(problems) * self.n)
+            out.progress.advance(rows.done)
+            left = islice(problems, rows.done // self.n, None)
+            for window in sample_windows(
+                generator, left, self.n, sampling, window_chains=window_chains
+            ):
+                rows.append(map(encode_record, window))
+                out.progress.advance(len(window))
+
+    def _open(self) -> tuple[TransformersGenerator, str]:
+        from rung.generate import TransformersGenerator
+        from rung.model import load_causal_lm
+        from rung.train.loop import pick_device
+
+        loaded = load_causal_lm(self.policy)
+        loaded.model.to(pick_device("auto"))
+        generator = TransformersGenerator(
+            *loaded,
+            extract_answer=extract_answer,
+            show=_chat(loaded.tokenizer, self.policy) if self.chat else None,
+            question_separator=self.question_separator,
+            step_separator=self.step_separator,
+            max_batch_chains=self.max_batch_chains,
+        )
+        return generator, _digest(Path(self.policy))
+
+
+def summarize(path: Path) -> dict[str, Any]:
+    """Count what was sampled."""
+    endings: Counter[str] = Counter()
+    num_chains = num_tokens = num_answered = 0
+    for record in read_records(path):
+        num_chains += 1
+        num_answered += record.chain.answer is not None
+        if (source := record.chain.source) is not None:
+            endings[source.finish_reason or "unknown"] += 1
+            num_tokens += source.num_tokens or 0
+    return {
+        "out": str(path),
+        "chains": num_chains,
+        "tokens": num_tokens,
+        "with_answer": num_answered,
+        "finish_reasons": dict(sorted(endings.items())),
+    }
+
+
+def _chat(tokenizer: Any, policy: str) -> Callable[[Problem], str]:
+    if not tokenizer.chat_template:
+        raise RungError(f"{policy} has no chat template; sample without --chat")
+
+    def show(problem: Problem) -> str:
+        message = {"role": "user", "content": problem.question}
+        return tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
+
+    return show
+
+
+def _digest(policy: Path) -> str:
+    """Names the policy's weights, so that other weights of the same name start afresh."""
+    from rung.model import weights_hash
+
+    if policy.is_dir():
+        return weights_hash(policy)
+    with open(policy, "rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
+
+
+def _show(console: Console, result: dict[str, Any]) -> None:
+    endings = ", ".join(f"{count} {why}" for why, count in result["finish_reasons"].items())
+    console.print(f"{result['chains']} chains in {result['out']}", soft_wrap=True, markup=False)
+    console.print(f"  {result['tokens']} tokens; ended: {endings}")
+    console.print(f"  {result['with_answer']} with a final answer")
+
+
+COMMAND = Sample
