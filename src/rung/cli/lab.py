@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -96,7 +96,7 @@ def _counted(problems: Iterator[Problem], out: Output) -> Iterator[Problem]:
         yield problem
 
 
-def _show(console: Console, result: dict[str, object], example: Problem) -> None:
+def _show(console: Console, result: Mapping[str, object], example: Problem) -> None:
     console.print(
         f"{result['problems']} problems in {result['out']}: {result['facts']} facts, "
         f"{result['misconceptions']} of them misconceived",

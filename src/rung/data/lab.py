@@ -124,9 +124,9 @@ class Lab:
         RungError: A number is out of its range.
     """
 
-    num_steps: int = 8
+    num_steps: int = 6
     """Events in a story, 1 to 11; a right chain has one step more, the answer."""
-    largest: int = 20
+    largest: int = 9
     """No pile on the right path holds more than this."""
     misconceived_share: float = 0.2
     """Share of all facts that the demonstrator has a misconception about."""

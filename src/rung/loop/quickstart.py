@@ -56,8 +56,8 @@ class Quickstart:
     """The loop's sizes; the defaults are the vetted ones."""
 
     seed: int = 0
-    lab: Lab = field(default_factory=lambda: Lab(num_steps=6, largest=10))
-    num_demonstrations: int = 24_000
+    lab: Lab = field(default_factory=Lab)
+    num_demonstrations: int = 32_000
     train_problems: int = 3_200
     train_chains: int = 4
     """Chains a problem that the PRM and the ORM learn from."""
@@ -68,13 +68,15 @@ class Quickstart:
     width: int = 64
     num_layers: int = 2
     policy: Optimization = field(
-        default_factory=lambda: Optimization(lr=3e-3, batch_tokens=2048, evaluate_every=250)
+        default_factory=lambda: Optimization(
+            lr=3e-3, beta2=0.98, batch_tokens=2048, evaluate_every=300
+        )
     )
     prm: Optimization = field(
-        default_factory=lambda: Optimization(lr=3e-3, epochs=3, batch_tokens=2048)
+        default_factory=lambda: Optimization(lr=2e-3, beta2=0.98, epochs=5, batch_tokens=1024)
     )
     orm: Optimization = field(
-        default_factory=lambda: Optimization(lr=3e-3, epochs=3, batch_tokens=2048)
+        default_factory=lambda: Optimization(lr=2e-3, beta2=0.98, epochs=5, batch_tokens=1024)
     )
 
     @property

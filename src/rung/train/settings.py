@@ -24,6 +24,8 @@ class Optimization:
     """Share of the run in which the learning rate rises from 0."""
     weight_decay: float = 0.01
     """AdamW's, on weight matrices; biases and norms have none."""
+    beta2: float = 0.999
+    """AdamW's memory of squared gradients; 0.98 steadies small models at high learning rates."""
     clip_norm: float = 1.0
     """The gradient's largest norm."""
     batch_tokens: int = 4096
@@ -51,6 +53,7 @@ class Optimization:
             value = getattr(self, name)
             _check(value is None or value > 0, f"{name} must be above 0, not {value}")
         _check(0 <= self.warmup_fraction <= 1, f"warmup_fraction is {self.warmup_fraction}")
+        _check(0 < self.beta2 < 1, f"beta2 is {self.beta2}, expected between 0 and 1")
         _check(self.weight_decay >= 0, f"weight_decay is {self.weight_decay}, below 0")
 
 
