@@ -74,7 +74,7 @@ def test_more_problems_than_the_lab_holds_are_refused() -> None:
 
 
 def test_misconceptions_are_a_fixed_share_of_the_facts_and_always_the_same_mistake() -> None:
-    lab = Lab(num_steps=8, slip_rate=0.0)
+    lab = Lab(num_steps=8, largest=20, slip_rate=0.0)
     demonstrator = make_demonstrator(lab, seed=3)
     assert len(demonstrator.misconceptions) == round(0.2 * len(lab.facts))
     assert demonstrator == make_demonstrator(lab, seed=3)
