@@ -5,15 +5,18 @@ Then check the links of every page.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import json
+import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-from rung.cli.main import VERBS
+from rung.cli import main as cli
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -39,7 +42,7 @@ LINK = re.compile(r"\]\(([^)#\s]+)?(?:#([^)\s]*))?\)")
 def commands() -> dict[tuple[str, ...], type[Any]]:
     """Every command by its words, as ("data", "convert")."""
     found: dict[tuple[str, ...], type[Any]] = {}
-    for name, verb in VERBS.items():
+    for name, verb in cli.VERBS.items():
         module = importlib.import_module(verb.module)
         if hasattr(module, "COMMAND"):
             found[(name,)] = module.COMMAND
@@ -60,14 +63,12 @@ def _section(command: str) -> str:
 
 
 def _help(words: list[str]) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "rung.cli.main", *words, "--help"],
-        env={"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+    printed = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")  # as a terminal: it gets boxes
+    plain = {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
+    with patch.dict(os.environ, plain), contextlib.redirect_stdout(printed):
+        assert cli.main([*words, "--help"]) == 0
+    printed.seek(0)
+    return "\n".join(line.rstrip() for line in printed.read().strip().splitlines())
 
 
 def readme() -> str:

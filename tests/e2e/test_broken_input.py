@@ -58,6 +58,7 @@ CHAIN_VERBS = {
     "data convert": "data convert BAD --out OUT",
     "data stats": "data stats BAD",
     "data split": "data split BAD --train OUT --held-out OUT2",
+    "sample": "sample BAD --policy LM --n 2 --max-tokens 8 --out OUT",
     "label verify": "label verify BAD --verifier answer --verifier arithmetic --out OUT",
     "train prm": "train prm BAD --trunk LM --out NEW",
     "train orm": "train orm BAD --trunk LM --out NEW",
@@ -130,6 +131,7 @@ def test_a_missing_file_is_said(verb: str, places: dict[str, Path], capsys):
 
 
 CHECKPOINT_VERBS = {
+    "sample": ("sample GOOD --policy MODEL --n 1 --max-tokens 8 --out OUT", "LM"),
     "score": ("score GOOD --scorer MODEL --out OUT", "PRM"),
     "train prm": ("train prm GOOD --trunk MODEL --out NEW", "LM"),
     "train policy": ("train policy GOOD --trunk MODEL --out NEW", "LM"),
