@@ -67,8 +67,9 @@ class Score:
     """Leave out rows that can't be read, and count them."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto takes bf16 for large models on hardware that is fast at it, else fp32."""
-    max_batch_tokens: int = 4096
-    """Tokens in one batch, padding included: less takes less memory."""
+    max_batch_tokens: int | None = None
+    """Tokens in one batch, padding included: less takes less memory; by default 1024 on a CPU,
+    16384 on a GPU."""
     json: JsonFlag = False
 
     def run(self, out: Output) -> None:

@@ -25,7 +25,9 @@ from rung.model import (
 from rung.score.batching import covering, token_batches
 
 Precision = Literal["auto", "fp32", "bf16"]
-MAX_BATCH_TOKENS = 4096
+MAX_BATCH_TOKENS = {"cpu": 1024, "cuda": 16_384}
+"""By device. On a CPU larger batches leave the cache: SmolLM2-135M in bf16 scored 1,611 tokens a
+core second at 1,024, 1,221 at 2,048 and 1,041 at 4,096."""
 BF16_FROM_PARAMETERS = 20_000_000
 """Below, bf16 saves no time worth its rounding."""
 PAD = 0
@@ -44,7 +46,7 @@ class RewardScorer:
     name: str
     weights_hash: str
     loaded: LoadedRewardModel
-    max_batch_tokens: int = MAX_BATCH_TOKENS
+    max_batch_tokens: int
 
     @property
     def kind(self) -> Literal["prm", "orm"]:
@@ -105,7 +107,7 @@ def load_scorer(
     folder: str | Path,
     *,
     name: str | None = None,
-    max_batch_tokens: int = MAX_BATCH_TOKENS,
+    max_batch_tokens: int | None = None,
     precision: Precision = "auto",
 ) -> RewardScorer:
     """Open a checkpoint for scoring, on the GPU where there is one.
@@ -113,21 +115,22 @@ def load_scorer(
     Args:
         folder: A checkpoint of `rung train prm` or `rung train orm`.
         name: The scorer's name; the folder's by default.
-        max_batch_tokens: Tokens in one batch, padding included.
+        max_batch_tokens: Tokens in one batch, padding included; by default what suits the device.
         precision: "fp32", "bf16", or "auto": bf16 for models from 20M parameters on hardware
             that multiplies in bf16, else fp32. The head always runs in fp32.
 
     Raises:
         RungError: A file of the checkpoint is missing or damaged, or the budget is not positive.
     """
-    if max_batch_tokens < 1:
+    if max_batch_tokens is not None and max_batch_tokens < 1:
         raise RungError(f"max_batch_tokens is {max_batch_tokens}, expected at least 1")
     path = Path(folder)
     loaded = load_reward_model(path)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     loaded.model.to(device)
     loaded.model.trunk.to(_dtype(precision, loaded, device))
-    return RewardScorer(name or path.resolve().name, weights_hash(path), loaded, max_batch_tokens)
+    budget = max_batch_tokens or MAX_BATCH_TOKENS[device.type]
+    return RewardScorer(name or path.resolve().name, weights_hash(path), loaded, budget)
 
 
 def _dtype(precision: Precision, loaded: LoadedRewardModel, device: torch.device) -> torch.dtype:
