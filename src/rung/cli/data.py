@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from rung.cli.data_view import show_formats, show_stats
+from rung.cli.inputs import Files
 from rung.cli.output import JsonFlag, Output
 from rung.core.codec import Skipped, encode_problem, encode_record, write_problems
 from rung.core.errors import InputError, RungError
@@ -37,7 +38,11 @@ from rung.data.stats import ProblemStats, count_problems
 
 T = TypeVar("T", ChainRecord, Problem)
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
-Sources = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[SOURCE ...]")]
+Sources = Annotated[
+    tuple[str, ...],
+    tyro.conf.Positional,
+    tyro.conf.arg(metavar="[SOURCE ...]", help_behavior_hint=""),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +77,8 @@ class Convert:
     """Turn chains or problems of one format into another."""
 
     source: Source
-    """A file (JSONL, JSON, Parquet; plain, .gz, .zst), a folder, "-" for standard input, or a
-    Hugging Face dataset as OWNER/NAME[@CONFIG][:SPLIT]."""
+    """A file (JSONL, JSON, Parquet; plain, .gz, .zst), a folder, "-" for standard input,
+    or a Hugging Face dataset as OWNER/NAME[@CONFIG][:SPLIT]."""
     out: str
     """The file to write (its suffix says if it is compressed or Parquet), or "-"."""
     to: str = "rung"
@@ -185,7 +190,7 @@ class SplitCommand:
     """Share of the problems to hold out."""
     seed: int = 0
     """Another seed holds out other problems."""
-    exclude: tuple[str, ...] = ()
+    exclude: Files = ()
     """Files of chains or problems; problems that they have are dropped here, whatever their id."""
     format: str | None = None
     """The source's format; without it the first row tells."""

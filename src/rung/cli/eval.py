@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import tyro
 
 from rung.cli.eval_view import show_best_of_n, show_first_errors, show_steps
-from rung.cli.inputs import tell_skipped
+from rung.cli.inputs import Chains, tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.core.codec import Skipped
 from rung.core.errors import RungError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Input:
     """What is measured."""
 
-    scored: Annotated[tuple[str, ...], tyro.conf.Positional]
+    scored: Chains
     """Files of scored chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
     scores: str | None = None
     """A file of published step scores to join by chain id; chains without any are left out."""

@@ -9,6 +9,9 @@ import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from rung.core.codec import Skipped
 from rung.core.errors import InputError, RungError
@@ -16,6 +19,17 @@ from rung.core.files import STDIN
 from rung.core.protocols import Progress
 from rung.core.types import ChainRecord
 from rung.data import Neutral, load
+
+Chains = Annotated[
+    tuple[str, ...],
+    tyro.conf.Positional,
+    tyro.conf.arg(metavar="CHAINS [CHAINS ...]", help_behavior_hint="(required)"),
+]
+"""The type of a verb's chains: files of any format, "-", or Hugging Face datasets."""
+Files = Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE ...", help_behavior_hint="")]
+"""The type of an option that takes any number of files, and none by default."""
+Separator = Annotated[str, tyro.conf.arg(help_behavior_hint=lambda text: f"(default: {text!r})")]
+"""The type of an option whose default is a line end, which the help shows as an escape."""
 
 
 @contextlib.contextmanager

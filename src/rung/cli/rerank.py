@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from rung.cli.inputs import records_of, tell_skipped
+from rung.cli.inputs import Chains, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.core.codec import Skipped, write_records
 from rung.core.errors import RungError
@@ -53,9 +53,7 @@ class Rerank:
     first is picked. 'rung eval best-of-n' compares the rules.
     """
 
-    scored: Annotated[
-        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="CHAINS [CHAINS ...]")
-    ]
+    scored: Chains
     """Scored chains, taken together: files of any format that rung reads, "-" for standard
     input, or Hugging Face datasets."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from rung.cli.inputs import read_twice, tell_skipped
+from rung.cli.inputs import Separator, read_twice, tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.core.codec import Skipped, encode_record, read_records
 from rung.core.errors import RungError
@@ -37,10 +37,12 @@ class Sample:
     """
 
     problems: Annotated[
-        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PROBLEMS [PROBLEMS ...]")
+        tuple[str, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="PROBLEMS [PROBLEMS ...]", help_behavior_hint="(required)"),
     ]
-    """Problems, taken together: files of problems or chains of any format that rung reads, "-"
-    for standard input, or Hugging Face datasets."""
+    """Problems, taken together: files of problems or chains of any format that rung reads,
+    "-" for standard input, or Hugging Face datasets."""
     policy: Annotated[str, tyro.conf.arg(metavar="FOLDER")]
     """A Hugging Face causal LM folder or a GGUF file."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
@@ -57,9 +59,9 @@ class Sample:
     """Of the draws."""
     chat: bool = False
     """Show the question as a user's message in the policy's chat template."""
-    question_separator: str = "\n"
+    question_separator: Separator = "\n"
     """Written behind the question (without --chat)."""
-    step_separator: str = "\n"
+    step_separator: Separator = "\n"
     """What stands between steps; the policy's text is cut there."""
     max_batch_chains: int = 256
     """Chains written together: less takes less memory."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 import tyro
 
-from rung.cli.inputs import read_twice, records_of, tell_skipped
+from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.core.codec import Skipped, encode_record, read_records
 from rung.core.errors import RungError
@@ -49,11 +49,9 @@ class Score:
     Stopped and run again, it goes on where it was and ends with the same file.
     """
 
-    chains: Annotated[
-        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="CHAINS [CHAINS ...]")
-    ]
+    chains: Chains
     """Chains, taken together: files of any format that rung reads, "-" for standard input, or
-    Hugging Face datasets."""
+    datasets on Hugging Face."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The rung file to write (.jsonl, .jsonl.gz, .jsonl.zst or .parquet)."""
     scorer: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="FOLDER")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 import tyro
 
-from rung.cli.inputs import records_of, tell_skipped
+from rung.cli.inputs import Chains, Files, Separator, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.core.codec import Skipped
 from rung.core.errors import RungError
@@ -27,14 +27,12 @@ from rung.train.settings import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-Chains = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="CHAINS...")]
-
 
 @dataclass(frozen=True, slots=True)
 class Data:
     """How chains are read, and which of them are held out."""
 
-    validation: tuple[str, ...] = ()
+    validation: Files = ()
     """Files of chains to validate on; without them a share of the problems is held out."""
     validation_fraction: float = 0.1
     """Share of the problems to hold out; 0 trains on all, to the end."""
@@ -88,7 +86,7 @@ class Prm:
     """Cross entropy (bce) or squared error (mse); both take soft labels."""
     trainable: str = "all"
     """What learns: all, head, or last:K for the last K layers, the final norm and the head."""
-    step_separator: str = "\n"
+    step_separator: Separator = "\n"
     """Written behind every step; its score is read there."""
     max_tokens: int = 1024
     """Tokens of a chain; labels of steps beyond are lost, and counted."""
@@ -128,7 +126,7 @@ class Orm:
     """Cross entropy (bce) or squared error (mse)."""
     trainable: str = "all"
     """What learns: all, head, or last:K for the last K layers, the final norm and the head."""
-    step_separator: str = "\n"
+    step_separator: Separator = "\n"
     """Written behind every step; the score is read behind the last."""
     max_tokens: int = 1024
     """Tokens of a chain; a longer chain's outcome is lost, and counted."""
