@@ -77,8 +77,7 @@ class Convert:
     """Turn chains or problems of one format into another."""
 
     source: Source
-    """A file (JSONL, JSON, Parquet; plain, .gz, .zst), a folder, "-" for standard input,
-    or a Hugging Face dataset as OWNER/NAME[@CONFIG][:SPLIT]."""
+    """A file or folder (JSONL, JSON, Parquet), "-", or a dataset: OWNER/NAME[@CONFIG][:SPLIT]."""
     out: str
     """The file to write (its suffix says if it is compressed or Parquet), or "-"."""
     to: str = "rung"
@@ -88,8 +87,7 @@ class Convert:
     neutral: Neutral = "good"
     """What a person's rating of 0 becomes as a label."""
     steps_by: str | None = None
-    """How to cut solutions that come as one text: blank-line, newline, numbered, sentence or
-    marker:TOKEN; without it the format's own way."""
+    """How to cut one-text solutions: blank-line, newline, numbered, sentence, marker:TOKEN."""
     labels: str | None = None
     """Whose labels to write, where chains have several (for formats other than rung's own)."""
     scores: str | None = None
@@ -147,8 +145,7 @@ class StatsCommand:
     neutral: Neutral = "good"
     """What a person's rating of 0 becomes as a label."""
     steps_by: str | None = None
-    """How to cut solutions that come as one text: blank-line, newline, numbered, sentence or
-    marker:TOKEN; without it the format's own way."""
+    """How to cut one-text solutions: blank-line, newline, numbered, sentence, marker:TOKEN."""
     skip_bad: bool = False
     """Leave out rows that can't be read, and count them."""
     json: JsonFlag = False
@@ -197,8 +194,7 @@ class SplitCommand:
     neutral: Neutral = "good"
     """What a person's rating of 0 becomes as a label."""
     steps_by: str | None = None
-    """How to cut solutions that come as one text: blank-line, newline, numbered, sentence or
-    marker:TOKEN; without it the format's own way."""
+    """How to cut one-text solutions: blank-line, newline, numbered, sentence, marker:TOKEN."""
     skip_bad: bool = False
     """Leave out rows that can't be read, and count them."""
     force: bool = False

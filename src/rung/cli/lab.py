@@ -32,8 +32,7 @@ class LabCommand:
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The problems' file (.jsonl, .jsonl.gz or .jsonl.zst)."""
     chains: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Also write one chain of the demonstrator for each problem here, labeled: what the
-    quickstart's policy learns from."""
+    """Also write one labeled chain of the demonstrator for each problem here."""
     count: int = 1000
     """How many problems."""
     num_steps: int = Lab().num_steps

@@ -52,13 +52,13 @@ class Verify:
     """
 
     chains: Chains
-    """Chains, taken together: files of any format that rung reads, "-" for standard input, or
-    datasets on Hugging Face."""
+    """Files of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The rung file to write (.jsonl, .jsonl.gz, .jsonl.zst or .parquet)."""
     verifier: Annotated[tuple[VerifierName, ...], tyro.conf.UseAppendAction] = ()
-    """answer: compare final answers with the reference answers, for the outcome. arithmetic:
-    label steps by the equations in them. lab: exact labels and outcomes for `rung lab` chains.
+    """answer: compare final answers with the reference answers, for the outcome.
+    arithmetic: label steps by the equations in them.
+    lab: exact labels and outcomes for the chains of `rung lab`.
     Give the option again for another; without it, answer."""
     workers: int | None = None
     """Processes for math-verify; without it one a core, at most 4."""

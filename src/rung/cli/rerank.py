@@ -54,8 +54,7 @@ class Rerank:
     """
 
     scored: Chains
-    """Scored chains, taken together: files of any format that rung reads, "-" for standard
-    input, or Hugging Face datasets."""
+    """Files of scored chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The rung file to write: each problem's chain, with what decided under meta.rerank."""
     by: By = "min"

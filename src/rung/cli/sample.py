@@ -41,8 +41,7 @@ class Sample:
         tyro.conf.Positional,
         tyro.conf.arg(metavar="PROBLEMS [PROBLEMS ...]", help_behavior_hint="(required)"),
     ]
-    """Problems, taken together: files of problems or chains of any format that rung reads,
-    "-" for standard input, or Hugging Face datasets."""
+    """Files of problems or chains; "-" is standard input, OWNER/NAME a dataset."""
     policy: Annotated[str, tyro.conf.arg(metavar="FOLDER")]
     """A Hugging Face causal LM folder or a GGUF file."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]

@@ -50,13 +50,11 @@ class Score:
     """
 
     chains: Chains
-    """Chains, taken together: files of any format that rung reads, "-" for standard input, or
-    datasets on Hugging Face."""
+    """Files of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The rung file to write (.jsonl, .jsonl.gz, .jsonl.zst or .parquet)."""
     scorer: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="FOLDER")]
-    """A checkpoint folder, or NAME=FOLDER to name its scores; without NAME the folder's name.
-    Give the option again for another scorer."""
+    """A checkpoint folder, or NAME=FOLDER to name its scores; give it again for another."""
     format: str | None = None
     """The chains' format; without it the first row tells."""
     neutral: Neutral = "good"
@@ -66,8 +64,7 @@ class Score:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto takes bf16 for large models on hardware that is fast at it, else fp32."""
     max_batch_tokens: int | None = None
-    """Tokens in one batch, padding included: less takes less memory; by default 1024 on a CPU,
-    16384 on a GPU."""
+    """Tokens in one batch, padding included; by default 1024 on a CPU, 16384 on a GPU."""
     json: JsonFlag = False
 
     def run(self, out: Output) -> None:

