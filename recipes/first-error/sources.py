@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rung.core import ChainRecord, RungError, Verdict
-from rung.data import Split, load, load_problems, problem_key, problem_keys, split_by_problem
+from rung.data import load, load_problems, problem_key, problem_keys, split_by_problem
 
 PRM800K = ("prm800k_val_decoded.jsonl.gz", "prm800k_phase2_latebench.jsonl.gz")
 MR_BEN = "mr_ben.jsonl.gz"
@@ -57,8 +57,8 @@ class Chains:
         return {"prm800k_held_out": self.held_out, **subsets}
 
 
-def load_chains(data: Path) -> Chains:
-    """Read and split the real data.
+def load_chains(data: Path, held_out_problems: int = HELD_OUT_PROBLEMS) -> Chains:
+    """Read and split the real data; hold out so many of the PRM800K problems.
 
     Raises:
         RungError: A file is missing or can't be read.
@@ -69,7 +69,9 @@ def load_chains(data: Path) -> Chains:
     first, second = (list(load(data / name)) for name in PRM800K)
     mr_ben = [_with_outcome(r) for r in load(data / MR_BEN) if _is_science(r)]
     free = _without([*first, *second, *mr_ben], reserved)
-    held_out = _hold_out(_without(first, reserved)).held_out
+    candidates = _without(first, reserved)
+    share = held_out_problems / len(problem_keys(candidates))
+    held_out = split_by_problem(candidates, share, HELD_OUT_SEED).held_out
     held_out_keys = problem_keys(held_out)
     kept = _without(free, held_out_keys)
     split = split_by_problem(kept, VALIDATION_FRACTION, VALIDATION_SEED)
@@ -86,10 +88,6 @@ def load_chains(data: Path) -> Chains:
 def is_prm800k(record: ChainRecord) -> bool:
     """Whether a chain comes from PRM800K, not from MR-Ben."""
     return str(record.meta["source"]).startswith("prm800k")
-
-
-def _hold_out(records: list[ChainRecord]) -> Split:
-    return split_by_problem(records, HELD_OUT_PROBLEMS / len(problem_keys(records)), HELD_OUT_SEED)
 
 
 def _without(records: Iterable[ChainRecord], keys: set[str]) -> list[ChainRecord]:
