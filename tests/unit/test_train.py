@@ -14,7 +14,7 @@ from rung.train.loop import learning_rate
 from rung.train.reward import freeze
 from toy_chains import make_toy_trunk, toy_records
 
-FAST = Optimization(lr=3e-3, batch_tokens=256, evaluate_every=2, patience=0)
+FAST = Optimization(lr=3e-3, batch_tokens=256, evaluate_every=2, save_every=2, patience=0)
 
 
 class Stopped(Exception):
@@ -187,7 +187,9 @@ def test_early_stopping_keeps_the_best_weights(trunk, tmp_path):
     wrong = [
         r.with_labels(StepLabels(tuple(1 - y for y in r.labels[0].labels), "toy")) for r in HELD_OUT
     ]
-    settings = prm(trunk, epochs=20, evaluate_every=1, patience=2, schedule="constant")
+    settings = prm(
+        trunk, epochs=20, evaluate_every=1, save_every=1, patience=2, schedule="constant"
+    )
     report = train_reward(settings, TRAIN, wrong, tmp_path / "prm")
     looks = [row["validation_loss"] for row in metrics(tmp_path / "prm") if len(row) == 2]
     assert report.is_stopped_early

@@ -97,7 +97,7 @@ def finish(
             validation=validation,
             tokens=outcome.tokens,
             seconds=outcome.seconds,
-            tokens_per_s=outcome.tokens / outcome.seconds,
+            tokens_per_s=outcome.tokens / outcome.training_s,
             weights_hash=weights_hash(aside),
         )
         (aside / REPORT_FILE).write_bytes(_pretty(report))

@@ -52,6 +52,7 @@ class Outcome(NamedTuple):
     is_stopped_early: bool
     tokens: int
     seconds: float
+    training_s: float
 
 
 def run_loop(task: Task, settings: Optimization, out: Path, progress: Progress) -> Outcome:
@@ -130,10 +131,11 @@ class _Run:
             position.step < num_steps,
             position.tokens,
             position.seconds,
+            position.training_s,
         )
 
     def _take_step(self, batches: list[list[int]]) -> str:
-        position, model = self._position, self._task.model
+        position, model, began_s = self._position, self._task.model, time.monotonic()
         lr = learning_rate(position.step, len(self._plan), self._settings)
         for group in self._optimizer.param_groups:
             group["lr"] = lr
@@ -151,6 +153,7 @@ class _Run:
             raise RungError(f"the loss or its gradient is no number at {at}; try a lower lr")
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
+        position.training_s += time.monotonic() - began_s
         return self._note_step(batches, total / targets, targets, lr, norm)
 
     def _note_step(
@@ -166,7 +169,7 @@ class _Run:
         row = {"step": position.step, "loss": loss, "lr": lr, "gradient_norm": norm}
         row |= {"targets": targets, "tokens": tokens, "seconds": position.seconds}
         append_metrics(self._out, row)
-        return f"loss {loss:.4f}, {position.tokens / position.seconds:.0f} tokens/s"
+        return f"loss {loss:.4f}, {position.tokens / position.training_s:.0f} tokens/s"
 
     def _look(self) -> str | None:
         """Measure the validation loss, keep the best weights, decide whether to go on."""
@@ -209,8 +212,7 @@ class _Run:
         step, every = self._position.step, self._settings.save_every
         if self._position.is_over or (every and step % every == 0):
             return True
-        waited_s = time.monotonic() - self._saved_s
-        return every is None and (step % self._look_every() == 0 or waited_s > SAVE_EVERY_S)
+        return every is None and time.monotonic() - self._saved_s > SAVE_EVERY_S
 
     def _save(self) -> None:
         self._position.seconds += time.monotonic() - self._clock_s

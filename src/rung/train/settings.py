@@ -39,7 +39,7 @@ class Optimization:
     patience: int = 3
     """Looks without a better validation loss before the run stops; 0 never stops it."""
     save_every: int | None = None
-    """Steps between saved states; without it, at every look and every two minutes."""
+    """Steps between saved states; without it, every two minutes."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
     seed: int = 0
@@ -130,7 +130,9 @@ class TrainingReport:
     tokens: int
     """Tokens trained on, without padding, over all epochs."""
     seconds: float
+    """All of the run, with looks and saves."""
     tokens_per_s: float
+    """In the training steps alone."""
     weights_hash: str
 
 

@@ -34,6 +34,9 @@ class Position:
     is_over: bool = False
     tokens: int = 0
     seconds: float = 0.0
+    """All of the run so far."""
+    training_s: float = 0.0
+    """Of these, the training steps alone, without looks and saves."""
 
 
 class RunState:
