@@ -47,7 +47,7 @@ LARGEST_OPERAND = 9
 FACTORS = {"doubles": 2, "triples": 3}
 FACTOR_SHARE = 0.1
 """Of a story's events, the share that multiplies."""
-LARGEST_MISTAKE = 3
+LARGEST_MISTAKE = 1
 """A misconceived or slipped result is at most this far from the right one."""
 DOMAIN = "lab"
 

@@ -57,11 +57,11 @@ class Quickstart:
 
     seed: int = 0
     lab: Lab = field(default_factory=Lab)
-    num_demonstrations: int = 32_000
-    train_problems: int = 3_200
-    train_chains: int = 4
+    num_demonstrations: int = 24_000
+    train_problems: int = 6_400
+    train_chains: int = 2
     """Chains a problem that the PRM and the ORM learn from."""
-    validation_problems: int = 150
+    validation_problems: int = 400
     test_problems: int = 200
     test_chains: int = 64
     """N."""
@@ -73,10 +73,14 @@ class Quickstart:
         )
     )
     prm: Optimization = field(
-        default_factory=lambda: Optimization(lr=2e-3, beta2=0.98, epochs=5, batch_tokens=1024)
+        default_factory=lambda: Optimization(
+            lr=7e-4, beta2=0.98, epochs=4, batch_tokens=1024, patience=6
+        )
     )
     orm: Optimization = field(
-        default_factory=lambda: Optimization(lr=2e-3, beta2=0.98, epochs=5, batch_tokens=1024)
+        default_factory=lambda: Optimization(
+            lr=7e-4, beta2=0.98, epochs=4, batch_tokens=1024, patience=6
+        )
     )
 
     @property
@@ -265,8 +269,8 @@ class _Run:
             "demonstrations": settings.num_demonstrations,
         }
         start = sum(list(counts.values())[: list(counts).index(split)])
-        problems = make_problems(settings.lab, sum(counts.values()), seed=settings.seed)
-        return islice(problems, start, start + counts[split])
+        end = start + counts[split]
+        return islice(make_problems(settings.lab, end, seed=settings.seed), start, end)
 
     def _chains(self, name: str) -> Path:
         return self.out / f"{name}.jsonl.gz"

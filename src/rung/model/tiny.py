@@ -25,12 +25,12 @@ def make_tiny(
     seed: int,
     width: int = 64,
     num_layers: int = 2,
-    num_heads: int = 2,
+    num_heads: int = 4,
     max_tokens: int = 512,
 ) -> None:
     """Write an untrained causal LM as a Hugging Face folder.
 
-    With the defaults and the lab's vocabulary it has about 120,000 parameters.
+    With the defaults and the lab's vocabulary it has about 160,000 parameters.
 
     Args:
         folder: Where config, weights and tokenizer go.
@@ -45,7 +45,7 @@ def make_tiny(
     config = transformers.LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
-        intermediate_size=2 * width,
+        intermediate_size=4 * width,
         num_hidden_layers=num_layers,
         num_attention_heads=num_heads,
         num_key_value_heads=num_heads,
