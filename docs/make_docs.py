@@ -74,10 +74,11 @@ def _help(words: list[str]) -> str:
 def readme() -> str:
     """The README with its table of results as the files in docs/results have them."""
     results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("quickstart-*.json"))]
-    return TABLE.sub(lambda _: _results_table(results), README.read_text())
+    return TABLE.sub(lambda _: results_table(results), README.read_text())
 
 
-def _results_table(results: list[dict[str, Any]]) -> str:
+def results_table(results: list[dict[str, Any]]) -> str:
+    """One row a run, at its largest N; nothing where there are no results."""
     if not results:
         return ""
     largest = max(point["n"] for point in results[0]["curves"]["prm_min"])

@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from make_docs import CLI_PAGE, README, ROOT, broken_links, cli_page, commands, pages, readme
+from make_docs import (
+    CLI_PAGE,
+    README,
+    ROOT,
+    broken_links,
+    cli_page,
+    commands,
+    pages,
+    readme,
+    results_table,
+)
 from sybil import Document, Example
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
@@ -101,6 +111,21 @@ def test_every_rung_command_in_the_guides_is_in_a_block_that_is_run():
 
 def test_the_command_line_page_is_what_the_program_prints():
     assert CLI_PAGE.read_text() == cli_page(), "run `make docs`"
+
+
+def test_the_table_of_results_says_what_the_results_say():
+    def point(accuracy: float) -> dict[str, float]:
+        return {"n": 64, "accuracy": accuracy, "low": accuracy - 0.05, "high": accuracy + 0.05}
+
+    names = {"prm_min": 0.9, "orm": 0.7, "majority": 0.6, "oracle": 0.95}
+    curves = {name: [{**point(0.5), "n": 1}, point(y)] for name, y in names.items()}
+    gap = {"n": 64, "difference": 0.2, "low": 0.14, "high": 0.26}
+    result = {"curves": curves, "gaps": {"prm_min_minus_orm": [gap]}}
+    table = results_table([{**result, "pass_at_1": 0.5, "seconds": 312.0, "seed": 1}])
+    assert "one of 64 chains picked" in table
+    assert "| 1 | 50.0 | 90.0 (85.0 to 95.0) | 70.0 (65.0 to 75.0) |" in table
+    assert "| 20.0 (14.0 to 26.0) | 5.2 min |" in table
+    assert results_table([]) == ""
 
 
 def test_the_readmes_numbers_are_those_of_the_committed_results():
