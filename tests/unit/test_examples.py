@@ -3,9 +3,10 @@ import torch
 
 from rung import Chain, ChainRecord, Problem, Provenance, RungError, StepLabels, Verdict
 from rung.model import load_tokenizer, render
-from rung.train import PolicyTraining, RewardTraining
+from rung.train import Optimization, PolicyTraining, RewardTraining
 from rung.train.batches import collate
 from rung.train.examples import label_source, policy_examples, reward_examples
+from rung.train.loop import plan_training
 from toy_chains import make_toy_trunk
 
 PROBLEM = Problem("p", "Add 3 and 4.")
@@ -46,6 +47,20 @@ def test_tokens_behind_the_last_target_are_not_run(tokenizer):
     one = record(["a", "b", "c"], (1.0, 0.0, None))
     (example,) = of_prm([one], tokenizer).examples
     assert len(example.ids) == example.reads[-1] + 1 < len(render(one.chain, tokenizer, PRM).ids)
+
+
+def test_how_chains_are_batched_does_not_depend_on_their_labels(tokenizer):
+    texts = [[f"step {k} of {n}" for k in range(6)] for n in range(40)]
+    stopped = [
+        record(t, (1.0, *(0.0 if k == n % 6 else None for k in range(1, 6))))
+        for n, t in enumerate(texts)
+    ]
+    whole = [record(t, (1.0,) * 6) for t in texts]
+    plans = [
+        plan_training(of_prm(records, tokenizer).examples, Optimization(batch_tokens=200))
+        for records in (stopped, whole)
+    ]
+    assert plans[0] == plans[1]
 
 
 def test_a_shared_step_is_a_target_once(tokenizer):

@@ -19,12 +19,13 @@ class Example:
     """One chain to run: `targets[k]` is what position `reads[k]` of `ids` should say.
 
     A target is a label in [0, 1] for a reward model, a token id for a policy. `ids` ends with
-    the last position that is read.
+    the last position that is read; `whole_length` counts the tokens of the chain beyond it too.
     """
 
     ids: tuple[int, ...]
     reads: tuple[int, ...]
     targets: tuple[float, ...]
+    whole_length: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,8 @@ def policy_examples(layout: Layout, records: Sequence[ChainRecord], tokenizer: A
         if shown.num_lost < len(shown.step_ends):
             ids = (*shown.ids, tokenizer.eos_token_id) if _has_end(record, shown) else shown.ids
             reads = tuple(range(shown.num_question_tokens - 1, len(ids) - 1))
-            examples.append(Example(ids[:-1], reads, ids[shown.num_question_tokens :]))
+            targets = ids[shown.num_question_tokens :]
+            examples.append(Example(ids[:-1], reads, targets, len(ids) - 1))
     return Examples(examples, tally.counts(examples, tally.places - tally.truncated))
 
 
@@ -166,7 +168,7 @@ def _reward_example(
             reads.append(end)
             targets.append(target_of[step_id])
     ids = shown.ids[: reads[-1] + 1] if reads else ()
-    return Example(ids, tuple(reads), tuple(targets))
+    return Example(ids, tuple(reads), tuple(targets), len(shown.ids))
 
 
 def _has_end(record: ChainRecord, shown: Rendered) -> bool:

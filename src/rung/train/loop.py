@@ -102,7 +102,7 @@ class _Run:
     ) -> None:
         self._task, self._settings, self._out = task, settings, out
         self._progress, self._device = progress, device
-        self._plan = _plan(task.train, settings)
+        self._plan = plan_training(task.train, settings)
         self._validation = _validation_batches(task.validation, settings.batch_tokens)
         self._optimizer = _optimizer(task.model, settings)
         self._state = RunState(out, task.model, self._optimizer)
@@ -221,8 +221,15 @@ class _Run:
         self._saved_s = time.monotonic()
 
 
-def _plan(examples: Sequence[Example], settings: Optimization) -> list[list[list[int]]]:
-    lengths = [len(example.ids) for example in examples]
+def plan_training(examples: Sequence[Example], settings: Optimization) -> list[list[list[int]]]:
+    """The run's optimizer steps: each is its batches, and a batch is indices into `examples`.
+
+    Chains stand together by their whole length. Where labels stop at the first error, the part
+    that is run tells by its length that its last label is wrong, and batches of equal lengths
+    would be batches of equal labels: the lab's PRM ended at a validation loss of 0.25 so, and at
+    0.13 with whole lengths.
+    """
+    lengths = [example.whole_length for example in examples]
     return [
         step
         for epoch in range(settings.epochs)
