@@ -101,7 +101,7 @@ def test_an_orm_reads_the_outcome_at_the_last_step(tokenizer):
     assert example.targets == (1.0,)
 
 
-@pytest.mark.parametrize("verdict", set(Verdict) - {Verdict.CORRECT})
+@pytest.mark.parametrize("verdict", [v for v in Verdict if not v.is_correct])
 def test_for_an_orm_what_is_not_correct_is_0(tokenizer, verdict):
     (example,) = reward_examples(ORM, [record(["a"], outcome=verdict)], tokenizer, None).examples
     assert example.targets == (0.0,)
