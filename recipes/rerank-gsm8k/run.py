@@ -44,13 +44,13 @@ class Recipe:
     """What `recipes/first-error` made."""
     out: Path = Path("rerank-gsm8k")
     """Where the ORM, scores and results go."""
-    num_problems: int | None = 300
+    num_problems: int | None = 100
     """Score these many problems, drawn by a hash of their text; None: all 1,319."""
-    trainable: str = "last:8"
+    trainable: str = "last:6"
     """What of the ORM learns; the PRM's value."""
-    epochs: int = 3
+    epochs: int = 1
     lr: float = 2e-4
-    threads: int = 2
+    threads: int = 1
     """Cores to use."""
 
 
@@ -102,21 +102,20 @@ def drawn(records: Sequence[ChainRecord], num_problems: int | None) -> list[Chai
 
 _RULES = ("random", "majority", "orm", "weighted_orm", "prm_min", "prm_product", "prm_mean")
 _VOTES = ("weighted_prm_min", "weighted_prm_product", "oracle")
+_GAPS = ("prm_min_minus_orm", "prm_min_minus_majority", "prm_product_minus_majority")
 
 
 def table(results: Mapping[str, Any]) -> str:
     """Accuracy of each way to pick, with all chains of each pool."""
     pools = results["pools"]
+    shown = [("curves", rule, "accuracy") for rule in (*_RULES, *_VOTES)]
+    shown += [("gaps", gap, "difference") for gap in _GAPS]
+    rows = [
+        [name, *(_interval(pool[kind][name][-1], value) for pool in pools.values())]
+        for kind, name, value in shown
+    ]
     head = [f"{name}, N = {pool['ns'][-1]}" for name, pool in pools.items()]
-    lines = [["picked by", *head], ["---"] * (1 + len(head))]
-    for rule in (*_RULES, *_VOTES):
-        lines.append(
-            [rule, *(_interval(pool["curves"][rule][-1], "accuracy") for pool in pools.values())]
-        )
-    for gap in ("prm_min_minus_orm", "prm_min_minus_majority", "prm_product_minus_majority"):
-        lines.append(
-            [gap, *(_interval(pool["gaps"][gap][-1], "difference") for pool in pools.values())]
-        )
+    lines = [["picked by", *head], ["---"] * (1 + len(head)), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
