@@ -7,6 +7,7 @@ the steps before the first error are right, that one is wrong, later ones are no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +48,21 @@ def auroc_gap(
     if found is None:
         raise ValueError("an AUROC needs right steps and wrong ones")
     return found
+
+
+def on_same_steps(record: ChainRecord, first: str, second: str) -> ChainRecord:
+    """The record with the second scorer's scores only where the first has some.
+
+    Steps beyond a model's context have no score: without this the two would be measured on
+    different steps.
+    """
+    leading, other = record.scores_by(first), record.scores_by(second)
+    if leading is None or other is None:
+        return record
+    pairs = zip(leading.scores, other.scores, strict=True)
+    return record.with_scores(
+        replace(other, scores=tuple(None if a is None else b for a, b in pairs))
+    )
 
 
 def _judged(records: Sequence[ChainRecord], scorers: tuple[str, str]) -> Steps:

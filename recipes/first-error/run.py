@@ -15,27 +15,28 @@ from typing import Any
 import msgspec
 import tyro
 from floor import BagOfWords, train_floor
-from measure import auroc_gap
+from measure import auroc_gap, on_same_steps
 from sources import PUBLISHED_SCORES, Chains, is_prm800k, load_chains
-from table import tables
+from table import publish, tables, write_results
 from trunk import lower_layers
 from verbs import rung
 
 from rung.core import ChainRecord, read_records, write_records
-from rung.core.files import replacing
 from rung.data import problem_keys
 from rung.eval import step_metrics
 from rung.score import score_records
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+HERE = Path(__file__).resolve().parent
 PRM, FLOOR = "prm", "bag-of-words"
+
+_NOT_SETTINGS = ("data", "out", "publish")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """The defaults make the numbers in README.md."""
 
-    data: Path = DATA
+    data: Path = HERE.parents[2] / "shared" / "data"
     """The folder of the real data."""
     out: Path = Path("first-error")
     """Where chains, checkpoint, scores and results go."""
@@ -59,6 +60,8 @@ class Recipe:
     """PRM800K problems to test on."""
     threads: int = 1
     """Cores to use."""
+    publish: bool = False
+    """Put what came out into results.json and README.md beside this file."""
 
 
 def main(recipe: Recipe) -> None:
@@ -70,16 +73,20 @@ def main(recipe: Recipe) -> None:
     floor = train_floor([r for r in [*chains.train, *chains.validation] if is_prm800k(r)])
     paths = {name: _score(recipe, name, records, floor) for name, records in chains.tests.items()}
     results = {
-        "settings": {k: v for k, v in asdict(recipe).items() if k not in ("data", "out")},
+        "settings": {
+            k: v for k, v in asdict(recipe).items() if k not in ("data", "out", "publish")
+        },
         "sides": _sizes(chains),
         "training": training,
         "step_auroc": {name: _auroc(path) for name, path in paths.items()},
         "processbench": _processbench(recipe, paths),
         "seconds_of_this_run": round(time.monotonic() - started_s),
     }
-    with replacing(recipe.out / "results.json") as aside:
-        aside.write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
-    print(tables(results))
+    write_results(results, recipe.out / "results.json")
+    shown = tables(msgspec.to_builtins(results))
+    print(shown)
+    if recipe.publish:
+        publish(results, shown, HERE)
 
 
 def _write(chains: Chains, folder: Path) -> dict[str, Path]:
@@ -107,8 +114,10 @@ def _score(recipe: Recipe, name: str, records: Sequence[ChainRecord], floor: Bag
     folders = ("chains", "scored", "compared")
     unscored, scored, compared = (recipe.out / kind / f"{name}.jsonl.gz" for kind in folders)
     write_records(unscored, records)
-    rung("score", unscored, "--scorer", f"{PRM}={recipe.out / PRM}", "--out", scored)
-    write_records(compared, score_records(read_records(scored), [floor]))
+    if not scored.exists():  # `rung train` refuses another model in the same folder
+        rung("score", unscored, "--scorer", f"{PRM}={recipe.out / PRM}", "--out", scored)
+    both = score_records(read_records(scored), [floor])
+    write_records(compared, (on_same_steps(record, PRM, FLOOR) for record in both))
     return compared
 
 

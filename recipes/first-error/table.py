@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+import msgspec
+
+from rung.core.files import replacing
 
 Row = Mapping[str, Any]
 TESTS = {
@@ -11,6 +16,25 @@ TESTS = {
     "processbench_gsm8k": "ProcessBench gsm8k",
     "processbench_math": "ProcessBench math",
 }
+
+
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
+
+def write_results(results: Row, file: Path) -> None:
+    """Write results as indented JSON, in one piece."""
+    with replacing(file) as aside:
+        aside.write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
+
+
+def publish(results: Row, shown: str, recipe: Path) -> None:
+    """Keep `results` beside the recipe's README.md and put the table `shown` into it."""
+    write_results(results, recipe / "results.json")
+    readme = recipe / "README.md"
+    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    with replacing(readme) as aside:
+        aside.write_text(f"{before}{BEGIN}\n{shown}\n{END}{after}", encoding="utf-8")
 
 
 def tables(results: Row) -> str:

@@ -14,16 +14,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import tyro
 
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "first-error"))  # the sibling recipe's helpers
 
+from table import publish, write_results  # noqa: E402
 from verbs import rung  # noqa: E402
 
 from rung.core import ChainRecord, Skipped, write_records  # noqa: E402
-from rung.core.files import replacing  # noqa: E402
 from rung.data import load, problem_key, problem_keys  # noqa: E402
 
 PRM, ORM = "prm", "orm"
@@ -32,6 +31,8 @@ POOLS = {
     "openai": "bon_gsm8k_openai_4.jsonl.gz",
 }
 """Twelve open-weight models, one greedy solution each; four GPT-3 systems of 2021."""
+
+_NOT_SETTINGS = ("data", "first_error", "out", "publish")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,8 @@ class Recipe:
     lr: float = 2e-4
     threads: int = 1
     """Cores to use."""
+    publish: bool = False
+    """Put what came out into results.json and README.md beside this file."""
 
 
 def main(recipe: Recipe) -> None:
@@ -59,13 +62,16 @@ def main(recipe: Recipe) -> None:
     os.environ["OMP_NUM_THREADS"] = str(recipe.threads)
     training = _train_orm(recipe)
     results = {
-        "settings": {k: v for k, v in asdict(recipe).items() if not isinstance(v, Path)},
+        "settings": {
+            k: v for k, v in asdict(recipe).items() if not isinstance(v, Path) and k != "publish"
+        },
         "orm_training": training,
         "pools": {name: _measure(recipe, name, file) for name, file in POOLS.items()},
     }
-    with replacing(recipe.out / "results.json") as aside:
-        aside.write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
+    write_results(results, recipe.out / "results.json")
     print(table(results))
+    if recipe.publish:
+        publish(results, table(results), HERE)
 
 
 def _train_orm(recipe: Recipe) -> Any:

@@ -1,0 +1,161 @@
+"""The recipes run from end to end on a few real rows and a tiny untrained trunk."""
+
+import gzip
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+
+
+def module(recipe: str, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"recipe_{name}", RECIPES / recipe / f"{name}.py")
+    assert spec and spec.loader
+    found = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = found
+    spec.loader.exec_module(found)
+    return found
+
+
+def rows(path: Path) -> Iterator[dict[str, Any]]:
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as stream:
+        yield from map(json.loads, stream)
+
+
+def run(recipe: str, *arguments: object) -> str:
+    command = [sys.executable, str(RECIPES / recipe / "run.py"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def few_rows(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that the recipes read, with a few short rows each, of every kind."""
+    folder = tmp_path_factory.mktemp("data")
+    scores = "processbench_prm_scores_fover_gsm8k_math.jsonl.gz"
+    published = {row["id"] for row in rows(shared_data / scores)}
+    kept: dict[str, Callable[[dict[str, Any]], bool]] = {
+        "prm800k_val_decoded.jsonl.gz": lambda row: row["id"].endswith(("3", "7")),
+        "prm800k_phase2_latebench.jsonl.gz": lambda row: len(row["steps"]) < 9,
+        "mr_ben.jsonl.gz": lambda row: row["id"].endswith(("7-1",)),
+        "processbench_gsm8k_math.jsonl.gz": lambda row: row["id"].endswith("7"),
+        scores: lambda row: row["id"].endswith("7"),
+        "problems_gsm8k_test.jsonl.gz": lambda row: True,
+        "problems_math500.jsonl": lambda row: True,
+        "bon_math100_qwen_rm8.jsonl.gz": lambda row: True,
+        "bon_zeroeval_gsm8k_12models.jsonl.gz": lambda row: row["id"].endswith("00"),
+        "bon_gsm8k_openai_4.jsonl.gz": lambda row: row["id"].endswith("00"),
+    }
+    for name, keep in kept.items():
+        chosen = [row for row in rows(shared_data / name) if keep(row)]
+        if name.startswith("processbench_gsm8k"):
+            chosen = [row for row in chosen if row["id"] in published]
+        text = "".join(json.dumps(row) + "\n" for row in chosen).encode()
+        (folder / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trunk(few_rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model whose tokenizer knows the words of some chains."""
+    from rung.model.tiny import make_tiny
+
+    folder = tmp_path_factory.mktemp("models") / "trunk"
+    chains = rows(few_rows / "prm800k_val_decoded.jsonl.gz")
+    texts = [text for row in chains for text in (row["problem"], *row["steps"])]
+    make_tiny(folder, texts, seed=0, width=16, max_tokens=768)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first_error(few_rows: Path, trunk: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("recipe") / "first-error"
+    options = ["--data", few_rows, "--out", out, "--trunk", trunk, "--layers", 1]
+    options += ["--trainable", "all", "--epochs", 1, "--held-out-problems", 5]
+    said = run("first-error", *options)
+    assert "| held-out PRM800K |" in said
+    return out
+
+
+def test_first_error_measures_prm_and_floor_on_all_test_sets(first_error: Path):
+    results = json.loads((first_error / "results.json").read_bytes())
+    assert set(results["step_auroc"]) == {
+        "prm800k_held_out",
+        "processbench_gsm8k",
+        "processbench_math",
+    }
+    for row in results["step_auroc"].values():
+        gap = row["prm"]["value"] - row["bag-of-words"]["value"]
+        assert row["prm_minus_floor"]["value"] == pytest.approx(gap)
+        assert row["prm_minus_floor"]["low"] <= gap <= row["prm_minus_floor"]["high"]
+    scorers = {row["scorer"] for row in results["processbench"]["published_rows"]}
+    assert {"prm", "bag-of-words", "Qwen2.5-Math-PRM-7B"} <= scorers
+
+
+def test_rerank_gsm8k_compares_every_way_to_pick(first_error: Path, few_rows: Path, tmp_path: Path):
+    options = ["--data", few_rows, "--first-error", first_error, "--out", tmp_path / "rerank"]
+    said = run("rerank-gsm8k", *options, "--trainable", "all", "--epochs", 1, "--num-problems", 6)
+    assert "| prm_min_minus_majority |" in said
+    pools = json.loads((tmp_path / "rerank" / "results.json").read_bytes())["pools"]
+    assert [pools[name]["num_problems"] for name in ("zeroeval", "openai")] == [6, 6]
+    for pool in pools.values():
+        at_n = {name: curve[-1]["accuracy"] for name, curve in pool["curves"].items()}
+        assert at_n["oracle"] == max(at_n.values())
+
+
+def test_no_problem_stands_on_two_sides(few_rows: Path):
+    sources = module("first-error", "sources")
+    chains = sources.load_chains(few_rows, held_out_problems=5)
+    sides = [chains.train, chains.validation, *chains.tests.values()]
+    keys = [sources.problem_keys(records) for records in sides]
+    assert all(keys)
+    assert sum(map(len, keys)) == len(set().union(*keys))
+
+
+def test_mr_ben_outcomes_are_read_from_the_chosen_letter(few_rows: Path):
+    sources = module("first-error", "sources")
+    chains = sources.load_chains(few_rows, held_out_problems=5)
+    ours = [r for r in chains.train if not sources.is_prm800k(r)]
+    assert {r.outcome for r in ours} >= {sources.Verdict.CORRECT, sources.Verdict.INCORRECT}
+    right = [r for r in ours if r.meta["solution_correct"] == "correct"]
+    agreeing = [r for r in right if r.outcome is not sources.Verdict.INCORRECT]
+    assert len(agreeing) > 0.95 * len(right)
+
+
+def test_the_floor_reads_one_step_alone(few_rows: Path):
+    floor, sources = module("first-error", "floor"), module("first-error", "sources")
+    chains = sources.load_chains(few_rows, held_out_problems=5)
+    scorer = floor.train_floor(chains.train)
+    whole = chains.held_out[0].chain
+    (scores,) = scorer.score([whole])
+    (cut,) = scorer.score([whole.prefix(1)])
+    assert cut.scores == pytest.approx(scores.scores[:1])
+
+
+@pytest.mark.parametrize("recipe", ["first-error", "rerank-gsm8k"])
+def test_tables_in_the_readme_are_those_of_the_results(recipe: str):
+    file = RECIPES / recipe / "results.json"
+    if not file.exists():
+        pytest.skip("no run has been published")
+    make = module("first-error", "table").tables
+    if recipe == "rerank-gsm8k":
+        make = module("rerank-gsm8k", "run").table
+    assert make(json.loads(file.read_bytes())) in (RECIPES / recipe / "README.md").read_text()
+
+
+def test_publishing_again_replaces_the_table(tmp_path: Path):
+    table = module("first-error", "table")
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+    for value in (1, 2):
+        table.publish({"value": value}, f"| {value} |", tmp_path)
+    assert readme.read_text() == f"before\n{table.BEGIN}\n| 2 |\n{table.END}\nafter\n"
+    assert json.loads((tmp_path / "results.json").read_bytes()) == {"value": 2}
