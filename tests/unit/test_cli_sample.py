@@ -88,3 +88,12 @@ def test_what_cannot_be_is_refused_and_nothing_is_left_behind(
     assert main([*command, "--out", str(out), *options]) == 2
     assert said in capsys.readouterr().err
     assert not out.exists() and not partial_path(out).exists()
+
+
+def test_a_reward_model_is_no_policy(
+    tmp_path: Path, command: list[str], tiny_prm: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "chains.jsonl"
+    assert main([*command, "--out", str(out), "--policy", str(tiny_prm)]) == 2
+    assert "this is a reward model" in capsys.readouterr().err
+    assert not out.exists()

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from rung.cli.data_view import show_formats, show_stats
-from rung.cli.inputs import Files
+from rung.cli.inputs import Files, tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.core.codec import Skipped, encode_problem, encode_record, write_problems
 from rung.core.errors import InputError, RungError
@@ -105,10 +105,15 @@ class Convert:
         if self.labels is not None and self.to.startswith("rung"):
             raise RungError(f"--labels picks one set of labels, {self.to} rows don't need that")
         _check_writable(self.out, self.force)
-        skipped = Skipped() if self.skip_bad else None
-        num_rows = self._write(out.progress, skipped)
-        _tell_skipped(out.progress, skipped)
-        result = {"out": self.out, "format": self.to, "rows": num_rows, **_skips(skipped)}
+        skipped = Skipped()
+        num_rows = self._write(out.progress, skipped if self.skip_bad else None)
+        tell_skipped(out.progress, skipped)
+        result = {
+            "out": self.out,
+            "format": self.to,
+            "rows": num_rows,
+            "skipped_rows": skipped.count,
+        }
         if self.out == STDIN:
             out.progress.log(f"{num_rows} rows written as {self.to}")
             return
@@ -156,10 +161,11 @@ class StatsCommand:
             raise RungError("nothing to count: give a file, a folder, - or a dataset's name")
         results: dict[str, dict[str, Any]] = {}
         for source in self.sources:
-            skipped = Skipped() if self.skip_bad else None
-            stats = self._count(source, out.progress, skipped)
-            _tell_skipped(out.progress, skipped)
-            results[source] = {"stats": stats, **_skips(skipped)}
+            skipped = Skipped()
+            counted = skipped if self.skip_bad else None
+            stats = self._count(source, out.progress, counted)
+            tell_skipped(out.progress, skipped)
+            results[source] = {"stats": stats, "skipped_rows": skipped.count}
         out.result(results, lambda console: show_stats(console, results))
 
     def _count(
@@ -207,10 +213,11 @@ class SplitCommand:
         keys: set[str] = set()
         for file in self.exclude:
             keys |= problem_keys(load_problems(file))
-        skipped = Skipped() if self.skip_bad else None
-        source = open_source(self.source, self.format).records(_choices(self), skipped)
+        skipped = Skipped()
+        counted = skipped if self.skip_bad else None
+        source = open_source(self.source, self.format).records(_choices(self), counted)
         records = list(_watched(source, out.progress, f"read {self.source}"))
-        _tell_skipped(out.progress, skipped)
+        tell_skipped(out.progress, skipped)
         kept = list(without_problems(records, keys))
         if not kept:
             raise RungError(f"{self.source}: no problem is left, all are in the excluded files")
@@ -222,7 +229,7 @@ class SplitCommand:
             "train": _size(parts.train),
             "held_out": _size(parts.held_out),
             "excluded": _size_less(_size(records), _size(kept)),
-            **_skips(skipped),
+            "skipped_rows": skipped.count,
         }
         out.result(result, lambda console: console.print("\n".join(_split_lines(result))))
 
@@ -294,20 +301,6 @@ def _print(lines: Iterable[bytes]) -> int:
         num_rows += 1
     sys.stdout.buffer.flush()
     return num_rows
-
-
-def _tell_skipped(progress: Progress, skipped: Skipped | None) -> None:
-    if skipped is None or not skipped.count:
-        return
-    progress.log(f"{skipped.count} bad rows left out, the first of them:")
-    for reason in skipped.reasons:
-        progress.log(f"  {reason}")
-
-
-def _skips(skipped: Skipped | None) -> dict[str, Any]:
-    if skipped is None:
-        return {"skipped": 0, "reasons": []}
-    return {"skipped": skipped.count, "reasons": skipped.reasons}
 
 
 def _size(records: list[ChainRecord]) -> dict[str, int]:

@@ -47,7 +47,7 @@ RULE = "min"
 SETTING = (
     "Made word problems whose every step is checked exactly. A small policy learned from chains "
     "with systematic errors; the PRM and the ORM learned from the same chains of that policy, "
-    "both from its weights, both stopped on held-out problems."
+    "both from its weights, both kept as they were best on held-out problems."
 )
 
 
@@ -58,7 +58,7 @@ class Quickstart:
     seed: int = 0
     lab: Lab = field(default_factory=Lab)
     num_demonstrations: int = 24_000
-    train_problems: int = 6_400
+    train_problems: int = 10_000
     train_chains: int = 2
     """Chains a problem that the PRM and the ORM learn from."""
     validation_problems: int = 400
@@ -74,12 +74,12 @@ class Quickstart:
     )
     prm: Optimization = field(
         default_factory=lambda: Optimization(
-            lr=7e-4, beta2=0.98, epochs=4, batch_tokens=1024, patience=6
+            lr=1.4e-3, beta2=0.98, epochs=3, batch_tokens=2048, patience=0
         )
     )
     orm: Optimization = field(
         default_factory=lambda: Optimization(
-            lr=7e-4, beta2=0.98, epochs=4, batch_tokens=1024, patience=6
+            lr=7e-4, beta2=0.98, epochs=4, batch_tokens=2048, patience=0
         )
     )
 

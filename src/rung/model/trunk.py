@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from rung.core.errors import InputError
 from rung.model.gguf import causal_lm_folder
+from rung.model.reading import READING_FILE
 
 WEIGHTS = "model.safetensors"
 SHARDS_INDEX = "model.safetensors.index.json"
@@ -44,7 +45,14 @@ def load_trunk(source: str | Path, *, dtype: torch.dtype = torch.float32) -> Loa
 
 
 def load_causal_lm(source: str | Path, *, dtype: torch.dtype = torch.float32) -> LoadedModel:
-    """Open a causal LM whole, from the same sources as `load_trunk`."""
+    """Open a causal LM whole, from the same sources as `load_trunk`.
+
+    Raises:
+        InputError: It can't be read, or it is a reward model, which has no LM head.
+    """
+    if (Path(source) / READING_FILE).exists():
+        reason = "this is a reward model, which can't write; expected a causal LM"
+        raise InputError(reason, file=str(source))
     return _load(transformers.AutoModelForCausalLM, Path(source), dtype)
 
 
