@@ -85,7 +85,9 @@ def quickstart(tmp_path: Path, tiny_prm: Path) -> None:
 @pytest.mark.parametrize("page", EXECUTED, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_block_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    for example in Document.parse(str(page), *PARSERS).examples():
+    examples = list(Document.parse(str(page), *PARSERS).examples())
+    assert examples, "a page listed as executed has no block to run"
+    for example in examples:
         example.evaluate()
 
 

@@ -177,7 +177,9 @@ def test_the_picture_stands_alone_and_shows_dark_and_light(tmp_path, curves):
 
 def test_one_chain_a_problem_can_still_be_drawn(tmp_path, records):
     single = best_of_n(records, prm="prm", orm="orm", ns=[1], resamples=10)
-    elements_of(page_of(tmp_path, report_of(records, single)))
+    page = page_of(tmp_path, report_of(records, single))
+    elements_of(page)
+    assert f"{100 * single.pass_at_1:.1f}%" in page
 
 
 def test_end_labels_keep_their_order_and_distance():
