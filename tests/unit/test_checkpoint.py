@@ -51,7 +51,8 @@ def test_plain_transformers_open_it_and_agree(checkpoint):
     assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     ours = load_reward_model(checkpoint).model
     with torch.no_grad():
-        assert torch.equal(plain(IDS).logits.squeeze(-1), ours(IDS))
+        # not bit by bit: where weights lie in memory decides how a product is summed
+        assert torch.allclose(plain(IDS).logits.squeeze(-1), ours(IDS), atol=1e-6)
 
 
 def test_a_trunk_of_another_layout_comes_back_too(tmp_path, trunk):

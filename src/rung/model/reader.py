@@ -1,5 +1,6 @@
-"""What a scorer needs of any reward model, ours or a published one: how chains become ids, which
-trunk they go through, and how its hidden states become scores.
+"""What a scorer needs of any reward model, ours or a published one.
+
+How chains become ids, which trunk they go through, and how its hidden states become scores.
 
 Each family of checkpoints (`rung.model.families`) opens its folders as a `Reader`; all that scores
 (`rung.score`) works on readers alone. Shape letters: K positions that are read, D width.
