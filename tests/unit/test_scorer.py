@@ -8,9 +8,12 @@ from typing import Any, Literal
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from conftest import TinyReward
 from rung import Chain, ChainRecord, InputError, Problem, RungError, Scorer, StepLabels
+from rung.model import load_trunk
+from rung.model.reading import load_reading
 from rung.score import (
     LabelScorer,
     RandomScorer,
@@ -42,9 +45,8 @@ def random_chains(count: int, seed: int = 0) -> list[Chain]:
 
 def literal_scores(folder: Path, one: Chain) -> list[float | None]:
     """The slow reading: one chain, one pass, every piece tokenized by itself."""
-    from rung.model import load_reward_model
-
-    model, tokenizer, reading = load_reward_model(folder)
+    trunk, tokenizer, _ = load_trunk(folder)
+    head, reading = load_file(folder / "model.safetensors"), load_reading(folder)
 
     def encode(text: str) -> list[int]:
         return tokenizer.encode(text, add_special_tokens=False)
@@ -59,8 +61,9 @@ def literal_scores(folder: Path, one: Chain) -> list[float | None]:
             scores.append(None)
             continue
         with torch.no_grad():
-            states: Any = model.trunk(torch.tensor([ids])).last_hidden_state
-            scores.append(float(torch.sigmoid(model.score(states[0, -1]))))
+            state_D: Any = trunk(torch.tensor([ids])).last_hidden_state[0, -1]
+            logit = head["score.weight"][0] @ state_D + head["score.bias"][0]
+            scores.append(float(torch.sigmoid(logit)))
     return scores
 
 

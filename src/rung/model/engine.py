@@ -19,6 +19,9 @@ from torch import Tensor
 from rung.model.radix import IntArray, Node, RadixTree
 from rung.model.tree_attention import KeyValueStore, Run, plan_attention, use_tree_attention
 
+SHRINK_FROM = 4096
+"""Slots; a smaller store is not worth moving."""
+
 
 class Request(NamedTuple):
     """A sequence of tokens, the positions in it whose features are wanted, and a name to hold it.
@@ -54,20 +57,18 @@ class PrefixEngine:
     Args:
         trunk: A transformers decoder without heads, in evaluation mode, on its device.
         batch_tokens: Tokens in one forward pass.
-        max_kept_tokens: Held tokens beyond are forgotten after each call, the longest unused
-            first; when they are asked for again they are computed again. None: all are kept.
+        max_kept_bytes: Keys and values of held tokens beyond are forgotten after each call, the
+            longest unused first, and computed again when they are asked for. None: all are kept.
 
     Raises:
         RungError: The trunk's architecture can't run on token trees.
     """
 
-    def __init__(
-        self, trunk: Any, *, batch_tokens: int, max_kept_tokens: int | None = None
-    ) -> None:
+    def __init__(self, trunk: Any, *, batch_tokens: int, max_kept_bytes: int | None = None) -> None:
         use_tree_attention(trunk)
         self._trunk = trunk
         self._batch_tokens = batch_tokens
-        self._max_kept_tokens = max_kept_tokens
+        self._max_kept_bytes = max_kept_bytes
         self._asked = self._computed = 0
         self._forget()
 
@@ -89,6 +90,7 @@ class PrefixEngine:
     def release(self, name: str) -> None:
         """Stop holding what was held under `name`."""
         self._tree.release(name)
+        self._shrink()
 
     @torch.inference_mode()
     def features(self, requests: Sequence[Request]) -> Tensor:
@@ -112,8 +114,9 @@ class PrefixEngine:
             for piece in batch:
                 if piece.stop == len(piece.node.ids):
                     self._tree.computed(piece.node)
-        if self._max_kept_tokens is not None:
-            self._tree.evict_down_to(self._max_kept_tokens)
+        if self._max_kept_bytes is not None and self.bytes_a_token:
+            self._tree.evict_down_to(self._max_kept_bytes // self.bytes_a_token)
+        self._shrink()
         width = self._trunk.config.get_text_config().hidden_size
         if not found:
             return torch.zeros(0, width)
@@ -143,6 +146,12 @@ class PrefixEngine:
             tree=plan,
         )
         return out.last_hidden_state[0]
+
+    def _shrink(self) -> None:
+        """Give memory back where most slots are free."""
+        if self._tree.slots.size >= SHRINK_FROM and 4 * self.kept_tokens < self._tree.slots.size:
+            kept = self._tree.renumber()
+            self._store.keep(torch.from_numpy(kept).to(self._trunk.device))
 
     def _forget(self) -> None:
         self._tree, self._store = RadixTree(), KeyValueStore()

@@ -38,17 +38,12 @@ class Node:
 
     def path(self) -> list[Node]:
         """The nodes from the root's child to this one."""
-        nodes: list[Node] = []
-        node: Node | None = self
-        while node is not None and node.parent is not None:
-            nodes.append(node)
-            node = node.parent
-        return nodes[::-1]
+        return list(self.lineage())[::-1]
 
     def lineage(self) -> Iterator[Node]:
         """This node, its parent, and so on, without the root."""
-        node: Node | None = self
-        while node is not None and node.parent is not None:
+        node = self
+        while node.parent is not None:
             yield node
             node = node.parent
 
@@ -160,6 +155,17 @@ class RadixTree:
             if parent is not self.root and not parent.children and not parent.waiting:
                 leaves.append(parent)
 
+    def renumber(self) -> IntArray:
+        """Number the slots that are out 0, 1, ...; return their old numbers, in that order."""
+        kept: list[IntArray] = []
+        slots = Slots()
+        for node in self._nodes():
+            if node.slots is not None:
+                kept.append(node.slots)
+                node.slots = slots.take(len(node.ids))
+        self.slots = slots
+        return np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64)
+
     def _nodes(self) -> Iterator[Node]:
         stack = list(self.root.children.values())
         while stack:
@@ -182,13 +188,11 @@ class RadixTree:
 
     def _prune(self, node: Node) -> None:
         """Remove the node and those above it that nobody needs."""
-        at: Node | None = node
-        while at is not None and at.parent is not None:
-            above = at.parent
-            if at.children or at.holders or at.waiting:
+        while (above := node.parent) is not None:
+            if node.children or node.holders or node.waiting:
                 return
-            self._remove(at)
-            at = above
+            self._remove(node)
+            node = above
 
     def _remove(self, node: Node) -> None:
         assert node.parent is not None

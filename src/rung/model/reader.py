@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from rung.core.errors import RungError
 from rung.core.types import Chain
 from rung.model.reading import Kind
 from rung.model.rendering import Rendered
@@ -49,6 +50,18 @@ class Reader:
     tokenizer: Any = None
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What scores depend on besides weights and tokenizer, as JSON."""
+
+    def scores(self, features_KD: Tensor, name: str) -> list[float]:
+        """The head's scores of K states; `name` is the scorer's, for the error.
+
+        Raises:
+            RungError: A score is not a number.
+        """
+        with torch.inference_mode():
+            scores_K = self.head(features_KD.float())
+        if not scores_K.isfinite().all():
+            raise RungError(f"the scorer {name} gives scores that are not numbers")
+        return scores_K.tolist()
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Reader:
         """Move the trunk and the head to a device, and the trunk to a number type; return self."""

@@ -102,6 +102,12 @@ class KeyValueStore:
         values_GND.index_copy_(1, slots_T, values_GTD)
         return keys_GND, values_GND
 
+    def keep(self, slots: Tensor) -> None:
+        """Keep these slots alone; they are 0, 1, ... from now on."""
+        for layer, pair in self._layers.items():
+            keys, values = (tensor.index_select(1, slots) for tensor in pair)
+            self._layers[layer] = keys, values
+
     @property
     def bytes_a_slot(self) -> int:
         """What one token takes in all layers; 0 before the first write."""

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from rung.core.errors import RungError
-from rung.core.types import Chain, StepScores
+from rung.core.types import Chain, Problem, StepScores
 from rung.model.checkpoint import weights_hash
 from rung.model.engine import PrefixEngine, Request, Usage
 from rung.model.families import AUTO, open_reader
 from rung.model.reader import Reader
 from rung.model.rendering import Rendered
+from rung.score.session import ScoringSession
 
 Precision = Literal["auto", "fp32", "bf16"]
 BATCH_TOKENS = {"cpu": 1024, "cuda": 16_384}
@@ -73,7 +73,7 @@ class RewardScorer:
             Request(rendered.ids, tuple(read for _, read in reads))
             for rendered, reads in zip(rendered_B, reads_B, strict=True)
         ]
-        scores_K = iter(scores_of(self.reader, self.engine.features(requests), self.name))
+        scores_K = iter(self.reader.scores(self.engine.features(requests), self.name))
         found: dict[str, float] = {}
         for chain, reads in zip(chains, reads_B, strict=True):
             for step, _ in reads:  # equal steps get one score, to the last bit
@@ -82,6 +82,22 @@ class RewardScorer:
             self._step_scores(chain, reads, found)
             for chain, reads in zip(chains, reads_B, strict=True)
         ]
+
+    def open(self, problem: Problem, *, max_kept_mib: float | None = None) -> ScoringSession:
+        """A session for scoring chains of a problem (and of more: `add`) while they grow.
+
+        Args:
+            problem: Its empty prefix is live; its id is ``problem.root_id``.
+            max_kept_mib: Memory for keys and values between calls. Beyond it the longest unused
+                prefixes are forgotten, and computed again when they are extended.
+        """
+        kept = None if max_kept_mib is None else int(max_kept_mib * 2**20)
+        engine = PrefixEngine(
+            self.reader.trunk, batch_tokens=self.batch_tokens, max_kept_bytes=kept
+        )
+        session = ScoringSession(self.name, self.reader, engine)
+        session.add(problem)
+        return session
 
     def _step_scores(
         self, chain: Chain, reads: Sequence[tuple[int, int]], found: Mapping[str, float]
@@ -95,19 +111,6 @@ class RewardScorer:
         ends = list(enumerate(rendered.step_ends))
         wanted = ends[-1:] if self.kind == "orm" else ends
         return [(step, end) for step, end in wanted if end is not None]
-
-
-def scores_of(reader: Reader, features_KD: Tensor, name: str) -> list[float]:
-    """The head's scores, checked.
-
-    Raises:
-        RungError: One is not a number.
-    """
-    with torch.inference_mode():
-        scores_K = reader.head(features_KD.float())
-    if not scores_K.isfinite().all():
-        raise RungError(f"the scorer {name} gives scores that are not numbers")
-    return scores_K.tolist()
 
 
 def load_scorer(
