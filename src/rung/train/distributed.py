@@ -1,0 +1,120 @@
+"""Training on several processes: started by ``accelerate launch`` or ``torchrun``, one loop.
+
+Both launchers set the same environment variables (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR), so
+`rung train` under either becomes one of the processes. The batches of an optimizer step are dealt
+out to them, and each step's gradient is the sum over all, so the losses are those of one process
+with the same settings, up to rounding. "ddp" keeps all weights in every process; "fsdp" (FSDP2,
+torch's ``fully_shard``) keeps a share of weights, gradients and optimizer state in each.
+
+States are saved whole, not in shares, so a run can go on with another number of processes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from rung.core.errors import RungError
+
+Strategy = Literal["ddp", "fsdp"]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """This process among those that train together."""
+
+    rank: int = 0
+    size: int = 1
+    strategy: Strategy = "ddp"
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and says how far things are."""
+        return self.rank == 0
+
+    def share(self, batches: Sequence[list[int]]) -> list[tuple[list[int], bool]]:
+        """This process's batches of a step; False where one only keeps the others company.
+
+        All processes must go through the model equally often, since each pass waits for all.
+        """
+        rounds = -(-len(batches) // self.size)
+        places = range(self.rank, rounds * self.size, self.size)
+        return [(batches[k % len(batches)], k < len(batches)) for k in places]
+
+    def total(self, value: float) -> float:
+        """The sum of a number over all processes."""
+        if self.size == 1:
+            return value
+        tensor = torch.tensor([value], dtype=torch.float64)
+        dist.all_reduce(tensor)
+        return float(tensor.item())
+
+    def sum_gradients(self, weights: Iterable[nn.Parameter]) -> None:
+        """Make every gradient the sum over all processes."""
+        if self.size == 1:
+            return
+        for weight in weights:
+            if weight.grad is None:
+                weight.grad = torch.zeros_like(weight)
+            if isinstance(weight.grad, DTensor):  # FSDP2 has reduced it, to the mean
+                weight.grad.mul_(self.size)
+            else:
+                dist.all_reduce(weight.grad)
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+def join_world(strategy: Strategy) -> World:
+    """The world that a launcher started this process in; one process alone without a launcher."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        return World(strategy=strategy)
+    if not dist.is_initialized():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    return World(dist.get_rank(), dist.get_world_size(), strategy)
+
+
+def spread(model: nn.Module, world: World, device: torch.device) -> None:
+    """Put the model on the device, sharded where the strategy says so.
+
+    Raises:
+        RungError: The model has no list of layers to shard by.
+    """
+    model.to(device)
+    if world.size == 1 or world.strategy == "ddp":
+        return
+    mesh = init_device_mesh(device.type, (world.size,))
+    layers = max((m for m in model.modules() if isinstance(m, nn.ModuleList)), key=len, default=None)
+    if layers is None:
+        raise RungError("the model has no layers to shard; use --strategy ddp")
+    for layer in layers:
+        fully_shard(layer, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A tensor put together from its shares; all processes must ask for it."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def like(tensor: Tensor, model_for: Tensor) -> Tensor:
+    """A whole tensor cut into shares as `model_for` is, on its device."""
+    tensor = tensor.to(model_for.device)
+    if not isinstance(model_for, DTensor):
+        return tensor
+    return distribute_tensor(tensor, model_for.device_mesh, model_for.placements)
+
