@@ -1,0 +1,95 @@
+"""Text to ids as authors do it: whole strings with markers in them, read where the markers stand.
+
+A marker, or any other special token, that stands in a question or a step as text must not become
+one: `plain_text` breaks it. Nothing else of a text is changed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rung.core.errors import RungError
+from rung.core.types import Step
+from rung.model.rendering import Rendered
+
+
+def plain_text(tokenizer: Any, *markers: str) -> Callable[[str], str]:
+    """What breaks special tokens in a text: a space behind the first character of their names.
+
+    Args:
+        tokenizer: Its special tokens are broken.
+        *markers: Further strings to break.
+    """
+    specials = [t.content for t in tokenizer.added_tokens_decoder.values() if t.special]
+    names = sorted({*specials, *markers}, key=len, reverse=True)
+    if not names:
+        return lambda text: text
+    pattern = re.compile("|".join(map(re.escape, names)))
+    return lambda text: pattern.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+
+
+def shown(step: Step) -> str:
+    """A step's text, and what a tool gave back below it."""
+    return step.text if step.observation is None else f"{step.text}\n{step.observation}"
+
+
+def marker_id(tokenizer: Any, marker: str) -> int:
+    """The id of a marker that is one token.
+
+    Raises:
+        RungError: It is none or several.
+    """
+    ids = tokenizer.encode(marker, add_special_tokens=False)
+    if len(ids) != 1:
+        raise RungError(f"the tokenizer makes {len(ids)} tokens of {marker!r}, expected one")
+    return ids[0]
+
+
+def chat(
+    tokenizer: Any, messages: Sequence[tuple[str, str]], *, generation_prompt: bool = False
+) -> str:
+    """The tokenizer's chat template filled with (role, content) pairs.
+
+    Raises:
+        RungError: The tokenizer has no template.
+    """
+    if not tokenizer.chat_template:
+        raise RungError("the tokenizer has no chat template, and this family is read through one")
+    turns = [{"role": role, "content": content} for role, content in messages]
+    return tokenizer.apply_chat_template(
+        turns, tokenize=False, add_generation_prompt=generation_prompt
+    )
+
+
+def encode(texts: Sequence[str], tokenizer: Any, *, special: bool = True) -> list[list[int]]:
+    """The ids of whole strings, with special tokens parsed.
+
+    Args:
+        texts: Any number of strings.
+        tokenizer: A tokenizer of transformers.
+        special: Whether the tokenizer adds what it adds by itself, such as BOS.
+    """
+    if not texts:
+        return []
+    encoded = tokenizer(
+        list(texts),
+        add_special_tokens=special,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        verbose=False,
+    )
+    return encoded["input_ids"]
+
+
+def read_at(ids: Sequence[int], places: Sequence[int], max_tokens: int) -> Rendered:
+    """A chain whose step k is read at places[k], cut behind its last read in the context."""
+    ends = tuple(place if place < max_tokens else None for place in places)
+    last = max((end for end in ends if end is not None), default=-1)
+    return Rendered(tuple(ids[: last + 1]), ends, 0)
+
+
+def places_of(marker: int, ids: Sequence[int]) -> list[int]:
+    """Where the marker stands."""
+    return [place for place, token in enumerate(ids) if token == marker]
