@@ -34,8 +34,8 @@ class Tally:
     kind: str
     family: str
     """How it is read."""
-    aggregation: str
-    """How its authors make one score of a chain's: what `rung rerank --by` takes."""
+    aggregation: str | None
+    """How its authors make one score of a chain's (see `rung rerank --by`), where they say it."""
     weights_hash: str
     chains: int = 0
     steps: int = 0
@@ -205,7 +205,8 @@ def _show(console: Console, tallies: Sequence[Tally], out: str) -> None:
         mean = "none" if t.mean_score is None else f"{t.mean_score:.3f}"
         console.print(f"{t.scorer} ({t.kind}): {t.scored} scores, mean {mean}", soft_wrap=True)
         if t.family != "rung":
-            console.print(f"  read as {t.family}, whose authors combine scores by {t.aggregation}")
+            authors = f"; its authors combine scores by {t.aggregation}" if t.aggregation else ""
+            console.print(f"  read as {t.family}{authors}", soft_wrap=True)
         if t.lost_steps:
             console.print(f"  {t.lost_steps} steps lie beyond the context and have no score")
     console.print(f"{tallies[0].chains} chains in {out}", soft_wrap=True)

@@ -146,6 +146,11 @@ def open_weights(folder: Path, *, trust_pickle: bool) -> Weights:
     return Weights(folder, files, read, is_native)
 
 
+def weights_of(folder: Path, tensors: Mapping[str, Tensor]) -> Weights:
+    """Tensors that are in memory, as the weights of a folder."""
+    return Weights(folder, (), {name: partial(_itself, w) for name, w in tensors.items()}, False)
+
+
 def has_safetensors(folder: Path) -> bool:
     """Whether the folder's weights are safetensors."""
     return (folder / WEIGHTS).exists() or (folder / SHARDS_INDEX).exists()

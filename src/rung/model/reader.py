@@ -39,8 +39,8 @@ class Reader:
     """
     render: Callable[[Sequence[Chain]], list[Rendered]]
     """Chains to ids and the places where their steps' scores are read."""
-    aggregation: str = "min"
-    """How the authors combine the step scores (a name in `AGGREGATIONS`)."""
+    aggregation: str | None = "min"
+    """How the authors combine the step scores (a name in `AGGREGATIONS`); None: they don't say."""
     reads_unfinished_steps: bool = True
     """Whether the score of a step that is still being written means anything.
 

@@ -20,7 +20,24 @@ from rung.model.foreign import PICKLE_INDEX, has_safetensors, names_in, pickle_f
 from rung.model.reader import CheckpointFiles, Family, Opening, Reader
 from rung.model.trunk import read_config, weight_files
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (own.FAMILY,)}
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        own.FAMILY,
+        qwen_prm.FAMILY,
+        qwen_rm.FAMILY,
+        reasonflux.FAMILY,
+        reasonflux.ORM_FAMILY,
+        skywork.FAMILY,
+        trl.FAMILY,
+        pure.FAMILY,
+        reasoneval.FAMILY,
+        pqm.FAMILY,
+        actprm.FAMILY,
+        universal.FAMILY,
+        math_minos.FAMILY,
+    )
+}
 """Every family by its name."""
 
 AUTO = "auto"

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any
 
 from rung.core.errors import RungError
 from rung.core.types import Step
-from rung.model.rendering import Rendered
+from rung.model.rendering import Branch, Rendered
 
 
 def plain_text(tokenizer: Any, *markers: str) -> Callable[[str], str]:
@@ -83,6 +84,20 @@ def encode(texts: Sequence[str], tokenizer: Any, *, special: bool = True) -> lis
     return encoded["input_ids"]
 
 
+class Encoder:
+    """The ids of single texts; each distinct text is tokenized once."""
+
+    def __init__(self, tokenizer: Any, *, special: bool = True) -> None:
+        self._tokenizer, self._special = tokenizer, special
+        self._known: dict[str, list[int]] = {}
+
+    def __call__(self, text: str) -> list[int]:
+        """The ids of one text; the list is not to be changed."""
+        if text not in self._known:
+            self._known[text] = encode([text], self._tokenizer, special=self._special)[0]
+        return self._known[text]
+
+
 def read_at(ids: Sequence[int], places: Sequence[int], max_tokens: int) -> Rendered:
     """A chain whose step k is read at places[k], cut behind its last read in the context."""
     ends = tuple(place if place < max_tokens else None for place in places)
@@ -90,6 +105,48 @@ def read_at(ids: Sequence[int], places: Sequence[int], max_tokens: int) -> Rende
     return Rendered(tuple(ids[: last + 1]), ends, 0)
 
 
-def places_of(marker: int, ids: Sequence[int]) -> list[int]:
-    """Where the marker stands."""
-    return [place for place, token in enumerate(ids) if token == marker]
+def read_whole(ids: Sequence[int], num_steps: int, max_tokens: int) -> Rendered:
+    """A chain with one score, read at its last token; none if it doesn't fit the context."""
+    fits = num_steps > 0 and 0 < len(ids) <= max_tokens
+    last = [len(ids) - 1 if fits else None] if num_steps else []
+    return Rendered(tuple(ids) if fits else (), (*[None] * (num_steps - 1), *last), 0)
+
+
+def read_growing(
+    prefixes: Sequence[Sequence[int]], max_tokens: int, probe: Sequence[int] = ()
+) -> Rendered:
+    """A chain whose step k is read at the last of prefixes[k] and the probe behind it.
+
+    Each prefix is tokenized as a whole. Where a further step changes the ids before it, and where
+    there is a probe, which no further step sees, it is read on a branch.
+    """
+    own = tuple(prefixes[-1][:max_tokens]) if prefixes else ()
+    ends: list[int | None] = []
+    branches: list[Branch | None] = []
+    for ids in prefixes:
+        fits = 0 < len(ids) + len(probe) <= max_tokens
+        same = _num_same(ids, own)
+        rest = (*ids[same:], *probe)
+        ends.append(max(same, 1) - 1 if fits else None)
+        branches.append(Branch(same, rest) if fits and rest else None)
+    return Rendered(own, tuple(ends), 0, tuple(branches))
+
+
+def read_markers(ids: Sequence[int], marker: int, num_steps: int, max_tokens: int) -> Rendered:
+    """A chain whose steps are read where the marker stands.
+
+    Raises:
+        RungError: It does not stand once a step.
+    """
+    places = [place for place, token in enumerate(ids) if token == marker]
+    if len(places) != num_steps:
+        raise RungError(
+            f"the tokenizer makes {len(places)} markers of {num_steps} steps; is it this model's?"
+        )
+    return read_at(ids, places, max_tokens)
+
+
+def _num_same(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many ids two sequences have in common from the start on."""
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    return sum(1 for _ in pairs)
