@@ -15,7 +15,20 @@ import msgspec
 import torch
 
 from rung.core.errors import InputError, RungError
-from rung.model.families import own
+from rung.model.families import (
+    actprm,
+    math_minos,
+    own,
+    pqm,
+    pure,
+    qwen_prm,
+    qwen_rm,
+    reasoneval,
+    reasonflux,
+    skywork,
+    trl,
+    universal,
+)
 from rung.model.foreign import PICKLE_INDEX, has_safetensors, names_in, pickle_files
 from rung.model.reader import CheckpointFiles, Family, Opening, Reader
 from rung.model.trunk import read_config, weight_files
