@@ -116,7 +116,9 @@ def save(
         torch.save(weights, folder / file)
     (folder / "modeling_qwen2_rm.py").write_text("raise SystemExit('remote code was run')")
     tokenizer.save_pretrained(folder)
-    return Small(folder, trunk, tokenizer, heads)
+    # transformers may choose another class by the model's type than the one that was saved
+    loaded = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    return Small(folder, trunk, loaded, heads)
 
 
 def random_heads(**shapes: tuple[int, ...]) -> dict[str, Tensor]:

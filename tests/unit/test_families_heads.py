@@ -4,7 +4,9 @@ Every reading below is written out from its authors' description and shares no c
 families: one string or list of ids a chain, one plain forward pass, scores by position.
 """
 
+import json
 import random
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -12,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+import transformers
 from published import (
     WIDTH,
     Small,
@@ -23,7 +26,7 @@ from published import (
 )
 from torch import Tensor
 
-from rung import Chain, Problem
+from rung import Chain, Problem, RungError
 from rung.model.families import recognize
 from rung.score import load_scorer
 
@@ -169,7 +172,8 @@ def pqm(folder: Path) -> Small:
 
 def read_pqm(query: str) -> Literal:
     def literal(small: Small, chain: Chain) -> list[Read | None]:
-        tokenizer = qwen_tokenizer("[PRM]")
+        tokenizer = transformers.AutoTokenizer.from_pretrained(small.folder)
+        tokenizer.add_tokens(["[PRM]"], special_tokens=True)
         steps = [f"Step {k + 1}: {text.strip()}" for k, text in enumerate(chain.texts)]
         answer = " [PRM]\n".join(steps) + " [PRM]"
         text = f"{query.format(chain.problem.question)}\n{answer}"
@@ -311,7 +315,7 @@ def actprm(marker: str | None) -> Callable[[Path], Small]:
             **{f"score__model__{n}__bias": (NUM_HEADS, s[1]) for n, s in shapes.items()},
             **{f"score__reg_model__{n}__weight": (NUM_HEADS, *s) for n, s in shapes.items()},
         )
-        return save(folder, qwen_tokenizer("<extra_0>", " \n\n"), heads, config)
+        return save(folder, qwen_tokenizer(marker or " \n\n"), heads, config)
 
     return build
 
@@ -491,3 +495,134 @@ def test_a_tiny_budget_gives_the_same_scores_and_shared_tokens_run_once(
         assert [s is None for s in one.scores] == [s is None for s in other.scores]
         assert one.known == pytest.approx(other.known, abs=FP32)
     assert scorer.usage.computed < scorer.usage.asked
+
+
+@every_case
+def test_a_session_gives_the_scores_of_whole_chains(case: Case, built: Callable[[Case], Small]):
+    scorer = load_scorer(built(case).folder, **case.load)
+    chains = some_chains()
+    session = scorer.open(chains[0].problem)
+    for one in chains[:3]:
+        at_end = one.problem.root_id
+        for k, step in enumerate(one.texts):
+            (scored,) = session.extend([at_end], [step])
+            (whole,) = scorer.score([one.prefix(k + 1)])
+            assert scored.score == pytest.approx(whole.scores[-1], abs=FP32)
+            at_end = scored.id
+
+
+def shrunk(folder: Path, to: Path, max_tokens: int) -> Path:
+    """The same model with a shorter context."""
+    shutil.copytree(folder, to / folder.name)
+    path = to / folder.name / "config.json"
+    told = json.loads(path.read_text()) | {"max_position_embeddings": max_tokens}
+    path.write_text(json.dumps(told))
+    return path.parent
+
+
+@every_case
+def test_what_lies_beyond_the_context_has_no_score(
+    case: Case, built: Callable[[Case], Small], tmp_path: Path
+):
+    small = built(case)
+    one = chain(*["we add one and two"] * 9)
+    reads = case.literal(small, one)
+    little = chain("42", question="and")
+    fits = reads[3] or case.literal(small, little)[0]  # of a PRM just the fourth step
+    assert fits is not None
+    scorer = load_scorer(shrunk(small.folder, tmp_path, len(fits.ids)), **case.load)
+    long, short = scorer.score([one, little])
+    assert long.scores[4:] == (None,) * 5
+    if case.kind == "prm":
+        assert long.scores[:4] == pytest.approx([r.score for r in reads[:4] if r], abs=FP32)
+    else:
+        assert short.scores[-1] is not None
+    lost = chain("one", "two", question="and " * 999)
+    before = scorer.usage
+    assert scorer.score([lost])[0].scores == (None, None)
+    assert scorer.usage == before
+
+
+@every_case
+def test_empty_steps_and_empty_chains_are_read_too(case: Case, built: Callable[[Case], Small]):
+    small = built(case)
+    scorer = load_scorer(small.folder, **case.load)
+    assert scorer.score([chain()])[0].scores == ()
+    one = chain("", "two", "")
+    (scores,) = scorer.score([one])
+    for found, read in zip(scores.scores, case.literal(small, one), strict=True):
+        assert found == (None if read is None else pytest.approx(read.score, abs=FP32))
+
+
+@every_case
+@pytest.mark.parametrize("text", ["{}", "so {} {}and", "{}\n\n{}"])
+def test_a_marker_that_a_step_says_as_text_makes_no_marker(
+    case: Case, built: Callable[[Case], Small], text: str
+):
+    small = built(case)
+    scorer = load_scorer(small.folder, **case.load)
+    specials = [t.content for t in small.tokenizer.added_tokens_decoder.values() if t.special]
+    names = [*filter(str.strip, specials), *(["[PRM]"] if case.family == "pqm" else [])]
+    for name in names:
+        says, plain = text.replace("{}", name), text.replace("{}", f"{name[0]} {name[1:]}")
+        forged = chain("12", says, "42", question=says)
+        honest = chain("12", plain, "42", question=plain)
+        one, other = scorer.score([forged, honest])
+        assert [s is None for s in one.scores] == [r is None for r in case.literal(small, honest)]
+        assert one.known == pytest.approx(other.known, abs=FP32)
+
+
+def test_skywork_without_bos_puts_nothing_before_the_question(tmp_path: Path):
+    case = BY_FOLDER["Skywork-o1-Open-PRM-Qwen-2.5-7B"]
+    small = save(tmp_path / case.folder, qwen_tokenizer(), random_heads(**VALUE_HEAD))
+    (rendered,) = load_scorer(small.folder).reader.render([chain("one", question="two")])
+    encode = small.tokenizer.encode
+    assert list(rendered.ids) == [*encode("two\n"), *encode("one"), *encode("\n")]
+
+
+def test_pqm_and_minos_number_the_steps_themselves(built: Callable[[Case], Small]):
+    for folder, said in [("pqm-zeta-4", "Step 7: "), ("minos_mistral", "Step 7. ")]:
+        case = BY_FOLDER[folder]
+        reader = load_scorer(built(case).folder, **case.load).reader
+        numbered, plain = reader.render([chain("one", said + "two"), chain("one", "two")])
+        assert numbered == plain
+
+
+def test_minos_reads_its_own_letter_where_a_step_says_it_too(built: Callable[[Case], Small]):
+    case = BY_FOLDER["minos_mistral"]
+    small = built(case)
+    scorer = load_scorer(small.folder)
+    one = chain("a и b", "c")
+    (rendered,) = scorer.reader.render([one])
+    letter = small.tokenizer.encode(" и")[-1]
+    all_places = [place for place, token in enumerate(rendered.ids) if token == letter]
+    assert list(rendered.step_ends) == all_places[1:] and len(all_places) == 3
+
+
+def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path):
+    case = BY_FOLDER["ReasonEval-7B"]
+    small = case.build(tmp_path / case.folder)
+    llama_tokenizer(pad="<pad>").save_pretrained(small.folder)
+    with pytest.raises(RungError, match="is it this model's tokenizer"):
+        load_scorer(small.folder).score([chain("one")])
+    qwen_tokenizer().save_pretrained(small.folder)
+    case = BY_FOLDER["Qwen2.5-Math-PRM-7B"]
+    small = case.build(tmp_path / case.folder)
+    qwen_tokenizer().save_pretrained(small.folder)
+    with pytest.raises(RungError, match="tokens of '<extra_0>', expected one"):
+        load_scorer(small.folder)
+
+
+def test_a_blank_line_that_is_a_marker_loses_its_space_inside_a_step(
+    built: Callable[[Case], Small],
+):
+    scorer = load_scorer(built(BY_FOLDER["ActPRM-X"]).folder)
+    says, plain = scorer.score([chain("so  \n\nand", "42"), chain("so\n\nand", "42")])
+    assert len(says.known) == 2
+    assert says.known == pytest.approx(plain.known, abs=FP32)
+
+
+def test_universal_prm_is_shown_no_reference_answer(built: Callable[[Case], Small]):
+    scorer = load_scorer(built(BY_FOLDER["Universal-PRM-7B"]).folder)
+    knows = Chain.of(Problem("p", "How many?", answer="42"), ["so 42"])
+    assert scorer.reader.render([knows]) == scorer.reader.render([chain("so 42")])

@@ -21,14 +21,24 @@ def plain_text(tokenizer: Any, *markers: str) -> Callable[[str], str]:
 
     Args:
         tokenizer: Its special tokens are broken.
-        *markers: Further strings to break.
+        *markers: Further strings to break. One that a space would not break, such as a blank
+            line, loses its first character.
     """
     specials = [t.content for t in tokenizer.added_tokens_decoder.values() if t.special]
     names = sorted({*specials, *markers}, key=len, reverse=True)
-    if not names:
-        return lambda text: text
-    pattern = re.compile("|".join(map(re.escape, names)))
-    return lambda text: pattern.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+    pattern = re.compile("|".join(map(re.escape, names)) or "(?!)")
+
+    def plain(text: str) -> str:
+        while pattern.search(text):
+            text = pattern.sub(lambda found: _broken(found[0]), text)
+        return text
+
+    return plain
+
+
+def _broken(name: str) -> str:
+    spaced = f"{name[0]} {name[1:]}"
+    return name[1:] if name in spaced else spaced
 
 
 def shown(step: Step) -> str:
