@@ -104,7 +104,7 @@ def open_foreign(folder: Path, *, dtype: torch.dtype, trust_pickle: bool) -> For
         kind = transformers.MODEL_MAPPING[type(config)]
         state = {name: read() for name, read in weights.read.items() if _is_trunk(name)}
         trunk = load_with(kind, folder, dtype, config=config, state_dict=state)
-    return Foreign(trunk.eval(), load_tokenizer(folder), weights)
+    return Foreign(trunk.eval(), load_tokenizer(folder, config), weights)
 
 
 def native_config(folder: Path) -> Any:

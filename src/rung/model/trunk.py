@@ -56,8 +56,12 @@ def load_causal_lm(source: str | Path, *, dtype: torch.dtype = torch.float32) ->
     return _load(transformers.AutoModelForCausalLM, Path(source), dtype)
 
 
-def load_tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path, config: Any = None) -> Any:
     """Open the tokenizer in a Hugging Face folder.
+
+    Args:
+        folder: Where it is.
+        config: The model's config, if the folder's own names a type transformers doesn't know.
 
     Raises:
         InputError: There is none, or it can't be read.
@@ -66,7 +70,7 @@ def load_tokenizer(folder: Path) -> Any:
         raise InputError("the folder lacks tokenizer.json", file=str(folder))
     try:
         return transformers.AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
+            folder, config=config, local_files_only=True, trust_remote_code=False
         )
     except (OSError, ValueError, KeyError) as error:
         raise _unreadable("the tokenizer", error, folder) from error
