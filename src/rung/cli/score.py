@@ -32,6 +32,10 @@ class Tally:
 
     scorer: str
     kind: str
+    family: str
+    """How it is read."""
+    aggregation: str | None
+    """How its authors make one score of a chain's (see `rung rerank --by`), where they say it."""
     weights_hash: str
     chains: int = 0
     steps: int = 0
@@ -61,6 +65,14 @@ class Score:
     """What a person's rating of 0 means as a label."""
     skip_bad: bool = False
     """Leave out rows that can't be read, and count them."""
+    family: str = "auto"
+    """How the scorers are read: auto tells it from their files, or a published family's name."""
+    family_option: Annotated[
+        tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE")
+    ] = ()
+    """An option of the family (docs/guides/published-models.md); give it again for another."""
+    trust_pickle: bool = False
+    """Open pickled weights (.bin, .pt), which are refused otherwise; only tensors are read."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto takes bf16 for large models on hardware that is fast at it, else fp32."""
     batch_tokens: int | None = None
@@ -76,7 +88,7 @@ class Score:
             if not num_rows:
                 raise RungError(f"no chain can be read: {skipped.count} rows are left out")
             tell_skipped(out.progress, skipped)
-            scorers = self._open(names)
+            scorers = self._open(names, out)
             self._score(out, sources, scorers, num_rows)
         tallies = [tally(scorer, read_records(self.out)) for scorer in scorers]
         result = {
@@ -91,18 +103,33 @@ class Score:
         counted = skipped if self.skip_bad else None
         return records_of(sources, self.format, self.neutral, counted)
 
-    def _open(self, names: dict[str, str]) -> list[RewardScorer]:
+    def _open(self, names: dict[str, str], out: Output) -> list[RewardScorer]:
         from rung.score import load_scorer
 
+        options = _options(self.family_option)
         return [
             load_scorer(
                 folder,
                 name=name,
+                family=self._family_of(name, folder, out),
+                options=options,
+                trust_pickle=self.trust_pickle,
                 precision=self.precision,
                 batch_tokens=self.batch_tokens,
             )
             for name, folder in names.items()
         ]
+
+    def _family_of(self, name: str, folder: str, out: Output) -> str:
+        """The family's name; one that was told from the files is said with the reason."""
+        from rung.model.families import AUTO, own, recognize
+
+        if self.family != AUTO:
+            return self.family
+        family, why = recognize(folder)
+        if family is not own.FAMILY:
+            out.progress.log(f"{name} is read as {family.name} ({family.about}): {why}")
+        return family.name
 
     def _score(
         self, out: Output, sources: Sequence[str], scorers: list[RewardScorer], num_rows: int
@@ -138,6 +165,8 @@ def tally(scorer: RewardScorer, records: Iterable[ChainRecord]) -> Tally:
     return Tally(
         scorer=scorer.name,
         kind=scorer.kind,
+        family=scorer.reader.family,
+        aggregation=scorer.reader.aggregation,
         weights_hash=scorer.weights_hash,
         chains=num_chains,
         steps=num_steps,
@@ -145,6 +174,16 @@ def tally(scorer: RewardScorer, records: Iterable[ChainRecord]) -> Tally:
         lost_steps=num_lost,
         mean_score=total / num_scored if num_scored else None,
     )
+
+
+def _options(given: Sequence[str]) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise RungError(f"--family-option is {text!r}, expected NAME=VALUE")
+        options[name] = value
+    return options
 
 
 def _named_folders(scorers: Sequence[str]) -> dict[str, str]:
@@ -165,6 +204,9 @@ def _show(console: Console, tallies: Sequence[Tally], out: str) -> None:
     for t in tallies:
         mean = "none" if t.mean_score is None else f"{t.mean_score:.3f}"
         console.print(f"{t.scorer} ({t.kind}): {t.scored} scores, mean {mean}", soft_wrap=True)
+        if t.family != "rung":
+            authors = f"; its authors combine scores by {t.aggregation}" if t.aggregation else ""
+            console.print(f"  read as {t.family}{authors}", soft_wrap=True)
         if t.lost_steps:
             console.print(f"  {t.lost_steps} steps lie beyond the context and have no score")
     console.print(f"{tallies[0].chains} chains in {out}", soft_wrap=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,10 +94,15 @@ def load_reward_model(
     return LoadedRewardModel(model.eval(), loaded.tokenizer, reading)
 
 
-def weights_hash(folder: str | Path) -> str:
-    """A short hash of the bytes of a checkpoint's weights: equal weights, equal hash."""
+def weights_hash(folder: str | Path, files: Sequence[Path] = ()) -> str:
+    """A short hash of the bytes of a checkpoint's weights: equal weights, equal hash.
+
+    Args:
+        folder: The checkpoint.
+        files: The files that hold the weights; by default the folder's safetensors.
+    """
     digest = hashlib.blake2b(digest_size=12)
-    for path in weight_files(Path(folder)):
+    for path in files or weight_files(Path(folder)):
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

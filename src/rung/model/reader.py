@@ -39,8 +39,8 @@ class Reader:
     """
     render: Callable[[Sequence[Chain]], list[Rendered]]
     """Chains to ids and the places where their steps' scores are read."""
-    aggregation: str = "min"
-    """How the authors combine the step scores (a name in `AGGREGATIONS`)."""
+    aggregation: str | None = "min"
+    """How the authors combine the step scores (a name in `AGGREGATIONS`); None: they don't say."""
     reads_unfinished_steps: bool = True
     """Whether the score of a step that is still being written means anything.
 
@@ -48,6 +48,8 @@ class Reader:
     must have ended by itself, or where chains are only read whole.
     """
     tokenizer: Any = None
+    weight_files: tuple[Path, ...] = ()
+    """The files whose bytes make the weights' hash; none: the folder's safetensors."""
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What scores depend on besides weights and tokenizer, as JSON."""
 
@@ -71,6 +73,23 @@ class Reader:
         return self
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a checkpoint is to be opened, beyond what its files say."""
+
+    dtype: torch.dtype = torch.float32
+    """Of the trunk's weights."""
+    trust_pickle: bool = False
+    """Whether pickled weights may be opened, with ``weights_only``."""
+    options: Any = None
+    """The family's options: an instance of `Family.options`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoOptions:
+    """The options of a family that has none."""
+
+
 class Family(NamedTuple):
     """One published way to read a reward model.
 
@@ -82,7 +101,15 @@ class Family(NamedTuple):
     """A few words: whose models these are."""
     recognize: Callable[[CheckpointFiles], str | None]
     """Why a folder is of this family, from its files alone; None if nothing says so."""
-    open: Callable[[Path, torch.dtype], Reader]
+    open: Callable[[Path, Opening], Reader]
+    options: type[Any] = NoOptions
+    """A frozen dataclass: what the user may choose, with defaults; given by name."""
+    rank: int = 1
+    """Of the families that recognize a folder only those of the highest rank count.
+
+    0 for a general layout that more special families share, 2 where the files say the family's
+    very name.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +118,9 @@ class CheckpointFiles:
 
     folder: Path
     config: Mapping[str, Any]
-    """``config.json``; empty where there is none."""
+    """``config.json``."""
     weight_names: frozenset[str]
-    """Names of the tensors in the safetensors files."""
+    """Names of the tensors; empty where the weights are pickled without an index."""
     card: str
     """``README.md``, the model card; empty where there is none."""
 
@@ -103,12 +130,18 @@ class CheckpointFiles:
         named = self.config.get("architectures") or [""]
         return str(named[0])
 
+    @property
+    def title(self) -> str:
+        """The card's first heading. The rest of a card also names the models it compares with."""
+        headings = (line for line in self.card.splitlines() if line.startswith("# "))
+        return next(headings, "").removeprefix("# ")
+
     def mentions(self, *names: str) -> str | None:
-        """Where one of the names stands (any case): the folder's name, the config or the card."""
+        """Where one of the names stands (any case): folder's name, config, or the card's title."""
         places = {
             "the folder's name": self.folder.resolve().name,
             "config.json's _name_or_path": str(self.config.get("_name_or_path", "")),
-            "README.md": self.card,
+            "the title of README.md": self.title,
         }
         for name in names:
             for place, text in places.items():

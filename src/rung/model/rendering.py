@@ -38,6 +38,15 @@ class Layout(Protocol):
         ...
 
 
+class Branch(NamedTuple):
+    """Ids that leave a chain's own to ask for one step's score, read at the last of them."""
+
+    start: int
+    """How many of the chain's own ids stand before."""
+    ids: tuple[int, ...]
+    """At least one."""
+
+
 class Rendered(NamedTuple):
     """A chain as token ids.
 
@@ -49,7 +58,23 @@ class Rendered(NamedTuple):
     ids: tuple[int, ...]
     step_ends: tuple[int | None, ...]
     num_question_tokens: int
-    """Tokens before the first step: BOS, question and separator."""
+    """Tokens before the first step: BOS, question and separator. Only training asks; 0 where a
+    published model's rendering does not tell."""
+    branches: tuple[Branch | None, ...] = ()
+    """For a model that is asked with tokens which the next step does not see: where step k's
+    score is read instead of at `step_ends[k]`, which then is the token before the branch. Empty
+    if no step has one."""
+
+    def read_of(self, step: int) -> tuple[tuple[int, ...], int] | None:
+        """The ids up to where a step's score is read, and the index there; None if it is lost."""
+        end = self.step_ends[step]
+        if end is None:
+            return None
+        branch = self.branches[step] if self.branches else None
+        if branch is None:
+            return self.ids, end
+        ids = (*self.ids[: branch.start], *branch.ids)
+        return ids, len(ids) - 1
 
     @property
     def num_lost(self) -> int:

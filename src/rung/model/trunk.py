@@ -56,8 +56,12 @@ def load_causal_lm(source: str | Path, *, dtype: torch.dtype = torch.float32) ->
     return _load(transformers.AutoModelForCausalLM, Path(source), dtype)
 
 
-def load_tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path, config: Any = None) -> Any:
     """Open the tokenizer in a Hugging Face folder.
+
+    Args:
+        folder: Where it is.
+        config: The model's config, if the folder's own names a type transformers doesn't know.
 
     Raises:
         InputError: There is none, or it can't be read.
@@ -66,7 +70,7 @@ def load_tokenizer(folder: Path) -> Any:
         raise InputError("the folder lacks tokenizer.json", file=str(folder))
     try:
         return transformers.AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
+            folder, config=config, local_files_only=True, trust_remote_code=False
         )
     except (OSError, ValueError, KeyError) as error:
         raise _unreadable("the tokenizer", error, folder) from error
@@ -92,6 +96,59 @@ def weight_files(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names)]
 
 
+def read_config(folder: Path) -> dict[str, Any]:
+    """What ``config.json`` says.
+
+    Raises:
+        InputError: It is not there, or is no JSON object.
+    """
+    path = folder / "config.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except FileNotFoundError:
+        raise InputError("the folder lacks config.json", file=str(folder)) from None
+    except msgspec.DecodeError as error:
+        raise InputError(f"this is no JSON object ({error})", file=str(path)) from None
+
+
+def load_with(
+    kind: Any,
+    folder: Path,
+    dtype: torch.dtype,
+    *,
+    config: Any = None,
+    state_dict: dict[str, torch.Tensor] | None = None,
+) -> Any:
+    """Open a model by a class of transformers, from the folder's safetensors or a state dict.
+
+    Raises:
+        InputError: It can't be read, or a weight is missing.
+    """
+    told: dict[str, Any] = {} if config is None else {"config": config}
+    source = folder if state_dict is None else None
+    if state_dict is not None:
+        told["state_dict"] = state_dict
+    try:
+        # transformers draws random numbers while it opens a model
+        with quiet_transformers(), torch.random.fork_rng(devices=[]):
+            model, found = kind.from_pretrained(
+                source,
+                dtype=dtype,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+                **told,
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise _unreadable("the model", error, folder) from error
+    if found["missing_keys"]:
+        first = sorted(found["missing_keys"])[0]
+        reason = f"the weights lack {first} ({len(found['missing_keys'])} tensors in all)"
+        raise InputError(reason, file=str(folder))
+    return model
+
+
 @contextlib.contextmanager
 def quiet_transformers() -> Generator[None]:
     """Keep transformers' loading reports and bars off the terminal."""
@@ -115,24 +172,7 @@ def _load(kind: Any, source: Path, dtype: torch.dtype) -> LoadedModel:
 def _load_folder(kind: Any, folder: Path, dtype: torch.dtype, name: str) -> LoadedModel:
     weight_files(folder)
     tokenizer = load_tokenizer(folder)
-    try:
-        # transformers draws random numbers while it opens a model
-        with quiet_transformers(), torch.random.fork_rng(devices=[]):
-            model, found = kind.from_pretrained(
-                folder,
-                dtype=dtype,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise _unreadable("the model", error, folder) from error
-    if found["missing_keys"]:
-        first = sorted(found["missing_keys"])[0]
-        reason = f"the weights lack {first} ({len(found['missing_keys'])} tensors in all)"
-        raise InputError(reason, file=str(folder))
-    return LoadedModel(model, tokenizer, name)
+    return LoadedModel(load_with(kind, folder, dtype), tokenizer, name)
 
 
 def _unreadable(what: str, error: Exception, folder: Path) -> InputError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -26,6 +26,13 @@ BATCH_TOKENS = {"cpu": 1024, "cuda": 16_384}
 """By device. On a CPU larger batches leave the cache."""
 BF16_FROM_PARAMETERS = 20_000_000
 """Below, bf16 saves no time worth its rounding."""
+
+
+class Asked(NamedTuple):
+    """A request, and the ids of the steps whose scores are read there."""
+
+    request: Request
+    steps: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +74,18 @@ class RewardScorer:
         Raises:
             RungError: The model gives something that is not a number.
         """
-        rendered_B = self.reader.render(chains)
-        reads_B = [self._reads(rendered) for rendered in rendered_B]
-        requests = [
-            Request(rendered.ids, tuple(read for _, read in reads))
-            for rendered, reads in zip(rendered_B, reads_B, strict=True)
+        asked = [
+            ask
+            for chain, rendered in zip(chains, self.reader.render(chains), strict=True)
+            for ask in self._asked(chain, rendered)
         ]
+        requests = [ask.request for ask in asked]
         scores_K = iter(self.reader.scores(self.engine.features(requests), self.name))
         found: dict[str, float] = {}
-        for chain, reads in zip(chains, reads_B, strict=True):
-            for step, _ in reads:  # equal steps get one score, to the last bit
-                found.setdefault(chain.steps[step].id, next(scores_K))
-        return [
-            self._step_scores(chain, reads, found)
-            for chain, reads in zip(chains, reads_B, strict=True)
-        ]
+        for ask in asked:
+            for step in ask.steps:  # equal steps get one score, to the last bit
+                found.setdefault(step, next(scores_K))
+        return [self._step_scores(chain, found) for chain in chains]
 
     def open(self, problem: Problem, *, max_kept_mib: float | None = None) -> ScoringSession:
         """A session for scoring chains of a problem (and of more: `add`) while they grow.
@@ -99,18 +103,31 @@ class RewardScorer:
         session.add(problem)
         return session
 
-    def _step_scores(
-        self, chain: Chain, reads: Sequence[tuple[int, int]], found: Mapping[str, float]
-    ) -> StepScores:
-        read = {step for step, _ in reads}
-        scores = (found[s.id] if k in read else None for k, s in enumerate(chain.steps))
+    def _step_scores(self, chain: Chain, found: Mapping[str, float]) -> StepScores:
+        last = len(chain.steps) - 1
+        scores = (
+            found.get(step.id) if self.kind == "prm" or k == last else None
+            for k, step in enumerate(chain.steps)
+        )
         return StepScores(tuple(scores), self.name, self.weights_hash)
 
-    def _reads(self, rendered: Rendered) -> list[tuple[int, int]]:
-        """Which steps are scored, and where."""
-        ends = list(enumerate(rendered.step_ends))
-        wanted = ends[-1:] if self.kind == "orm" else ends
-        return [(step, end) for step, end in wanted if end is not None]
+    def _asked(self, chain: Chain, rendered: Rendered) -> list[Asked]:
+        """What the engine is asked for a chain: its own ids once, and its branches."""
+        own: list[tuple[str, int]] = []
+        asked: list[Asked] = []
+        first = len(chain.steps) - 1 if self.kind == "orm" else 0
+        for k in range(max(0, first), len(chain.steps)):
+            read = rendered.read_of(k)
+            if read is None:
+                continue
+            if read[0] is rendered.ids:
+                own.append((chain.steps[k].id, read[1]))
+            else:
+                asked.append(Asked(Request(read[0], (read[1],)), (chain.steps[k].id,)))
+        if not own:
+            return asked
+        steps, places = zip(*own, strict=True)
+        return [Asked(Request(rendered.ids, places), steps), *asked]
 
 
 def load_scorer(
@@ -118,6 +135,8 @@ def load_scorer(
     *,
     name: str | None = None,
     family: str = AUTO,
+    options: Mapping[str, Any] | None = None,
+    trust_pickle: bool = False,
     batch_tokens: int | None = None,
     precision: Precision = "auto",
 ) -> RewardScorer:
@@ -128,6 +147,9 @@ def load_scorer(
         name: The scorer's name; the folder's by default.
         family: How the model is read, a name in `rung.model.families.FAMILIES`; "auto" tells it
             from the files.
+        options: The family's options by name (see the guide to published models).
+        trust_pickle: Open pickled weights (``.bin``, ``.pt``) too, with ``weights_only``. Without
+            it they are refused; code from a checkpoint is never run.
         batch_tokens: Tokens in one forward pass; by default what suits the device.
         precision: "fp32", "bf16", or "auto": bf16 for models from 20M parameters on hardware
             that multiplies in bf16, else fp32. The head always runs in fp32.
@@ -139,12 +161,13 @@ def load_scorer(
     if batch_tokens is not None and batch_tokens < 1:
         raise RungError(f"batch_tokens is {batch_tokens}, expected at least 1")
     path = Path(folder)
-    reader = open_reader(path, family)
+    reader = open_reader(path, family, trust_pickle=trust_pickle, options=options)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     reader.to(device, _dtype(precision, reader.trunk, device))
     budget = batch_tokens or BATCH_TOKENS[device.type]
     engine = PrefixEngine(reader.trunk, batch_tokens=budget)
-    return RewardScorer(name or path.resolve().name, weights_hash(path), reader, engine, budget)
+    digest = weights_hash(path, reader.weight_files)
+    return RewardScorer(name or path.resolve().name, digest, reader, engine, budget)
 
 
 def _dtype(precision: Precision, trunk: Any, device: torch.device) -> torch.dtype:

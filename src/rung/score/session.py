@@ -15,6 +15,7 @@ from rung.core.errors import RungError
 from rung.core.types import Chain, Problem, Step
 from rung.model.engine import PrefixEngine, Request, Usage
 from rung.model.reader import Reader
+from rung.model.rendering import Rendered
 
 
 class ScoredStep(NamedTuple):
@@ -119,14 +120,27 @@ class ScoringSession:
         ]
 
     def _score(self, chains: dict[str, Chain], *, hold: bool) -> dict[str, float | None]:
-        requests: dict[str, Request] = {}
+        asked: list[str] = []
+        requests: list[Request] = []
         rendered_B = self._reader.render(list(chains.values()))
         for (prefix_id, chain), rendered in zip(chains.items(), rendered_B, strict=True):
-            end = rendered.step_ends[len(chain.steps) - 1]
-            if end is not None:
-                name = prefix_id if hold else None
-                requests[prefix_id] = Request(rendered.ids[: end + 1], (end,), name)
-        features_KD = self._engine.features(list(requests.values()))
-        scores_K = self._reader.scores(features_KD, self._name)
-        found = dict(zip(requests, scores_K, strict=True))
+            read = rendered.read_of(len(chain.steps) - 1)
+            if read is not None:
+                asked.append(prefix_id)
+                requests += _requests(rendered, read, prefix_id if hold else None)
+        scores_K = self._reader.scores(self._engine.features(requests), self._name)
+        found = dict(zip(asked, scores_K, strict=True))
         return {prefix_id: found.get(prefix_id) for prefix_id in chains}
+
+
+def _requests(
+    rendered: Rendered, read: tuple[tuple[int, ...], int], hold: str | None
+) -> list[Request]:
+    """What the engine is asked for a chain's last step; a branch is read and not held."""
+    ids, place = read
+    if ids is rendered.ids:
+        return [Request(ids[: place + 1], (place,), hold)]
+    end = rendered.step_ends[-1]
+    assert end is not None
+    held = [] if hold is None else [Request(rendered.ids[: end + 1], (), hold)]
+    return [Request(ids, (place,)), *held]

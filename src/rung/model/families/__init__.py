@@ -6,21 +6,52 @@ equal files (a plain causal LM says nothing of how it was trained), the name mus
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import torch
-from safetensors import SafetensorError, safe_open
 
 from rung.core.errors import InputError, RungError
-from rung.model.families import own
-from rung.model.reader import CheckpointFiles, Family, Reader
-from rung.model.trunk import weight_files
+from rung.model.families import (
+    actprm,
+    math_minos,
+    own,
+    pqm,
+    pure,
+    qwen_prm,
+    qwen_rm,
+    reasoneval,
+    reasonflux,
+    skywork,
+    trl,
+    universal,
+)
+from rung.model.foreign import PICKLE_INDEX, has_safetensors, names_in, pickle_files
+from rung.model.reader import CheckpointFiles, Family, Opening, Reader
+from rung.model.trunk import read_config, weight_files
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (own.FAMILY,)}
-"""Every family by its name; an earlier one is preferred when several recognize a folder."""
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        own.FAMILY,
+        qwen_prm.FAMILY,
+        qwen_rm.FAMILY,
+        reasonflux.FAMILY,
+        reasonflux.ORM_FAMILY,
+        skywork.FAMILY,
+        trl.FAMILY,
+        pure.FAMILY,
+        reasoneval.FAMILY,
+        pqm.FAMILY,
+        actprm.FAMILY,
+        universal.FAMILY,
+        math_minos.FAMILY,
+    )
+}
+"""Every family by its name."""
 
 AUTO = "auto"
 
@@ -36,33 +67,62 @@ def recognize(folder: str | Path) -> Recognized:
     """Tell a folder's family from its files.
 
     Raises:
-        RungError: No family recognizes it; the sentence lists their names.
+        InputError: None recognizes it, or several do; the sentence lists their names.
     """
     files = checkpoint_files(Path(folder))
-    for family in FAMILIES.values():
-        why = family.recognize(files)
-        if why is not None:
-            return Recognized(family, why)
+    claims = [Recognized(f, why) for f in FAMILIES.values() if (why := f.recognize(files))]
+    best = max((claim.family.rank for claim in claims), default=0)
+    claims = [claim for claim in claims if claim.family.rank == best]
+    if len(claims) == 1:
+        return claims[0]
+    if claims:
+        said = "; ".join(f"{claim.family.name}, as {claim.why}" for claim in claims)
+        reason = f"several families could read this model ({said}); name one with --family"
+        raise InputError(reason, file=str(folder))
     raise InputError(
         "it has no rung.json, and nothing else in the files says how this model is read; name its"
-        f" family: {_names()}",
+        f" family with --family: {_names()}",
         file=str(folder),
     )
 
 
 def open_reader(
-    folder: str | Path, family: str = AUTO, *, dtype: torch.dtype = torch.float32
+    folder: str | Path,
+    family: str = AUTO,
+    *,
+    dtype: torch.dtype = torch.float32,
+    trust_pickle: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> Reader:
     """Open a checkpoint of any family, on the CPU.
 
+    Args:
+        folder: The checkpoint.
+        family: A name in `FAMILIES`, or "auto".
+        dtype: The type of the trunk's weights.
+        trust_pickle: Whether pickled weights may be opened.
+        options: The family's options by name; numbers may be given as text.
+
     Raises:
-        RungError: The family is unknown or can't be told, or a file is missing or damaged.
+        RungError: The family is unknown or can't be told, it has no such option, or a file is
+            missing or damaged.
     """
-    if family == AUTO:
-        return recognize(folder).family.open(Path(folder), dtype)
+    chosen = named(family) if family != AUTO else recognize(folder).family
+    how = Opening(dtype, trust_pickle, _options(chosen, options or {}))
+    reader = chosen.open(Path(folder), how)
+    told = msgspec.to_builtins(how.options)
+    return replace(reader, settings={**reader.settings, "options": told}) if told else reader
+
+
+def named(family: str) -> Family:
+    """The family of a name.
+
+    Raises:
+        RungError: There is none.
+    """
     if family not in FAMILIES:
         raise RungError(f"there is no family {family!r}; there are {_names()}")
-    return FAMILIES[family].open(Path(folder), dtype)
+    return FAMILIES[family]
 
 
 def checkpoint_files(folder: Path) -> CheckpointFiles:
@@ -71,25 +131,32 @@ def checkpoint_files(folder: Path) -> CheckpointFiles:
     Raises:
         InputError: The folder is not there, or a file in it can't be read.
     """
-    names = {name for path in weight_files(folder) for name in _tensor_names(path)}
+    if not folder.is_dir():
+        raise InputError("there is no such folder", file=str(folder))
+    config = read_config(folder)
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8", errors="replace") if card.exists() else ""
-    return CheckpointFiles(folder, _config(folder / "config.json"), frozenset(names), text)
+    return CheckpointFiles(folder, config, frozenset(_weight_names(folder)), text)
 
 
-def _config(path: Path) -> dict[str, object]:
+def _weight_names(folder: Path) -> set[str]:
+    if not has_safetensors(folder) and pickle_files(folder):
+        index = folder / PICKLE_INDEX
+        told = msgspec.json.decode(index.read_bytes()) if index.exists() else {"weight_map": {}}
+        return set(told["weight_map"])
+    return {name for path in weight_files(folder) for name in names_in(path)}
+
+
+def _options(family: Family, given: Mapping[str, Any]) -> Any:
+    known = [field.name for field in fields(family.options)]
+    for name in given:
+        if name not in known:
+            listed = ", ".join(known) or "none"
+            raise RungError(f"the family {family.name} has no option {name!r}; it has: {listed}")
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, object])
-    except msgspec.DecodeError as error:
-        raise InputError(f"this is no JSON object ({error})", file=str(path)) from None
-
-
-def _tensor_names(path: Path) -> Sequence[str]:
-    try:
-        with safe_open(path, framework="pt") as weights:
-            return list(weights.keys())
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"the model can't be read ({error})", file=str(path)) from error
+        return msgspec.convert(dict(given), family.options, strict=False)
+    except msgspec.ValidationError as error:
+        raise RungError(f"an option of the family {family.name} can't be read: {error}") from None
 
 
 def _names() -> str:

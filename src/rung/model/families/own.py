@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from rung.core.types import Chain
 from rung.model.checkpoint import load_reward_model
-from rung.model.reader import CheckpointFiles, Family, Reader
+from rung.model.reader import CheckpointFiles, Family, Opening, Reader
 from rung.model.reading import READING_FILE
 from rung.model.rendering import Rendered, render_all
 
@@ -32,9 +32,9 @@ class SigmoidHead(nn.Module):
         return torch.sigmoid(self.linear(states_KD).squeeze(-1))
 
 
-def open_own(folder: Path, dtype: torch.dtype) -> Reader:
+def open_own(folder: Path, how: Opening) -> Reader:
     """Open a checkpoint that rung trained."""
-    model, tokenizer, reading = load_reward_model(folder, dtype=dtype)
+    model, tokenizer, reading = load_reward_model(folder, dtype=how.dtype)
 
     def render(chains: Sequence[Chain]) -> list[Rendered]:
         return render_all(chains, tokenizer, reading)
@@ -54,4 +54,4 @@ def _recognize(files: CheckpointFiles) -> str | None:
     return f"it holds {READING_FILE}" if (files.folder / READING_FILE).exists() else None
 
 
-FAMILY = Family("rung", "trained by rung", _recognize, open_own)
+FAMILY = Family("rung", "trained by rung", _recognize, open_own, rank=2)
