@@ -1,7 +1,9 @@
 """Checkpoints of `rung train prm` and `rung train orm`: ``rung.json`` says how they are read.
 
 The ids are BOS (where there is one), question, separator, and each step with its separator behind
-it; a score is sigmoid(w x + b) at the separator's last token (see `rung.model.rendering`).
+it (see `rung.model.rendering`). At the separator's last token the head has one logit, and the
+score is its sigmoid; or one a class, the first of them for a wrong step, and the score is the
+softmax mass of the others.
 """
 
 from __future__ import annotations
@@ -32,6 +34,20 @@ class SigmoidHead(nn.Module):
         return torch.sigmoid(self.linear(states_KD).squeeze(-1))
 
 
+class SoftmaxHead(nn.Module):
+    """P(right) from a logit a class: the softmax mass of all classes but the first, "wrong"."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.linear = linear
+
+    def forward(self, states_KD: Tensor) -> Tensor:
+        """Scores (K,) of states (K, D)."""
+        logits_KC = self.linear(states_KD)
+        # as a sigmoid: a sum of softmax's parts can pass 1 by rounding
+        return torch.sigmoid(logits_KC[:, 1:].logsumexp(-1) - logits_KC[:, 0])
+
+
 def open_own(folder: Path, dtype: torch.dtype) -> Reader:
     """Open a checkpoint that rung trained."""
     model, tokenizer, reading = load_reward_model(folder, dtype=dtype)
@@ -39,11 +55,12 @@ def open_own(folder: Path, dtype: torch.dtype) -> Reader:
     def render(chains: Sequence[Chain]) -> list[Rendered]:
         return render_all(chains, tokenizer, reading)
 
+    head = SigmoidHead if reading.head == "scalar" else SoftmaxHead
     return Reader(
         family=FAMILY.name,
         kind=reading.kind,
         trunk=model.trunk,
-        head=SigmoidHead(model.score).float(),
+        head=head(model.score).float(),
         render=render,
         tokenizer=tokenizer,
         settings=msgspec.to_builtins(reading),
