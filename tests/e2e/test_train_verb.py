@@ -125,6 +125,15 @@ def test_a_policy_is_trained_on_its_own_validation_file(inputs, tmp_path, capsys
     assert (tmp_path / "policy" / "generation_config.json").exists()
 
 
+def test_method_and_head_are_options(inputs, tmp_path, capsys):
+    options = ["--head", "tokens", "--label-words", " good", " bad", "--lora", "2", "--epochs", "1"]
+    assert main([*command(inputs, tmp_path / "prm"), *options, "--json"]) == 0
+    reading = load_reward_model(tmp_path / "prm").reading
+    assert (reading.head, reading.label_words) == ("tokens", (" good", " bad"))
+    assert json.loads((tmp_path / "prm" / "run.json").read_text())["lora"] == 2
+    capsys.readouterr()
+
+
 @pytest.mark.parametrize("verb", ["prm", "orm", "policy"])
 def test_a_broken_line_is_refused_and_leaves_nothing(inputs, tmp_path, capsys, verb):
     rows = [encode_record(record) for record in toy_records(4)]
@@ -151,6 +160,14 @@ def test_mistakes_are_one_sentence(inputs, tmp_path, capsys):
     assert "trainable is all, head or last:1 to last:2" in said(
         "prm", *base, "--trainable", "last:9"
     )
+    assert "a 2-class head learns by ce, not by bce" in said(
+        "prm", *base, "--head", "2-class", "--loss", "bce"
+    )
+    assert "pqm ranks the steps of one chain" in said("orm", *base, "--loss", "pqm")
+    assert "the label word 'perhaps' is" in said(
+        "prm", *base, "--head", "tokens", "--label-words", "perhaps", "-"
+    )
+    assert "it can't go with 'last:1'" in said("prm", *base, "--lora", 4, "--trainable", "last:1")
     assert "the device 'abacus' can't be used" in said("prm", *base, "--device", "abacus")
     assert "the held-out fraction is 2.0" in said("prm", *base, "--validation-fraction", 2)
     assert "nothing to train on" in said("prm", "--trunk", trunk, "--out", out)

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from rung import Chain, ChainRecord, Problem, Provenance, RungError, StepLabels, Verdict
 from rung.model import load_tokenizer, render
-from rung.train import PolicyTraining, RewardTraining
+from rung.train import Method, PolicyTraining, RewardTraining
 from rung.train.batches import bundles_of, collate, plan_epoch
 from rung.train.examples import label_source, policy_examples, reward_examples
 from toy_chains import make_toy_trunk
@@ -157,3 +159,25 @@ def test_the_label_source_must_be_clear():
     with pytest.raises(RungError, match="no chain carries step labels"):
         label_source(PRM, [record(["a"])])
     assert label_source(ORM, [both]) is None
+
+
+def test_a_loss_that_compares_steps_gets_all_targets_of_a_chain_that_brings_a_new_one(tokenizer):
+    records = [
+        record(["a", "b"], (1.0, 0.0)),
+        record(["a", "c"], (1.0, 1.0)),
+        record(["a", "c"], (1.0, 1.0)),
+    ]
+    settings = replace(PRM, method=Method(loss="pqm"))
+    made = of_prm(records, tokenizer, settings)
+    assert [example.targets for example in made.examples] == [(1.0, 0.0), (1.0, 1.0)]
+    assert (made.counts.targets, made.counts.duplicate) == (4, 2)
+
+
+def test_of_three_classes_a_persons_zero_is_the_neutral_one(tokenizer):
+    rated = StepLabels((1.0, 1.0, None, 0.3), "toy", ratings=(1, 0, 0, None))
+    chain = replace(record(["a", "b", "c", "d"], (1.0,) * 4), labels=(rated,))
+    made = of_prm([chain], tokenizer)
+    assert made.examples[0].targets == (1.0, 1.0, 0.3)
+    settings = replace(PRM, method=Method(head="3-class"))
+    made = of_prm([chain], tokenizer, settings)
+    assert made.examples[0].targets == (1.0, 0.5, 0.5, 0.3)

@@ -4,10 +4,19 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from rung.train.losses import STEP_LOSSES, binary_cross_entropy, squared_error, token_cross_entropy
+from rung.train.losses import (
+    STEP_LOSSES,
+    binary_cross_entropy,
+    class_cross_entropy,
+    class_targets,
+    comparative_ranking,
+    squared_error,
+    token_cross_entropy,
+)
 
 LOGITS = torch.tensor([0.0, 2.0, -1.5])
 LABELS = torch.tensor([1.0, 0.25, 0.0])
+LOGITS_OF = {"bce": LOGITS, "mse": LOGITS, "ce": torch.stack([LOGITS, LOGITS.flip(0)], -1)}
 
 
 def sigmoid(x: float) -> float:
@@ -36,7 +45,85 @@ def test_token_cross_entropy_is_minus_the_log_probability():
     assert token_cross_entropy(logits_KV, ids_K).item() == pytest.approx(by_hand.item())
 
 
-@pytest.mark.parametrize("name", STEP_LOSSES)
+def test_two_classes_with_a_zero_for_wrong_are_the_cross_entropy_of_one_logit():
+    logits_KC = torch.stack([torch.zeros(3), LOGITS], -1)
+    expected = binary_cross_entropy(LOGITS, LABELS).item()
+    assert class_cross_entropy(logits_KC, LABELS).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_three_classes_are_the_hand_computed_sum():
+    logits_KC = torch.tensor([[0.0, 1.0, 2.0], [0.5, -0.5, 0.0]])
+    labels = torch.tensor([0.75, 0.0])  # half neutral and half right; wrong
+    first, second = (row.exp() / row.exp().sum() for row in logits_KC)
+    by_hand = -0.5 * math.log(first[1]) - 0.5 * math.log(first[2]) - math.log(second[0])
+    assert class_cross_entropy(logits_KC, labels).item() == pytest.approx(by_hand, rel=1e-6)
+
+
+def test_a_label_becomes_the_mixture_of_neighboring_classes_whose_mean_it_is():
+    labels = torch.tensor([0.0, 0.25, 0.5, 0.7, 1.0])
+    assert class_targets(labels, 2).tolist() == [pytest.approx([1 - y, y]) for y in labels.tolist()]
+    three = [[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0], [0, 0.6, 0.4], [0, 0, 1]]
+    assert class_targets(labels, 3).tolist() == [pytest.approx(row, abs=1e-6) for row in three]
+
+
+def test_the_comparative_loss_is_the_hand_computed_sum():
+    # right, wrong, right with margin 1: Q_1 = 1, Q_w = -1, Q_2 = 2
+    logits, labels = torch.tensor([1.0, -1.0, 2.0]), torch.tensor([1.0, 0.0, 0.6])
+    wrong = math.exp(-1 + 1)
+    terms = [
+        -math.log(1 / (1 + wrong)),
+        -math.log(math.exp(1) / (1 + math.exp(1) + wrong)),
+        -math.log(math.exp(2) / (1 + math.exp(1) + math.exp(2) + wrong)),
+    ]
+    one_chain = comparative_ranking(logits, labels, torch.zeros(3, dtype=torch.long), margin=1.0)
+    assert one_chain.item() == pytest.approx(3 * sum(terms) / 3, rel=1e-6)
+
+
+def test_alone_a_step_is_compared_with_the_question():
+    right = comparative_ranking(LOGITS[1:2], torch.ones(1), torch.zeros(1).long(), margin=4.0)
+    assert right.item() == pytest.approx(-math.log(sigmoid(2.0)), rel=1e-6)
+    wrong = comparative_ranking(LOGITS[2:], torch.zeros(1), torch.zeros(1).long(), margin=4.0)
+    assert wrong.item() == pytest.approx(-math.log(1 - sigmoid(-1.5 + 4)), rel=1e-6)
+
+
+def literal_ranking(rewards: list[float], is_right: list[bool], zeta: float) -> float:
+    """The paper's equation, written out with exp and plain loops."""
+    against = sum(math.exp(q + zeta) for q, good in zip(rewards, is_right, strict=True) if not good)
+    ladder = [0.0, *(q for q, good in zip(rewards, is_right, strict=True) if good)]
+    losses = []
+    for t, q_t in enumerate(ladder):
+        if t == 0 and against == 0:
+            continue
+        below = sum(math.exp(q) for q in ladder[: t + 1])
+        losses.append(-math.log(math.exp(q_t) / (below + against)))
+    return sum(losses) / len(losses)
+
+
+def test_the_comparative_loss_is_the_papers_equation_chain_by_chain():
+    generator = torch.Generator().manual_seed(0)
+    lengths = [1, 5, 3, 8, 2]
+    chains = torch.repeat_interleave(torch.arange(5), torch.tensor(lengths))
+    logits = torch.randn(len(chains), generator=generator) * 3
+    labels = (torch.rand(len(chains), generator=generator) < 0.5).float()
+    expected = sum(
+        literal_ranking(logits[chains == k].tolist(), (labels[chains == k] > 0).tolist(), zeta=2.0)
+        * lengths[k]
+        for k in range(5)
+    )
+    found = comparative_ranking(logits, labels, chains, margin=2.0)
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_comparative_loss_has_gradients_for_all_right_all_wrong_and_large_values():
+    logits = torch.tensor([3.0, 90.0, -90.0, 1.0], requires_grad=True)
+    labels, chains = torch.tensor([1.0, 1.0, 0.0, 0.0]), torch.tensor([0, 0, 1, 1])
+    comparative_ranking(logits, labels, chains, margin=4.0).backward()
+    assert logits.grad.isfinite().all()
+    assert logits.grad[0] < 0 or logits.grad[1] < 0
+    assert (logits.grad[2:] >= 0).all()
+
+
+@pytest.mark.parametrize("name", ["bce", "mse"])
 def test_a_soft_label_is_where_its_loss_is_lowest(name):
     logit = torch.tensor([-2.0], requires_grad=True)
     for _ in range(400):
@@ -45,8 +132,19 @@ def test_a_soft_label_is_where_its_loss_is_lowest(name):
     assert torch.sigmoid(logit).item() == pytest.approx(0.7, abs=1e-3)
 
 
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_a_soft_label_is_the_mean_worth_where_the_class_loss_is_lowest(num_classes):
+    logits = torch.zeros(1, num_classes, requires_grad=True)
+    for _ in range(1000):
+        loss = class_cross_entropy(logits, torch.tensor([0.7]))
+        (gradient,) = torch.autograd.grad(loss, logits)
+        logits = (logits - 2.0 * gradient).detach().requires_grad_()
+    worth = logits.softmax(-1) @ torch.linspace(0, 1, num_classes)
+    assert worth.item() == pytest.approx(0.7, abs=2e-3)
+
+
 @pytest.mark.parametrize("name", STEP_LOSSES)
 def test_losses_are_sums_so_parts_add_up_to_the_whole(name):
-    loss = STEP_LOSSES[name]
-    parts = loss(LOGITS[:1], LABELS[:1]) + loss(LOGITS[1:], LABELS[1:])
-    assert parts.item() == pytest.approx(loss(LOGITS, LABELS).item())
+    loss, logits = STEP_LOSSES[name], LOGITS_OF[name]
+    parts = loss(logits[:1], LABELS[:1]) + loss(logits[1:], LABELS[1:])
+    assert parts.item() == pytest.approx(loss(logits, LABELS).item())

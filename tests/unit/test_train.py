@@ -9,9 +9,16 @@ from safetensors.torch import load_file
 from rung import Chain, InputError, Problem, RungError, StepLabels
 from rung.core.progress import Silent
 from rung.model import load_causal_lm, load_reward_model, new_reward_model, render
-from rung.train import Optimization, PolicyTraining, RewardTraining, train_policy, train_reward
+from rung.train import (
+    Method,
+    Optimization,
+    PolicyTraining,
+    RewardTraining,
+    train_policy,
+    train_reward,
+)
 from rung.train.loop import learning_rate
-from rung.train.reward import freeze
+from rung.train.trainable import freeze
 from toy_chains import logits_of, make_toy_trunk, toy_records
 
 FAST = Optimization(lr=3e-3, batch_tokens=256, evaluate_every=2, save_every=2, patience=0)
@@ -76,6 +83,7 @@ def unbroken(trunk, tmp_path_factory):
 def test_a_run_leaves_a_checkpoint_its_report_and_no_state(unbroken):
     out, report = unbroken
     assert sorted(path.name for path in out.iterdir()) == [
+        "README.md",
         "config.json",
         "metrics.jsonl",
         "model.safetensors",
@@ -206,7 +214,7 @@ def test_early_stopping_keeps_the_best_weights(trunk, tmp_path):
 
 @pytest.mark.parametrize("loss", ["bce", "mse"])
 def test_a_prm_learns_what_can_be_learned(trunk, tmp_path, loss):
-    settings = replace(prm(trunk, epochs=8, lr=1e-2), loss=loss)
+    settings = replace(prm(trunk, epochs=8, lr=1e-2), method=Method(loss=loss))
     train_reward(settings, TRAIN, HELD_OUT, tmp_path / "prm")
     model, tokenizer, reading = load_reward_model(tmp_path / "prm")
     for record in HELD_OUT:
@@ -266,7 +274,7 @@ def test_bf16_trains_fp32_weights_to_about_the_same_loss(unbroken, trunk, tmp_pa
 
 @pytest.mark.parametrize(("trainable", "moves"), [("head", 0), ("last:1", 1), ("last:2", 2)])
 def test_what_is_frozen_stays_as_it_was(trunk, tmp_path, trainable, moves):
-    settings = replace(prm(trunk), trainable=trainable)
+    settings = replace(prm(trunk), method=Method(trainable=trainable))
     with pytest.raises(Stopped):
         train_reward(settings, TRAIN, HELD_OUT, tmp_path / "prm", StopAfter(3))
     train_reward(settings, TRAIN, HELD_OUT, tmp_path / "prm")

@@ -16,13 +16,14 @@ from rung.core.errors import RungError
 from rung.core.types import ChainRecord
 from rung.data import Neutral, Split, split_by_problem
 from rung.train.settings import (
-    LossName,
+    Method,
     Optimization,
     PolicyTraining,
     RewardTraining,
     TargetCounts,
     TrainingReport,
 )
+from rung.train.trackers import TrackerName
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,7 +66,12 @@ class Data:
 
 
 SharedData = Annotated[Data, tyro.conf.OmitArgPrefixes]
+SharedMethod = Annotated[Method, tyro.conf.OmitArgPrefixes]
 SharedOptimization = Annotated[Optimization, tyro.conf.OmitArgPrefixes]
+TrackerFlag = Annotated[
+    TrackerName,
+    tyro.conf.arg(help="Where the numbers go besides metrics.jsonl; the package must be there."),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +87,13 @@ class Prm:
     data: SharedData = field(default_factory=Data)
     label_source: str | None = None
     """Whose labels to learn; needed where the chains carry labels from several sources."""
-    loss: LossName = "bce"
-    """Cross entropy (bce) or squared error (mse); both take soft labels."""
-    trainable: str = "all"
-    """What learns: all, head, or last:K for the last K layers, the final norm and the head."""
+    method: SharedMethod = field(default_factory=Method)
     step_separator: Separator = "\n"
     """Written behind every step; its score is read there."""
     max_tokens: int = 1024
     """Tokens of a chain; labels of steps beyond are lost, and counted."""
     optimization: SharedOptimization = field(default_factory=Optimization)
+    tracker: TrackerFlag = "none"
     json: JsonFlag = False
 
     def run(self, out: Output) -> None:
@@ -97,14 +101,13 @@ class Prm:
         settings = RewardTraining(
             kind="prm",
             trunk=self.trunk,
-            loss=self.loss,
+            method=self.method,
             label_source=self.label_source,
-            trainable=self.trainable,
             step_separator=self.step_separator,
             max_tokens=self.max_tokens,
             optimization=self.optimization,
         )
-        _run(settings, self.data, self.chains, self.out, out)
+        _run(settings, self.data, self.chains, self.out, self.tracker, out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +123,13 @@ class Orm:
     data: SharedData = field(default_factory=Data)
     targets: Literal["last", "every"] = "last"
     """Where the outcome is learned: at the last step, or at every step."""
-    loss: LossName = "bce"
-    """Cross entropy (bce) or squared error (mse)."""
-    trainable: str = "all"
-    """What learns: all, head, or last:K for the last K layers, the final norm and the head."""
+    method: SharedMethod = field(default_factory=Method)
     step_separator: Separator = "\n"
     """Written behind every step; the score is read behind the last."""
     max_tokens: int = 1024
     """Tokens of a chain; a longer chain's outcome is lost, and counted."""
     optimization: SharedOptimization = field(default_factory=Optimization)
+    tracker: TrackerFlag = "none"
     json: JsonFlag = False
 
     def run(self, out: Output) -> None:
@@ -136,14 +137,13 @@ class Orm:
         settings = RewardTraining(
             kind="orm",
             trunk=self.trunk,
-            loss=self.loss,
+            method=self.method,
             orm_targets=self.targets,
-            trainable=self.trainable,
             step_separator=self.step_separator,
             max_tokens=self.max_tokens,
             optimization=self.optimization,
         )
-        _run(settings, self.data, self.chains, self.out, out)
+        _run(settings, self.data, self.chains, self.out, self.tracker, out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +160,7 @@ class Policy:
     max_tokens: int = 1024
     """Tokens of a chain; steps beyond are lost, and counted."""
     optimization: SharedOptimization = field(default_factory=Optimization)
+    tracker: TrackerFlag = "none"
     json: JsonFlag = False
 
     def run(self, out: Output) -> None:
@@ -167,7 +168,7 @@ class Policy:
         settings = PolicyTraining(
             trunk=self.trunk, max_tokens=self.max_tokens, optimization=self.optimization
         )
-        _run(settings, self.data, self.chains, self.out, out)
+        _run(settings, self.data, self.chains, self.out, self.tracker, out)
 
 
 COMMANDS = {"prm": Prm, "orm": Orm, "policy": Policy}
@@ -178,6 +179,7 @@ def _run(
     data: Data,
     chains: tuple[str, ...],
     folder: Path,
+    tracker: TrackerName,
     out: Output,
 ) -> None:
     skipped = Skipped()
@@ -187,11 +189,11 @@ def _run(
     if isinstance(settings, RewardTraining):
         from rung.train import train_reward
 
-        report = train_reward(settings, train, held_out, folder, out.progress)
+        report = train_reward(settings, train, held_out, folder, out.progress, tracker)
     else:
         from rung.train import train_policy
 
-        report = train_policy(settings, train, held_out, folder, out.progress)
+        report = train_policy(settings, train, held_out, folder, out.progress, tracker)
     result = {"out": str(folder), **msgspec.to_builtins(report), "skipped_rows": skipped.count}
     out.result(result, lambda console: _show(console, report, folder))
 

@@ -1,8 +1,8 @@
 """Reward models as folders: safetensors, config, tokenizer and ``rung.json``.
 
-The layout is transformers' token classification with one label, so where the trunk's family has
-such a class whose head is named ``score``, plain AutoModelForTokenClassification opens the
-folder too.
+The layout is transformers' token classification with as many labels as the head has rows, so
+where the trunk's family has such a class whose head is named ``score``, plain
+AutoModelForTokenClassification opens the folder too.
 """
 
 from __future__ import annotations
@@ -20,10 +20,17 @@ from huggingface_hub import save_torch_state_dict
 from safetensors import safe_open
 from transformers.modeling_layers import GenericForTokenClassification
 
-from rung.core.errors import InputError
-from rung.model.reading import READING_FILE, Reading, load_reading, save_reading
+from rung.core.errors import InputError, RungError
+from rung.model.reading import (
+    CLASSES,
+    READING_FILE,
+    HeadName,
+    Reading,
+    load_reading,
+    save_reading,
+)
 from rung.model.reward_model import RewardModel
-from rung.model.trunk import LoadedModel, load_trunk, weight_files
+from rung.model.trunk import LoadedModel, load_causal_lm, load_trunk, weight_files
 
 HEAD = ("score.weight", "score.bias")
 ASIDE = ".writing"
@@ -38,11 +45,31 @@ class LoadedRewardModel(NamedTuple):
 
 
 def new_reward_model(
-    source: str | Path, *, seed: int, dtype: torch.dtype = torch.float32
+    source: str | Path,
+    *,
+    seed: int,
+    head: HeadName = "scalar",
+    label_words: tuple[str, str] | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> tuple[RewardModel, LoadedModel]:
-    """A reward model with a new head on the trunk of `source` (see `load_trunk`)."""
+    """A reward model with a new head on the trunk of `source` (see `load_trunk`).
+
+    Args:
+        source: Where the trunk is; a head of label tokens needs the LM head there too.
+        seed: Of the head's weights.
+        head: Its rows are `CLASSES[head]`. That of "tokens" starts as the LM head's rows of
+            `label_words`, which depend on no seed.
+        label_words: The right and the wrong word, each a single token.
+        dtype: The type of the weights.
+
+    Raises:
+        RungError: The trunk can't be opened, or a label word is no single token.
+    """
+    if head == "tokens":
+        assert label_words is not None, "a head of label tokens needs its words"
+        return _from_label_tokens(load_causal_lm(source, dtype=dtype), label_words)
     loaded = load_trunk(source, dtype=dtype)
-    model = RewardModel(loaded.model)
+    model = RewardModel(loaded.model, len(CLASSES[head]))
     model.reset_head(seed)
     return model, loaded
 
@@ -62,7 +89,7 @@ def write_reward_model(model: RewardModel, tokenizer: Any, reading: Reading, fol
     weights = {f"{prefix}.{name}": w for name, w in model.trunk.state_dict().items()}
     weights |= {f"score.{name}": w for name, w in model.score.state_dict().items()}
     save_torch_state_dict(weights, folder)
-    _config(model.trunk).save_pretrained(folder)
+    _config(model.trunk, CLASSES[reading.head]).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     save_reading(reading, folder)
 
@@ -79,7 +106,8 @@ def load_reward_model(
     files = weight_files(folder)
     reading = load_reading(folder)
     loaded = load_trunk(folder, dtype=dtype)
-    model = RewardModel(loaded.model)
+    num_rows = len(CLASSES[reading.head])
+    model = RewardModel(loaded.model, num_rows)
     head = {name: w for file in files for name, w in _head_weights(file).items()}
     for name in HEAD:
         if name not in head:
@@ -88,9 +116,8 @@ def load_reward_model(
         model.score.load_state_dict({name.removeprefix("score."): head[name] for name in HEAD})
     except RuntimeError as error:
         shape = tuple(head["score.weight"].shape)
-        raise InputError(
-            f"the head has shape {shape}, expected one row", file=str(folder)
-        ) from error
+        reason = f"the head has shape {shape}, expected {num_rows} rows ({reading.head})"
+        raise InputError(reason, file=str(folder)) from error
     return LoadedRewardModel(model.eval(), loaded.tokenizer, reading)
 
 
@@ -129,9 +156,31 @@ def _head_weights(file: Path) -> dict[str, torch.Tensor]:
         return {name: weights.get_tensor(name) for name in HEAD if name in present}
 
 
-def _config(trunk: Any) -> Any:
+def _from_label_tokens(
+    loaded: LoadedModel, label_words: tuple[str, str]
+) -> tuple[RewardModel, LoadedModel]:
+    lm_head = loaded.model.get_output_embeddings()
+    right, wrong = (_token_id(word, loaded.tokenizer) for word in label_words)
+    model = RewardModel(getattr(loaded.model, loaded.model.base_model_prefix), 2)
+    with torch.no_grad():
+        model.score.weight.copy_(lm_head.weight[[wrong, right]])
+        if getattr(lm_head, "bias", None) is not None:
+            model.score.bias.copy_(lm_head.bias[[wrong, right]])
+    return model, loaded._replace(model=model.trunk)
+
+
+def _token_id(word: str, tokenizer: Any) -> int:
+    ids = tokenizer.encode(word, add_special_tokens=False)
+    if len(ids) != 1:
+        raise RungError(f"the label word {word!r} is {len(ids)} tokens of this trunk, expected one")
+    return ids[0]
+
+
+def _config(trunk: Any, classes: tuple[str, ...]) -> Any:
     config = copy.deepcopy(trunk.config)
-    config.num_labels = 1
+    config.num_labels = len(classes)
+    config.id2label = dict(enumerate(classes))
+    config.label2id = {name: row for row, name in enumerate(classes)}
     config.classifier_dropout = 0.0
     config.architectures = [_architecture(trunk)]
     return config

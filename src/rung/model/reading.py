@@ -15,18 +15,31 @@ READING_FILE = "rung.json"
 READING_VERSION = 1
 
 Kind = Literal["prm", "orm"]
+HeadName = Literal["scalar", "2-class", "3-class", "tokens"]
+
+CLASSES: dict[HeadName, tuple[str, ...]] = {
+    "scalar": ("right",),
+    "2-class": ("wrong", "right"),
+    "3-class": ("wrong", "neutral", "right"),
+    "tokens": ("wrong", "right"),
+}
+"""What the rows of each head stand for, in order; ``config.json`` names them too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """What a reward model was trained to be shown, and where its scores stand.
 
-    A chain is shown as `rung.model.render` writes it. The score of a step is
-    ``sigmoid(logit)`` at the last token of the separator behind the step; an ORM's one score
-    stands at the last step.
+    A chain is shown as `rung.model.render` writes it. The score of a step is read at the last
+    token of the separator behind the step; an ORM's one score stands at the last step.
     """
 
     kind: Kind
+    head: HeadName = "scalar"
+    """The score is sigmoid(logit) of a scalar head; of every other, the softmax mass of the
+    classes that are no mistake: right, and neutral as in ReasonEval (arXiv 2404.05692)."""
+    label_words: tuple[str, str] | None = None
+    """The right and the wrong word whose LM-head rows a head of label tokens started from."""
     question_separator: str = "\n"
     """Written behind the question."""
     step_separator: str = "\n"

@@ -1,6 +1,6 @@
-"""The reward model: a decoder trunk with one scalar head. PRM and ORM are the same model.
+"""The reward model: a decoder trunk with one small head. PRM and ORM are the same model.
 
-Shape letters: T tokens of a packed row, D width, K rows that are read.
+Shape letters: T tokens of a packed row, D width, K rows that are read, C rows of the head.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HEAD_SCALE = 0.02
 
 
 class RewardModel(nn.Module):
-    """Trunk and ``Linear(D, 1)``: a logit a token, of which those at step ends are read.
+    """Trunk and ``Linear(D, C)``: C logits a token, of which those at step ends are read.
 
     It runs on packed token trees (`rung.model.packing`). A head that was neither loaded nor reset
     holds zeros, so every score is 0.5.
@@ -28,12 +28,13 @@ class RewardModel(nn.Module):
         RungError: The trunk's architecture can't run on token trees.
     """
 
-    def __init__(self, trunk: Any) -> None:
+    def __init__(self, trunk: Any, num_rows: int = 1) -> None:
         super().__init__()
         use_tree_attention(trunk)
         self.trunk = trunk
         width = trunk.config.get_text_config().hidden_size
-        head: Any = nn.utils.skip_init(nn.Linear, width, 1, dtype=trunk.dtype, device=trunk.device)
+        kind = {"dtype": trunk.dtype, "device": trunk.device}
+        head: Any = nn.utils.skip_init(nn.Linear, width, num_rows, **kind)
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
         self.score: nn.Linear = head
@@ -50,6 +51,10 @@ class RewardModel(nn.Module):
         """The trunk's last hidden states of a packed row."""
         return self.trunk(**batch.inputs).last_hidden_state[0]
 
-    def forward(self, batch: TreeBatch, rows_K: Int[Tensor, " K"]) -> Float[Tensor, " K"]:
-        """The logits at the rows that are read, with the head run only there."""
-        return self.score(self.features(batch)[rows_K]).squeeze(-1).float()
+    def forward(self, batch: TreeBatch, rows_K: Int[Tensor, " K"]) -> Float[Tensor, "K ..."]:
+        """The logits at the rows that are read: (K,) of a scalar head, (K, C) of classes."""
+        return self.logits(self.features(batch)[rows_K])
+
+    def logits(self, features_KD: Float[Tensor, "K D"]) -> Float[Tensor, "K ..."]:
+        """The head alone, on the trunk's hidden states."""
+        return self.score(features_KD).squeeze(-1).float()

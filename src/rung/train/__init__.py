@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from rung.train.settings import (
+    Method,
     Optimization,
     PolicyTraining,
     RewardTraining,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _HOME = {"train_policy": "policy", "train_reward": "reward"}
 
 __all__ = [
+    "Method",
     "Optimization",
     "PolicyTraining",
     "RewardTraining",

@@ -96,10 +96,15 @@ def plan_batches(
 def collate(bundles: Sequence[Bundle], *, target_type: torch.dtype, device: torch.device) -> Batch:
     """Join bundles and flatten their targets."""
     tree, rows_K = join([bundle.packed for bundle in bundles], device)
+    return Batch(tree, rows_K, *targets_of(bundles, target_type, device))
+
+
+def targets_of(
+    bundles: Sequence[Bundle], target_type: torch.dtype, device: torch.device
+) -> tuple[Num[Tensor, " K"], Int[Tensor, " K"]]:
+    """The targets of joined bundles, and which chain each belongs to (see `Batch`)."""
     examples = [example for bundle in bundles for example in bundle.examples]
-    return Batch(
-        tree,
-        rows_K,
+    return (
         torch.tensor([t for e in examples for t in e.targets], dtype=target_type, device=device),
         torch.tensor([k for k, e in enumerate(examples) for _ in e.reads], device=device),
     )

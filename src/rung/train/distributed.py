@@ -98,7 +98,9 @@ def spread(model: nn.Module, world: World, device: torch.device) -> None:
     if world.size == 1 or world.strategy == "ddp":
         return
     mesh = init_device_mesh(device.type, (world.size,))
-    layers = max((m for m in model.modules() if isinstance(m, nn.ModuleList)), key=len, default=None)
+    layers = max(
+        (m for m in model.modules() if isinstance(m, nn.ModuleList)), key=len, default=None
+    )
     if layers is None:
         raise RungError("the model has no layers to shard; use --strategy ddp")
     for layer in layers:
@@ -117,4 +119,3 @@ def like(tensor: Tensor, model_for: Tensor) -> Tensor:
     if not isinstance(model_for, DTensor):
         return tensor
     return distribute_tensor(tensor, model_for.device_mesh, model_for.placements)
-

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from rung.core.errors import RungError
-from rung.core.types import ChainRecord
+from rung.core.types import ChainRecord, StepLabels
 from rung.model.rendering import Layout, Rendered, render_all
 from rung.train.settings import RewardTraining, TargetCounts
 
@@ -63,13 +63,18 @@ def reward_examples(
 
     A step id is a target once, in the first chain that has it; where chains say different
     things of the same step (soft labels, or outcomes of different ends), the target is the mean.
+    For a loss that compares the steps of a chain ("pqm"), a chain that brings a new target has
+    all of its targets.
     """
     labels = [_labels(settings, record, source) for record in records]
     target_of = _targets(records, labels)
     rendered = render_all([record.chain for record in records], tokenizer, settings)
     tally, seen, examples = _Tally(chains=len(records)), set[str](), list[Example]()
+    is_whole = settings.method.step_loss == "pqm"
     for record, labels_S, shown in zip(records, labels, rendered, strict=True):
-        example = _reward_example(record, labels_S, shown, target_of, seen, tally)
+        known = set[str]() if is_whole and _is_new(record, labels_S, shown, seen) else seen
+        example = _reward_example(record, labels_S, shown, target_of, known, tally)
+        seen |= known
         if example.reads:
             examples.append(example)
     return Examples(examples, tally.counts(examples))
@@ -127,10 +132,35 @@ def _labels(
     num_steps = len(record.chain.steps)
     if settings.kind == "prm":
         found = record.labels_from(source)
-        return dict(enumerate(found.labels if found else (None,) * num_steps))
+        return dict(enumerate(_targets_of(found, settings) if found else (None,) * num_steps))
     label = None if record.outcome is None else float(record.outcome.is_correct)
     first = 0 if settings.orm_targets == "every" else num_steps - 1
     return dict.fromkeys(range(first, num_steps), label)
+
+
+def _targets_of(labels: StepLabels, settings: RewardTraining) -> tuple[float | None, ...]:
+    """The labels; of three classes, a person's 0 is the neutral one, whatever its label says."""
+    if settings.method.head != "3-class" or labels.ratings is None:
+        return labels.labels
+    return tuple(
+        label if rating is None else (rating + 1) / 2
+        for label, rating in zip(labels.labels, labels.ratings, strict=True)
+    )
+
+
+def _is_new(
+    record: ChainRecord,
+    labels_S: Mapping[int, float | None],
+    shown: Rendered,
+    seen: set[str],
+) -> bool:
+    """Whether a chain has a target that no chain before it had."""
+    return any(
+        label is not None
+        and shown.step_ends[k] is not None
+        and record.chain.steps[k].id not in seen
+        for k, label in labels_S.items()
+    )
 
 
 def _targets(

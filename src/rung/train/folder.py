@@ -37,12 +37,17 @@ def fingerprint(
     Raises:
         RungError: The trunk or the device is not there.
     """
-    told = msgspec.to_builtins(settings, enc_hook=str)
-    told |= told.pop("optimization")
+    told = msgspec.json.decode(msgspec.json.encode(settings, enc_hook=str))
+    told |= told.pop("optimization") | told.pop("method", {})
     told["device"] = pick_device(told["device"]).type
     told["trunk"] = _trunk_hash(Path(settings.trunk))
     data = {"training chains": _hash(train), "validation chains": _hash(validation)}
     return {"rung": version("rung"), **told, **data}
+
+
+def run_id(wanted: Fingerprint) -> str:
+    """The same for the same run, and for no other."""
+    return hashlib.blake2b(msgspec.json.encode(wanted, order="sorted"), digest_size=8).hexdigest()
 
 
 def claim(out: Path, wanted: Fingerprint) -> TrainingReport | None:
@@ -81,8 +86,9 @@ def finish(
     train: TargetCounts,
     validation: TargetCounts | None,
     write_weights: Callable[[Path], None],
+    write_card: Callable[[Path, TrainingReport], None] | None = None,
 ) -> TrainingReport:
-    """Put the checkpoint and the report into `out` and forget the state."""
+    """Put the checkpoint, its card and the report into `out` and forget the state."""
     reports: list[TrainingReport] = []
 
     def write(aside: Path) -> None:
@@ -100,6 +106,8 @@ def finish(
             tokens_per_s=outcome.tokens / outcome.training_s,
             weights_hash=weights_hash(aside),
         )
+        if write_card is not None:
+            write_card(aside, report)
         (aside / REPORT_FILE).write_bytes(_pretty(report))
         reports.append(report)
 

@@ -12,17 +12,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from rung.core.errors import RungError
 from rung.core.protocols import Progress
-from rung.train.batches import Batch, Bundle, bundles_of, collate, plan_batches, plan_epoch
+from rung.train.batches import Bundle, bundles_of, plan_batches, plan_epoch
 from rung.train.examples import Example
 from rung.train.settings import Optimization
 from rung.train.state import RunState, append_metrics, cut_metrics
+from rung.train.trackers import Tracker
 
 LOOKS_A_RUN = 10
 SAVE_EVERY_S = 120.0
@@ -35,11 +36,10 @@ class Task:
     name: str
     """Said on the progress bar."""
     model: nn.Module
-    loss: Callable[[Batch], Tensor]
-    """The loss of a batch, summed over its targets."""
+    loss: Callable[[Sequence[Bundle], torch.device], Tensor]
+    """The loss of bundles that are run together, summed over their targets."""
     train: Sequence[Example]
     validation: Sequence[Example]
-    target_type: torch.dtype
 
 
 class Outcome(NamedTuple):
@@ -54,7 +54,9 @@ class Outcome(NamedTuple):
     training_s: float
 
 
-def run_loop(task: Task, settings: Optimization, out: Path, progress: Progress) -> Outcome:
+def run_loop(
+    task: Task, settings: Optimization, out: Path, progress: Progress, tracker: Tracker
+) -> Outcome:
     """Train `task.model` from where the run in `out` stands to its end.
 
     Raises:
@@ -64,7 +66,7 @@ def run_loop(task: Task, settings: Optimization, out: Path, progress: Progress) 
     task.model.to(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
-        return _Run(task, settings, out, progress, device).to_the_end()
+        return _Run(task, settings, out, progress, tracker, device).to_the_end()
 
 
 def pick_device(name: str) -> torch.device:
@@ -97,10 +99,11 @@ class _Run:
         settings: Optimization,
         out: Path,
         progress: Progress,
+        tracker: Tracker,
         device: torch.device,
     ) -> None:
         self._task, self._settings, self._out = task, settings, out
-        self._progress, self._device = progress, device
+        self._progress, self._tracker, self._device = progress, tracker, device
         self._bundles, self._held_out = (
             bundles_of(examples, batch_tokens=settings.batch_tokens, share=settings.share)
             for examples in (task.train, task.validation)
@@ -172,8 +175,12 @@ class _Run:
         position.seconds += took_s
         row = {"step": position.step, "loss": loss, "lr": lr, "gradient_norm": norm}
         row |= {"targets": targets, "tokens": tokens, "seconds": position.seconds}
-        append_metrics(self._out, row)
+        self._write(row)
         return f"loss {loss:.4f}, {position.tokens / position.training_s:.0f} tokens/s"
+
+    def _write(self, row: dict[str, Any]) -> None:
+        append_metrics(self._out, row)
+        self._tracker.log(row, row["step"])
 
     def _look(self) -> str | None:
         """Measure the validation loss, keep the best weights, decide whether to go on."""
@@ -182,7 +189,7 @@ class _Run:
         if not self._validation:
             return None
         loss = self._validation_loss()
-        append_metrics(self._out, {"step": position.step, "validation_loss": loss})
+        self._write({"step": position.step, "validation_loss": loss})
         if position.best_loss is None or loss < position.best_loss:
             position.best_loss, position.best_step, position.worse_looks = loss, position.step, 0
             self._state.keep_best(position.step)
@@ -202,11 +209,9 @@ class _Run:
         return total / sum(bundle.num_targets for bundle in self._held_out)
 
     def _loss(self, bundles: Sequence[Bundle]) -> Tensor:
-        task = self._task
-        batch = collate(bundles, target_type=task.target_type, device=self._device)
         is_bf16 = self._settings.precision == "bf16"
         with torch.autocast(self._device.type, torch.bfloat16, enabled=is_bf16):
-            return task.loss(batch)
+            return self._task.loss(bundles, self._device)
 
     def _look_every(self) -> int:
         return self._settings.evaluate_every or math.ceil(len(self._plan) / LOOKS_A_RUN)

@@ -1,18 +1,21 @@
 """Losses: pure functions from logits and targets to a sum over the targets.
 
-Shape letters: K targets of a batch, V vocabulary. Sums, not means: the loop divides by the
-number of targets of a whole optimizer step, so that every step of every chain weighs the same
-however the chains were cut into batches.
+Shape letters: K targets of a batch, C classes, V vocabulary, S steps of one chain. Sums, not
+means: the loop divides by the number of targets of a whole optimizer step, so that every step of
+every chain weighs the same however the chains were cut into batches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
+
+from rung.train.settings import LossName, Method
 
 
 def binary_cross_entropy(
@@ -32,6 +35,64 @@ def squared_error(
     return (torch.sigmoid(logits_K) - labels_K).square().sum()
 
 
+def class_cross_entropy(
+    logits_KC: Float[Tensor, "K C"], labels_K: Float[Tensor, " K"]
+) -> Float[Tensor, ""]:
+    """Sum of -t log softmax(logits) over the classes, for 2 or 3 of them.
+
+    Two classes as in Let's Verify Step by Step (arXiv 2305.20050) and TRL's trainer, three as in
+    ReasonEval (arXiv 2404.05692). Both learn from hard labels; here a soft label is a soft
+    target t, see `class_targets`.
+    """
+    targets_KC = class_targets(labels_K, logits_KC.shape[-1])
+    return F.cross_entropy(logits_KC, targets_KC, reduction="sum")
+
+
+def class_targets(labels_K: Float[Tensor, " K"], num_classes: int) -> Float[Tensor, "K C"]:
+    """What labels y in [0, 1] ask of the classes (wrong, right) or (wrong, neutral, right).
+
+    The target is the mixture of at most two neighboring classes whose mean is y, where wrong
+    counts 0, neutral 0.5 and right 1: of three classes, 0.5 is all neutral, and 0.75 half
+    neutral, half right.
+    """
+    worth_C = torch.linspace(0, 1, num_classes, dtype=labels_K.dtype, device=labels_K.device)
+    return (1 - (labels_K[:, None] - worth_C).abs() * (num_classes - 1)).clamp(min=0)
+
+
+def comparative_ranking(
+    logits_K: Float[Tensor, " K"],
+    labels_K: Float[Tensor, " K"],
+    chains_K: Int[Tensor, " K"],
+    *,
+    margin: float,
+) -> Float[Tensor, ""]:
+    """Sum over the chains of their comparative loss, each times the chain's number of targets.
+
+    PQM (arXiv 2410.11287): a right step is worth more than every right step before it and than
+    the question alone, whose value Q_0 is 0; and all these more than any wrong step, by the
+    margin zeta. With Q_1, ... the logits of a chain's right steps in their order and W its wrong
+    steps, the chain's loss is the mean over t = 0, 1, ... of
+
+        -log( exp(Q_t) / (sum over q <= t of exp(Q_q) + sum over w in W of exp(Q_w + zeta)) ).
+
+    The term of t = 0 says nothing where no step is wrong, and is not counted there. The authors'
+    code (WindyLee0822/Process_Q_Model, train_main.py) differs from their equation: it counts Q_t
+    twice in the denominator from the second step on, and adds 1e-5 to it; we don't.
+
+    Args:
+        logits_K: The values Q.
+        labels_K: A step is right from 0.5.
+        chains_K: Which chain a target belongs to; targets of one chain stand in the order of its
+            steps.
+        margin: Zeta.
+    """
+    parts = [
+        _ranking_of_chain(logits_K[chains_K == chain], labels_K[chains_K == chain] >= 0.5, margin)
+        for chain in chains_K.unique()
+    ]
+    return torch.stack(parts).sum()
+
+
 def token_cross_entropy(
     logits_KV: Float[Tensor, "K V"], ids_K: Int[Tensor, " K"]
 ) -> Float[Tensor, ""]:
@@ -39,8 +100,29 @@ def token_cross_entropy(
     return F.cross_entropy(logits_KV, ids_K, reduction="sum")
 
 
-STEP_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+STEP_LOSSES: dict[LossName, Callable[[Tensor, Tensor], Tensor]] = {
     "bce": binary_cross_entropy,
     "mse": squared_error,
+    "ce": class_cross_entropy,
 }
-"""A step loss by its name."""
+"""A loss that judges every step alone, by its name; "pqm" compares the steps of a chain."""
+
+
+def step_loss(method: Method) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The loss of logits, labels and chains (see `comparative_ranking`) that `method` names."""
+    if method.step_loss == "pqm":
+        return partial(comparative_ranking, margin=method.margin)
+    alone = STEP_LOSSES[method.step_loss]
+    return lambda logits, labels_K, chains_K: alone(logits, labels_K)
+
+
+def _ranking_of_chain(
+    logits_S: Float[Tensor, " S"], is_right_S: Tensor, margin: float
+) -> Float[Tensor, ""]:
+    wrong = logits_S[~is_right_S]
+    ladder = torch.cat([logits_S.new_zeros(1), logits_S[is_right_S]])
+    below = ladder.logcumsumexp(0)
+    if not len(wrong):
+        return (below - ladder)[1:].mean() * len(logits_S)
+    all_lower = torch.logaddexp(below, (wrong + margin).logsumexp(0))
+    return (all_lower - ladder).mean() * len(logits_S)

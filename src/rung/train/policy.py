@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,14 @@ from rung.core.protocols import Progress
 from rung.core.types import ChainRecord
 from rung.model.tree_attention import use_tree_attention
 from rung.model.trunk import load_causal_lm, quiet_transformers
-from rung.train.batches import Batch
+from rung.train.batches import Bundle, collate
 from rung.train.examples import policy_examples
-from rung.train.folder import begin, claim, fingerprint, finish
+from rung.train.folder import begin, claim, fingerprint, finish, run_id
 from rung.train.loop import Task, run_loop
 from rung.train.losses import token_cross_entropy
 from rung.train.reward import check_targets, warn_of_overlap, within_context
 from rung.train.settings import PolicyTraining, TrainingReport
+from rung.train.trackers import TrackerName, load_tracker, tracked
 
 
 def train_policy(
@@ -30,6 +31,7 @@ def train_policy(
     validation_records: Iterable[ChainRecord],
     out: Path,
     progress: Progress | None = None,
+    tracker: TrackerName = "none",
 ) -> TrainingReport:
     """Train a policy into `out`, an ordinary Hugging Face causal LM folder.
 
@@ -39,7 +41,7 @@ def train_policy(
     Raises:
         RungError: The trunk or the chains can't be used, or `out` holds something else.
     """
-    progress = progress or Silent()
+    progress, tracking = progress or Silent(), load_tracker(tracker)
     train, validation = list(train_records), list(validation_records)
     run = fingerprint(settings, train, validation)
     if report := claim(out, run):
@@ -59,12 +61,12 @@ def train_policy(
     task = Task(
         name="the policy",
         model=model,
-        loss=lambda batch: _loss(model, batch),
+        loss=lambda bundles, device: _loss(model, bundles, device),
         train=ours.examples,
         validation=held_out.examples,
-        target_type=torch.int64,
     )
-    outcome = run_loop(task, settings.optimization, out, progress)
+    with tracked(tracking, out.resolve().name, run_id(run), run):
+        outcome = run_loop(task, settings.optimization, out, progress, tracking)
     return finish(
         out,
         outcome,
@@ -74,7 +76,8 @@ def train_policy(
     )
 
 
-def _loss(model: Any, batch: Batch) -> Tensor:
+def _loss(model: Any, bundles: Sequence[Bundle], device: torch.device) -> Tensor:
+    batch = collate(bundles, target_type=torch.int64, device=device)
     logits_TV = model(**batch.tree.inputs).logits[0]
     return token_cross_entropy(logits_TV[batch.rows_K].float(), batch.targets_K)
 

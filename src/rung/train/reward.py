@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rung.core.errors import RungError
 from rung.core.progress import Silent
@@ -17,12 +17,16 @@ from rung.core.types import ChainRecord
 from rung.model.checkpoint import new_reward_model, write_reward_model
 from rung.model.reading import Reading
 from rung.model.reward_model import RewardModel
-from rung.train.batches import Batch
-from rung.train.examples import Examples, label_source, reward_examples
-from rung.train.folder import begin, claim, fingerprint, finish
-from rung.train.loop import Task, run_loop
-from rung.train.losses import STEP_LOSSES
+from rung.train.batches import Bundle, collate, targets_of
+from rung.train.card import write_card
+from rung.train.examples import Example, Examples, label_source, reward_examples
+from rung.train.folder import begin, claim, fingerprint, finish, run_id
+from rung.train.frozen import trunk_features
+from rung.train.loop import Task, pick_device, run_loop
+from rung.train.losses import step_loss
 from rung.train.settings import RewardTraining, TargetCounts, TrainingReport
+from rung.train.trackers import TrackerName, load_tracker, tracked
+from rung.train.trainable import open_weights
 
 
 def train_reward(
@@ -31,6 +35,7 @@ def train_reward(
     validation_records: Iterable[ChainRecord],
     out: Path,
     progress: Progress | None = None,
+    tracker: TrackerName = "none",
 ) -> TrainingReport:
     """Train a PRM or an ORM into the folder `out`, or go on with the run there.
 
@@ -40,7 +45,7 @@ def train_reward(
     Raises:
         RungError: The trunk or the chains can't be used, or `out` holds something else.
     """
-    progress = progress or Silent()
+    progress, tracking = progress or Silent(), load_tracker(tracker)
     train, validation = list(train_records), list(validation_records)
     run = fingerprint(settings, train, validation)
     if report := claim(out, run):
@@ -48,8 +53,11 @@ def train_reward(
         return report
     source = label_source(settings, train)
     progress.start("opening the trunk")
-    model, loaded = new_reward_model(settings.trunk, seed=settings.optimization.seed)
-    freeze(model, settings.trainable)
+    method, seed = settings.method, settings.optimization.seed
+    model, loaded = new_reward_model(
+        settings.trunk, seed=seed, head=method.head, label_words=method.words
+    )
+    close_weights = open_weights(model, method, seed)
     settings = replace(settings, max_tokens=within_context(settings.max_tokens, model.trunk))
     ours = reward_examples(settings, train, loaded.tokenizer, source)
     held_out = reward_examples(settings, validation, loaded.tokenizer, source)
@@ -58,19 +66,19 @@ def train_reward(
         check_targets(held_out.counts, "validation", progress)
         warn_of_overlap(train, validation, progress)
     begin(out, run)
-    outcome = run_loop(
-        _task(settings, model, ours, held_out),
-        settings.optimization,
-        out,
-        progress,
-    )
+    task = _task(settings, model, ours, held_out, out, progress)
+    with tracked(tracking, out.resolve().name, run_id(run), run):
+        outcome = run_loop(task, settings.optimization, out, progress, tracking)
+    close_weights()
     reading = _reading(settings, source, loaded.name)
+    name = out.resolve().name
     return finish(
         out,
         outcome,
         ours.counts,
         held_out.counts if validation else None,
         lambda aside: write_reward_model(model, loaded.tokenizer, reading, aside),
+        lambda aside, report: write_card(aside, name, settings, reading, report),
     )
 
 
@@ -78,31 +86,6 @@ def within_context(max_tokens: int, model: Any) -> int:
     """`max_tokens`, or the positions that the model has, where these are fewer."""
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return min(max_tokens, positions or max_tokens)
-
-
-def freeze(model: RewardModel, trainable: str) -> None:
-    """Leave open what `trainable` names: "all", "head", or "last:K" layers, norm and head.
-
-    Raises:
-        RungError: It names nothing that the model has.
-    """
-    if trainable == "all":
-        return
-    model.trunk.requires_grad_(False)
-    if trainable == "head":
-        return
-    layers = max(
-        (m for m in model.trunk.modules() if isinstance(m, nn.ModuleList)), key=len, default=None
-    )
-    kind, _, count = trainable.partition(":")
-    if kind != "last" or not count.isdigit() or layers is None or not 0 < int(count) <= len(layers):
-        most = len(layers or ())
-        raise RungError(f"trainable is all, head or last:1 to last:{most}, not {trainable!r}")
-    for layer in layers[-int(count) :]:
-        layer.requires_grad_(True)
-    children = list(model.trunk.children())
-    for behind in children[children.index(layers) + 1 :] if layers in children else ():
-        behind.requires_grad_(True)
 
 
 def check_targets(counts: TargetCounts, which: str, progress: Progress) -> None:
@@ -135,11 +118,24 @@ def warn_of_overlap(
         progress.log(f"careful: {len(shared)} problems are in training and validation")
 
 
-def _task(settings: RewardTraining, model: RewardModel, ours: Examples, held_out: Examples) -> Task:
-    loss_of = STEP_LOSSES[settings.loss]
+def _task(
+    settings: RewardTraining,
+    model: RewardModel,
+    ours: Examples,
+    held_out: Examples,
+    out: Path,
+    progress: Progress,
+) -> Task:
+    judge = step_loss(settings.method)
+    known = _known_features(settings, model, [*ours.examples, *held_out.examples], out, progress)
 
-    def loss(batch: Batch) -> Tensor:
-        return loss_of(model(batch.tree, batch.rows_K), batch.targets_K)
+    def loss(bundles: Sequence[Bundle], device: torch.device) -> Tensor:
+        if known is None:
+            batch = collate(bundles, target_type=torch.float32, device=device)
+            return judge(model(batch.tree, batch.rows_K), batch.targets_K, batch.chains_K)
+        features = [known[id(e)] for bundle in bundles for e in bundle.examples]
+        targets_K, chains_K = targets_of(bundles, torch.float32, device)
+        return judge(model.logits(torch.cat(features).to(device)), targets_K, chains_K)
 
     return Task(
         name=f"the {settings.kind.upper()}",
@@ -147,17 +143,33 @@ def _task(settings: RewardTraining, model: RewardModel, ours: Examples, held_out
         loss=loss,
         train=ours.examples,
         validation=held_out.examples,
-        target_type=torch.float32,
     )
+
+
+def _known_features(
+    settings: RewardTraining,
+    model: RewardModel,
+    examples: Sequence[Example],
+    out: Path,
+    progress: Progress,
+) -> Mapping[int, Tensor] | None:
+    """What a frozen trunk says at each example's targets, by the example's `id`."""
+    if settings.method.trainable != "head":
+        return None
+    device = pick_device(settings.optimization.device)
+    features = trunk_features(model.trunk, examples, settings.optimization, device, out, progress)
+    return {id(example): found for example, found in zip(examples, features, strict=True)}
 
 
 def _reading(settings: RewardTraining, source: str | None, trunk: str) -> Reading:
     return Reading(
         kind=settings.kind,
+        head=settings.method.head,
+        label_words=settings.method.words,
         question_separator=settings.question_separator,
         step_separator=settings.step_separator,
         max_tokens=settings.max_tokens,
-        loss=settings.loss,
+        loss=settings.method.step_loss,
         label_source=source,
         trunk=trunk,
     )

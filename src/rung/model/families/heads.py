@@ -75,3 +75,9 @@ def sigmoid(logits_KL: Tensor) -> Tensor:
 def right_of_two(logits_KL: Tensor) -> Tensor:
     """P(label 1) of the labels 0, wrong, and 1, right."""
     return torch.softmax(logits_KL, -1)[:, 1]
+
+
+def all_but_first(logits_KL: Tensor) -> Tensor:
+    """The softmax mass of all labels but the first, which is "wrong"."""
+    # as a sigmoid: a sum of softmax's parts can pass 1 by rounding
+    return torch.sigmoid(logits_KL[:, 1:].logsumexp(-1) - logits_KL[:, 0])

@@ -1,7 +1,9 @@
 """Checkpoints of `rung train prm` and `rung train orm`: ``rung.json`` says how they are read.
 
 The ids are BOS (where there is one), question, separator, and each step with its separator behind
-it; a score is sigmoid(w x + b) at the separator's last token (see `rung.model.rendering`).
+it (see `rung.model.rendering`). At the separator's last token the head has one logit, and the
+score is its sigmoid; or one a class, the first of them for a wrong step, and the score is the
+softmax mass of the others.
 """
 
 from __future__ import annotations
@@ -10,26 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import torch
-from torch import Tensor, nn
 
 from rung.core.types import Chain
 from rung.model.checkpoint import load_reward_model
+from rung.model.families.heads import Head, all_but_first, sigmoid
 from rung.model.reader import CheckpointFiles, Family, Opening, Reader
 from rung.model.reading import READING_FILE
 from rung.model.rendering import Rendered, render_all
-
-
-class SigmoidHead(nn.Module):
-    """P(right) from one logit."""
-
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        self.linear = linear
-
-    def forward(self, states_KD: Tensor) -> Tensor:
-        """Scores (K,) of states (K, D)."""
-        return torch.sigmoid(self.linear(states_KD).squeeze(-1))
 
 
 def open_own(folder: Path, how: Opening) -> Reader:
@@ -39,11 +28,12 @@ def open_own(folder: Path, how: Opening) -> Reader:
     def render(chains: Sequence[Chain]) -> list[Rendered]:
         return render_all(chains, tokenizer, reading)
 
+    read = sigmoid if reading.head == "scalar" else all_but_first
     return Reader(
         family=FAMILY.name,
         kind=reading.kind,
         trunk=model.trunk,
-        head=SigmoidHead(model.score).float(),
+        head=Head(model.score, read).float(),
         render=render,
         tokenizer=tokenizer,
         settings=msgspec.to_builtins(reading),

@@ -16,12 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from rung.core.errors import RungError
 from rung.core.types import Chain
-from rung.model.families.heads import Head, linear
+from rung.model.families.heads import Head, all_but_first, linear
 from rung.model.families.texts import encode, plain_text, read_at, shown
 from rung.model.foreign import open_foreign
 from rung.model.reader import CheckpointFiles, Family, Opening, Reader
@@ -45,7 +42,7 @@ def open_reasoneval(folder: Path, how: Opening) -> Reader:
         family=FAMILY.name,
         kind="prm",
         trunk=found.trunk,
-        head=Head(linear(found.weights, "score_head", num_outputs=3), validity),
+        head=Head(linear(found.weights, "score_head", num_outputs=3), all_but_first),
         render=render,
         aggregation="min",
         reads_unfinished_steps=False,
@@ -53,11 +50,6 @@ def open_reasoneval(folder: Path, how: Opening) -> Reader:
         weight_files=found.weights.files,
         settings={"size": "7B" if is_small else "34B"},
     )
-
-
-def validity(logits_KL: Tensor) -> Tensor:
-    """P(neutral) + P(right)."""
-    return torch.softmax(logits_KL, -1)[:, 1:].sum(-1)
 
 
 def render_separated(

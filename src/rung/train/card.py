@@ -1,0 +1,181 @@
+"""The model card: the README.md of a checkpoint, written from what the run was told and found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from rung.core.types import Chain, Problem
+from rung.model.reading import CLASSES, Reading
+from rung.train.settings import LORA_SCALE, RewardTraining, TargetCounts, TrainingReport
+
+CARD_FILE = "README.md"
+_TOKEN_CLASSIFIER = "ForTokenClassification"
+_KINDS = {"prm": "process reward model", "orm": "outcome reward model"}
+_LOSSES = {
+    "bce": "binary cross entropy, soft labels as they are (arXiv 2312.08935)",
+    "mse": "squared error of the score",
+    "ce": "cross entropy over the classes, soft labels as mixtures of neighboring classes",
+    "pqm": "comparative ranking of a chain's steps (PQM, arXiv 2410.11287), margin {margin:g}",
+}
+_EXAMPLE = Chain.of(Problem("p", "What is 3 * 4?"), ["3 * 4 = 12", "The answer is 12."])
+
+
+def write_card(
+    folder: Path, name: str, settings: RewardTraining, reading: Reading, report: TrainingReport
+) -> None:
+    """Write the card of the checkpoint in `folder`, whose other files are there already."""
+    config = msgspec.json.decode((folder / "config.json").read_bytes())
+    is_plain = str(config["architectures"][0]).endswith(_TOKEN_CLASSIFIER)
+    parts = [
+        _front(reading, is_plain),
+        _head(name, reading),
+        _in_rung(reading),
+        _in_transformers(reading) if is_plain else "",
+        _training(settings, reading, report),
+        _limits(reading),
+    ]
+    (folder / CARD_FILE).write_text("\n".join(part for part in parts if part), encoding="utf-8")
+
+
+def _front(reading: Reading, is_plain: bool) -> str:
+    kind = _KINDS[reading.kind].replace(" ", "-")
+    lines = ["pipeline_tag: token-classification"] if is_plain else []
+    return "\n".join(["---", "library_name: rung", *lines, "tags:", f"- {kind}", "- rung", "---\n"])
+
+
+def _head(name: str, reading: Reading) -> str:
+    says = {
+        "prm": "gives every step of a chain of reasoning a score: the probability that the step "
+        "is right, given all that stands before it",
+        "orm": "gives a finished chain of reasoning one score: the probability that its final "
+        "answer is right",
+    }[reading.kind]
+    return f"# {name}\n\nThis {_KINDS[reading.kind]} {says}. It was trained by rung.\n"
+
+
+def _in_rung(reading: Reading) -> str:
+    example = _EXAMPLE.problem.question, list(_EXAMPLE.texts)
+    return f"""\
+## Read it with rung
+
+```sh
+rung score chains.jsonl --scorer FOLDER --out scored.jsonl
+```
+
+```python
+from rung import Chain, Problem
+from rung.score import load_scorer
+
+scorer = load_scorer(".")  # this folder
+chain = Chain.of(Problem("p", {example[0]!r}), {example[1]!r})
+print(scorer.score([chain])[0].scores{"[-1]" if reading.kind == "orm" else ""})
+```
+"""
+
+
+def _in_transformers(reading: Reading) -> str:
+    is_scalar = reading.head == "scalar"
+    score = "logits[:, 0].sigmoid()" if is_scalar else "logits.softmax(-1)[:, 1:].sum(-1)"
+    return f"""\
+## Read it with transformers alone
+
+The rows of the head are {", ".join(CLASSES[reading.head])}. A step's score stands at the last
+token of the separator behind it, and each text is tokenized alone.
+
+```python
+import torch
+from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(".")  # this folder
+model = AutoModelForTokenClassification.from_pretrained(".").eval()
+question, steps = {_EXAMPLE.problem.question!r}, {list(_EXAMPLE.texts)!r}
+behind_question, behind_step = {reading.question_separator!r}, {reading.step_separator!r}
+ids = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+ends = []
+for text, separator in [(question, behind_question), *((s, behind_step) for s in steps)]:
+    ids += tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    ids += tokenizer.encode(separator, add_special_tokens=False)
+    ends.append(len(ids) - 1)
+with torch.no_grad():
+    logits = model(torch.tensor([ids])).logits[0, ends[1:]]
+scores = {score}
+print(scores{"[-1].item()" if reading.kind == "orm" else ".tolist()"})
+```
+"""
+
+
+def _training(settings: RewardTraining, reading: Reading, report: TrainingReport) -> str:
+    method, optimization = settings.method, settings.optimization
+    words = "" if reading.label_words is None else f", from {' and '.join(reading.label_words)}"
+    loss = _LOSSES[method.step_loss].format(margin=method.margin)
+    best = "" if report.validation is None else f", the weights of step {report.best_step} kept"
+    facts = {
+        "trunk": reading.trunk,
+        "head": f"{reading.head}: {', '.join(CLASSES[reading.head])}{words}",
+        "labels": reading.label_source or "outcomes of final answers",
+        "loss": loss,
+        "trained": _trained(settings),
+        "optimizer": f"AdamW, learning rate {optimization.lr:g}, {optimization.schedule}, "
+        f"{optimization.epochs} epochs of {optimization.batch_tokens} tokens a batch, "
+        f"seed {optimization.seed}",
+        "steps": f"{report.steps}{best}",
+        "weights": report.weights_hash,
+    }
+    counts = {
+        "chains": "chains",
+        "steps learned": "targets",
+        "steps shared with an earlier chain": "duplicate",
+        "steps without a label": "unlabeled",
+        "labels lost beyond the context": "truncated",
+    }
+    rows = [(about, *_both(report, name)) for about, name in counts.items()]
+    held_out = "-" if report.validation_loss is None else f"{report.validation_loss:.4f}"
+    rows.append(("loss", f"{report.train_loss:.4f}", held_out))
+    return "\n".join(
+        [
+            "## How it was trained\n",
+            _table(("what", "how"), [(what, str(how)) for what, how in facts.items()]),
+            _table(("", "training", "validation"), rows),
+        ]
+    )
+
+
+def _trained(settings: RewardTraining) -> str:
+    method = settings.method
+    if method.lora is not None:
+        rank = method.lora
+        return f"adapters of rank {rank} (alpha {LORA_SCALE * rank}), merged, and the head"
+    if method.trainable == "head":
+        return "the head; the trunk is as it was"
+    if method.trainable == "all":
+        return "all weights"
+    return f"the last {method.trainable.removeprefix('last:')} layers, final norm and head"
+
+
+def _limits(reading: Reading) -> str:
+    source = reading.label_source or "the outcome"
+    limits = [
+        f"A score repeats what the labels meant by right ({source}), on chains like those it has"
+        " seen. On other policies, other problems or other ways to cut steps, measure first:"
+        " `rung eval` does.",
+        f"Chains longer than {reading.max_tokens} tokens are scored up to there; steps beyond have"
+        " no score.",
+        "A policy that is trained or searched against these scores finds their weaknesses.",
+        "No score is a proof: where an answer or a step can be checked, check it.",
+    ]
+    if reading.kind == "orm":
+        limits.append("It has learned whole chains; its score of a beginning means little.")
+    return "\n".join(["## Limits\n", *(f"- {limit}" for limit in limits)]) + "\n"
+
+
+def _both(report: TrainingReport, name: str) -> tuple[str, str]:
+    sides: tuple[TargetCounts | None, ...] = (report.train, report.validation)
+    train, held_out = ("-" if side is None else str(getattr(side, name)) for side in sides)
+    return train, held_out
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

@@ -1,0 +1,110 @@
+"""Which weights of a reward model learn: all, the last layers, the head alone, or adapters.
+
+LoRA (arXiv 2106.09685) comes from peft: small adapters learn, the trunk's own weights stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from rung.core.errors import MissingExtraError, RungError
+from rung.model.reward_model import RewardModel
+from rung.train.settings import LORA_SCALE, Method
+
+
+def open_weights(model: RewardModel, method: Method, seed: int) -> Callable[[], None]:
+    """Leave open what `method` trains; call what is returned once, when training is over.
+
+    Raises:
+        RungError: The model has no such part, or peft is not installed.
+    """
+    if method.lora is not None:
+        return add_adapters(model.trunk, method.lora, seed)
+    freeze(model, method.trainable)
+    return lambda: None
+
+
+def freeze(model: RewardModel, trainable: str) -> None:
+    """Leave open what `trainable` names: "all", "head", or "last:K" layers, norm and head.
+
+    Raises:
+        RungError: It names nothing that the model has.
+    """
+    if trainable == "all":
+        return
+    model.trunk.requires_grad_(False)
+    if trainable == "head":
+        return
+    layers = _layers(model.trunk)
+    kind, _, count = trainable.partition(":")
+    if kind != "last" or not count.isdigit() or layers is None or not 0 < int(count) <= len(layers):
+        most = len(layers or ())
+        raise RungError(f"trainable is all, head or last:1 to last:{most}, not {trainable!r}")
+    for layer in layers[-int(count) :]:
+        layer.requires_grad_(True)
+    children = list(model.trunk.children())
+    for behind in children[children.index(layers) + 1 :] if layers in children else ():
+        behind.requires_grad_(True)
+
+
+def add_adapters(trunk: Any, rank: int, seed: int) -> Callable[[], None]:
+    """Freeze `trunk` and put an adapter beside every linear map of its layers.
+
+    The maps are named one by one: peft's own "all-linear" fails for a model without an output
+    layer. A new adapter adds 0.
+
+    Args:
+        trunk: A transformers decoder; it is changed in place.
+        rank: Of the adapters.
+        seed: Of their weights.
+
+    Returns:
+        What adds the adapters to the trunk's weights and takes them out, so that the trunk is an
+        ordinary one again.
+
+    Raises:
+        MissingExtraError: peft is not installed.
+        RungError: The trunk has no layers with linear maps.
+    """
+    try:
+        import peft
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("peft", "train") from error
+    maps = _linear_maps(trunk)
+    if not maps:
+        raise RungError(f"LoRA finds no linear maps in the layers of {type(trunk).__name__}")
+    config = peft.LoraConfig(
+        r=rank,
+        lora_alpha=LORA_SCALE * rank,
+        target_modules=list(maps),
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in maps.values()),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        adapted: Any = peft.LoraModel(trunk, config, "default")
+
+    def merge() -> None:
+        adapted.merge_and_unload()
+
+    return merge
+
+
+def _layers(trunk: Any) -> nn.ModuleList | None:
+    lists = (module for module in trunk.modules() if isinstance(module, nn.ModuleList))
+    return max(lists, key=len, default=None)
+
+
+def _linear_maps(trunk: Any) -> dict[str, nn.Module]:
+    layers = _layers(trunk)
+    inside = set[nn.Module]() if layers is None else set(layers.modules())
+    named: dict[str, nn.Module] = dict(trunk.named_modules())
+    return {
+        name: module
+        for name, module in named.items()
+        if isinstance(module, nn.Linear | Conv1D) and module in inside
+    }
