@@ -191,6 +191,13 @@ def test_accumulated_batches_make_the_step_of_one_big_batch(trunk, tmp_path):
     assert many[0]["gradient_norm"] == pytest.approx(one[0]["gradient_norm"], rel=1e-4)
 
 
+def test_activations_that_are_computed_again_give_the_same_losses(unbroken, trunk, tmp_path):
+    out, _ = unbroken
+    train_reward(prm(trunk, epochs=2, checkpointing=True), TRAIN, HELD_OUT, tmp_path / "prm")
+    for ours, expected in zip(metrics(tmp_path / "prm"), metrics(out), strict=True):
+        assert ours == pytest.approx(expected, rel=1e-4)
+
+
 def test_early_stopping_keeps_the_best_weights(trunk, tmp_path):
     wrong = [
         r.with_labels(StepLabels(tuple(1 - y for y in r.labels[0].labels), "toy")) for r in HELD_OUT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,6 +14,8 @@ from rung.cli.inputs import Chains, Files, Separator, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.core.codec import Skipped
 from rung.core.errors import RungError
+from rung.core.progress import Silent
+from rung.core.protocols import Progress
 from rung.core.types import ChainRecord
 from rung.data import Neutral, Split, split_by_problem
 from rung.train.settings import (
@@ -44,24 +47,28 @@ class Data:
     skip_bad: bool = False
     """Leave out rows that can't be read, and count them."""
 
-    def split(self, chains: tuple[str, ...], out: Output, skipped: Skipped, seed: int) -> Split:
+    def split(
+        self, chains: tuple[str, ...], progress: Progress, skipped: Skipped, seed: int
+    ) -> Split:
         """Read the chains to train on and those to validate on."""
         if not chains:
             raise RungError("nothing to train on: give a file of chains, or - for standard input")
-        records = self._read(chains, out, skipped)
+        records = self._read(chains, progress, skipped)
         if self.validation:
-            return Split(records, self._read(self.validation, out, skipped))
+            return Split(records, self._read(self.validation, progress, skipped))
         if self.validation_fraction == 0:
             return Split(records, [])
         return split_by_problem(records, self.validation_fraction, seed)
 
-    def _read(self, sources: tuple[str, ...], out: Output, skipped: Skipped) -> list[ChainRecord]:
+    def _read(
+        self, sources: tuple[str, ...], progress: Progress, skipped: Skipped
+    ) -> list[ChainRecord]:
         counted = skipped if self.skip_bad else None
-        out.progress.start(f"reading {', '.join(sources)}")
+        progress.start(f"reading {', '.join(sources)}")
         records: list[ChainRecord] = []
         for record in records_of(sources, self.format, self.neutral, counted):
             records.append(record)
-            out.progress.advance()
+            progress.advance()
         return records
 
 
@@ -182,18 +189,22 @@ def _run(
     tracker: TrackerName,
     out: Output,
 ) -> None:
+    leads = os.environ.get("RANK", "0") == "0"  # of several processes one speaks
+    progress: Progress = out.progress if leads else Silent()
     skipped = Skipped()
-    train, held_out = data.split(chains, out, skipped, settings.optimization.seed)
-    tell_skipped(out.progress, skipped)
-    out.progress.start("starting torch")
+    train, held_out = data.split(chains, progress, skipped, settings.optimization.seed)
+    tell_skipped(progress, skipped)
+    progress.start("starting torch")
     if isinstance(settings, RewardTraining):
         from rung.train import train_reward
 
-        report = train_reward(settings, train, held_out, folder, out.progress, tracker)
+        report = train_reward(settings, train, held_out, folder, progress, tracker)
     else:
         from rung.train import train_policy
 
-        report = train_policy(settings, train, held_out, folder, out.progress, tracker)
+        report = train_policy(settings, train, held_out, folder, progress, tracker)
+    if not leads:
+        return
     result = {"out": str(folder), **msgspec.to_builtins(report), "skipped_rows": skipped.count}
     out.result(result, lambda console: _show(console, report, folder))
 

@@ -57,4 +57,5 @@ class RewardModel(nn.Module):
 
     def logits(self, features_KD: Float[Tensor, "K D"]) -> Float[Tensor, "K ..."]:
         """The head alone, on the trunk's hidden states."""
-        return self.score(features_KD).squeeze(-1).float()
+        # a copy, no view: FSDP2 puts its backward hook on what a module returns
+        return torch.squeeze_copy(self.score(features_KD).float(), -1)

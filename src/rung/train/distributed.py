@@ -20,12 +20,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from rung.core.errors import RungError
 
 Strategy = Literal["ddp", "fsdp"]
+HEAD_WEIGHTS = 2
+"""Weight and bias: where these alone learn, the trunk has run before and there is no more to
+share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,10 @@ class World:
             else:
                 dist.all_reduce(weight.grad)
 
+    def agree(self, is_so: bool) -> bool:
+        """What the leading process says, for all: clocks differ."""
+        return bool(self.total(float(is_so and self.leads)))
+
     def wait(self) -> None:
         """Until all processes are here."""
         if self.size > 1:
@@ -89,13 +96,14 @@ def join_world(strategy: Strategy) -> World:
 
 
 def spread(model: nn.Module, world: World, device: torch.device) -> None:
-    """Put the model on the device, sharded where the strategy says so.
+    """Put the model on the device, sharded where the strategy says so and more than a head learns.
 
     Raises:
         RungError: The model has no list of layers to shard by.
     """
     model.to(device)
-    if world.size == 1 or world.strategy == "ddp":
+    num_open = sum(weight.requires_grad for weight in model.parameters())
+    if world.size == 1 or world.strategy == "ddp" or num_open <= HEAD_WEIGHTS:
         return
     mesh = init_device_mesh(device.type, (world.size,))
     layers = max(
@@ -106,6 +114,20 @@ def spread(model: nn.Module, world: World, device: torch.device) -> None:
     for layer in layers:
         fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh)
+
+
+def gather(model: nn.Module) -> None:
+    """Put a trained model's shares together in every process, where it can be written."""
+    wholes: dict[nn.Parameter, nn.Parameter] = {}
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()  # what the last pass has put together is no share
+    for module in model.modules():
+        for name, weight in list(module.named_parameters(recurse=False)):
+            if isinstance(weight, DTensor):
+                if weight not in wholes:  # tied weights stay tied
+                    wholes[weight] = _plain(weight)
+                setattr(module, name, wholes[weight])
 
 
 def whole(tensor: Tensor) -> Tensor:
@@ -119,3 +141,8 @@ def like(tensor: Tensor, model_for: Tensor) -> Tensor:
     if not isinstance(model_for, DTensor):
         return tensor
     return distribute_tensor(tensor, model_for.device_mesh, model_for.placements)
+
+
+def _plain(weight: nn.Parameter) -> nn.Parameter:
+    # a copy: what the shares are put together in is larger, and would be written whole
+    return nn.Parameter(whole(weight.detach()).clone(), weight.requires_grad)

@@ -17,6 +17,7 @@ from rung.core.types import ChainRecord
 from rung.model.checkpoint import publish, weights_hash
 from rung.model.gguf import causal_lm_folder
 from rung.model.trunk import weight_files
+from rung.train.distributed import World
 from rung.train.loop import Outcome, pick_device
 from rung.train.settings import PolicyTraining, RewardTraining, TargetCounts, TrainingReport
 from rung.train.state import delete_state, recent_loss
@@ -39,6 +40,7 @@ def fingerprint(
     """
     told = msgspec.json.decode(msgspec.json.encode(settings, enc_hook=str))
     told |= told.pop("optimization") | told.pop("method", {})
+    del told["strategy"]  # a state is whole: a run may go on with another
     told["device"] = pick_device(told["device"]).type
     told["trunk"] = _trunk_hash(Path(settings.trunk))
     data = {"training chains": _hash(train), "validation chains": _hash(validation)}
@@ -71,13 +73,15 @@ def claim(out: Path, wanted: Fingerprint) -> TrainingReport | None:
     if not (out / REPORT_FILE).exists():
         return None
     delete_state(out)
-    return msgspec.json.decode((out / REPORT_FILE).read_bytes(), type=TrainingReport)
+    return _report(out)
 
 
-def begin(out: Path, wanted: Fingerprint) -> None:
+def begin(out: Path, wanted: Fingerprint, world: World) -> None:
     """Write down whose run it is, before anything else is written."""
-    with replacing(out / RUN_FILE) as aside:
-        aside.write_bytes(_pretty(wanted))
+    if world.leads:
+        with replacing(out / RUN_FILE) as aside:
+            aside.write_bytes(_pretty(wanted))
+    world.wait()
 
 
 def finish(
@@ -85,11 +89,11 @@ def finish(
     outcome: Outcome,
     train: TargetCounts,
     validation: TargetCounts | None,
+    world: World,
     write_weights: Callable[[Path], None],
     write_card: Callable[[Path, TrainingReport], None] | None = None,
 ) -> TrainingReport:
     """Put the checkpoint, its card and the report into `out` and forget the state."""
-    reports: list[TrainingReport] = []
 
     def write(aside: Path) -> None:
         write_weights(aside)
@@ -109,11 +113,16 @@ def finish(
         if write_card is not None:
             write_card(aside, report)
         (aside / REPORT_FILE).write_bytes(_pretty(report))
-        reports.append(report)
 
-    publish(out, write, last=REPORT_FILE)
-    delete_state(out)
-    return reports[0]
+    if world.leads:
+        publish(out, write, last=REPORT_FILE)
+        delete_state(out)
+    world.wait()
+    return _report(out)
+
+
+def _report(out: Path) -> TrainingReport:
+    return msgspec.json.decode((out / REPORT_FILE).read_bytes(), type=TrainingReport)
 
 
 def _hash(records: Sequence[ChainRecord]) -> str:

@@ -16,10 +16,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from rung.core.errors import RungError
 from rung.core.protocols import Progress
 from rung.train.batches import Bundle, bundles_of, plan_batches, plan_epoch
+from rung.train.distributed import World, gather, spread, whole
 from rung.train.examples import Example
 from rung.train.settings import Optimization
 from rung.train.state import RunState, append_metrics, cut_metrics
@@ -55,18 +57,30 @@ class Outcome(NamedTuple):
 
 
 def run_loop(
-    task: Task, settings: Optimization, out: Path, progress: Progress, tracker: Tracker
+    task: Task,
+    settings: Optimization,
+    out: Path,
+    progress: Progress,
+    tracker: Tracker,
+    world: World,
 ) -> Outcome:
     """Train `task.model` from where the run in `out` stands to its end.
 
     Raises:
-        RungError: The loss is no number any more.
+        RungError: The loss is no number any more, or a step has fewer batches than processes.
     """
+    if settings.accumulation < world.size:
+        raise RungError(
+            f"accumulation is {settings.accumulation}, expected at least {world.size}: each of the"
+            f" {world.size} processes needs a forward pass in every step"
+        )
     device = pick_device(settings.device)
-    task.model.to(device)
+    if settings.checkpointing:
+        _recompute_activations(task.model)
+    spread(task.model, world, device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
-        return _Run(task, settings, out, progress, tracker, device).to_the_end()
+        return _Run(task, settings, out, progress, tracker, device, world).to_the_end()
 
 
 def pick_device(name: str) -> torch.device:
@@ -101,7 +115,9 @@ class _Run:
         progress: Progress,
         tracker: Tracker,
         device: torch.device,
+        world: World,
     ) -> None:
+        self._world = world
         self._task, self._settings, self._out = task, settings, out
         self._progress, self._tracker, self._device = progress, tracker, device
         self._bundles, self._held_out = (
@@ -112,13 +128,14 @@ class _Run:
         everything = range(len(self._held_out))
         self._validation = plan_batches(everything, self._held_out, settings.batch_tokens)
         self._optimizer = _optimizer(task.model, settings)
-        self._state = RunState(out, task.model, self._optimizer)
+        self._state = RunState(out, task.model, self._optimizer, world)
         self._position = self._state.restore()
         self._clock_s = self._saved_s = time.monotonic()
 
     def to_the_end(self) -> Outcome:
         position, num_steps = self._position, len(self._plan)
-        cut_metrics(self._out, position.step)
+        if self._world.leads:
+            cut_metrics(self._out, position.step)
         if not position.is_over:
             at = f" from step {position.step}" if position.step else ""
             self._progress.start(f"training {self._task.name}{at}", num_steps - position.step)
@@ -131,6 +148,7 @@ class _Run:
                 self._save()
         if self._validation:
             self._state.load_best(position.best_step)
+        gather(self._task.model)
         return Outcome(
             position.step,
             position.best_step if self._validation else position.step,
@@ -149,12 +167,14 @@ class _Run:
         model.train()
         targets = sum(self._bundles[i].num_targets for batch in batches for i in batch)
         total = 0.0
-        for indices in batches:
-            loss = self._loss([self._bundles[i] for i in indices])
+        for indices, counts in self._world.share(batches):
+            loss = self._loss([self._bundles[i] for i in indices]) * counts
             (loss / targets).backward()
             total += loss.item()
+        total = self._world.total(total)
         weights = [w for group in self._optimizer.param_groups for w in group["params"]]
-        norm = nn.utils.clip_grad_norm_(weights, self._settings.clip_norm).item()
+        self._world.sum_gradients(weights)
+        norm = whole(nn.utils.clip_grad_norm_(weights, self._settings.clip_norm)).item()
         if not (math.isfinite(total) and math.isfinite(norm)):
             at = f"step {position.step + 1}"
             raise RungError(f"the loss or its gradient is no number at {at}; try a lower lr")
@@ -179,6 +199,8 @@ class _Run:
         return f"loss {loss:.4f}, {position.tokens / position.training_s:.0f} tokens/s"
 
     def _write(self, row: dict[str, Any]) -> None:
+        if not self._world.leads:
+            return
         append_metrics(self._out, row)
         self._tracker.log(row, row["step"])
 
@@ -203,9 +225,9 @@ class _Run:
     @torch.no_grad()
     def _validation_loss(self) -> float:
         self._task.model.eval()
-        total = sum(
-            self._loss([self._held_out[i] for i in indices]).item() for indices in self._validation
-        )
+        ours = self._world.share(self._validation)
+        losses = [self._loss([self._held_out[i] for i in ids]) * counts for ids, counts in ours]
+        total = self._world.total(sum(loss.item() for loss in losses))
         return total / sum(bundle.num_targets for bundle in self._held_out)
 
     def _loss(self, bundles: Sequence[Bundle]) -> Tensor:
@@ -220,7 +242,8 @@ class _Run:
         step, every = self._position.step, self._settings.save_every
         if self._position.is_over or (every and step % every == 0):
             return True
-        return every is None and time.monotonic() - self._saved_s > SAVE_EVERY_S
+        is_long_ago = time.monotonic() - self._saved_s > SAVE_EVERY_S
+        return every is None and self._world.agree(is_long_ago)
 
     def _save(self) -> None:
         self._position.seconds += time.monotonic() - self._clock_s
@@ -247,6 +270,13 @@ def plan_training(bundles: Sequence[Bundle], settings: Optimization) -> list[lis
             epoch=epoch,
         )
     ]
+
+
+def _recompute_activations(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel):
+            module.gradient_checkpointing_enable({"use_reentrant": False})
+            return
 
 
 def _optimizer(model: nn.Module, settings: Optimization) -> torch.optim.AdamW:

@@ -16,6 +16,7 @@ from rung.core.types import ChainRecord
 from rung.model.tree_attention import use_tree_attention
 from rung.model.trunk import load_causal_lm, quiet_transformers
 from rung.train.batches import Bundle, collate
+from rung.train.distributed import join_world
 from rung.train.examples import policy_examples
 from rung.train.folder import begin, claim, fingerprint, finish, run_id
 from rung.train.loop import Task, run_loop
@@ -41,7 +42,9 @@ def train_policy(
     Raises:
         RungError: The trunk or the chains can't be used, or `out` holds something else.
     """
-    progress, tracking = progress or Silent(), load_tracker(tracker)
+    world = join_world(settings.optimization.strategy)
+    progress = (world.leads and progress) or Silent()
+    tracking = load_tracker(tracker if world.leads else "none")
     train, validation = list(train_records), list(validation_records)
     run = fingerprint(settings, train, validation)
     if report := claim(out, run):
@@ -57,7 +60,7 @@ def train_policy(
     if validation:
         check_targets(held_out.counts, "validation", progress)
         warn_of_overlap(train, validation, progress)
-    begin(out, run)
+    begin(out, run, world)
     task = Task(
         name="the policy",
         model=model,
@@ -66,12 +69,13 @@ def train_policy(
         validation=held_out.examples,
     )
     with tracked(tracking, out.resolve().name, run_id(run), run):
-        outcome = run_loop(task, settings.optimization, out, progress, tracking)
+        outcome = run_loop(task, settings.optimization, out, progress, tracking, world)
     return finish(
         out,
         outcome,
         ours.counts,
         held_out.counts if validation else None,
+        world,
         lambda aside: _save(model, tokenizer, aside),
     )
 

@@ -19,6 +19,7 @@ from rung.model.reading import Reading
 from rung.model.reward_model import RewardModel
 from rung.train.batches import Bundle, collate, targets_of
 from rung.train.card import write_card
+from rung.train.distributed import World, join_world
 from rung.train.examples import Example, Examples, label_source, reward_examples
 from rung.train.folder import begin, claim, fingerprint, finish, run_id
 from rung.train.frozen import trunk_features
@@ -45,7 +46,9 @@ def train_reward(
     Raises:
         RungError: The trunk or the chains can't be used, or `out` holds something else.
     """
-    progress, tracking = progress or Silent(), load_tracker(tracker)
+    world = join_world(settings.optimization.strategy)
+    progress = (world.leads and progress) or Silent()
+    tracking = load_tracker(tracker if world.leads else "none")
     train, validation = list(train_records), list(validation_records)
     run = fingerprint(settings, train, validation)
     if report := claim(out, run):
@@ -65,10 +68,10 @@ def train_reward(
     if validation:
         check_targets(held_out.counts, "validation", progress)
         warn_of_overlap(train, validation, progress)
-    begin(out, run)
-    task = _task(settings, model, ours, held_out, out, progress)
+    begin(out, run, world)
+    task = _task(settings, model, ours, held_out, out, progress, world)
     with tracked(tracking, out.resolve().name, run_id(run), run):
-        outcome = run_loop(task, settings.optimization, out, progress, tracking)
+        outcome = run_loop(task, settings.optimization, out, progress, tracking, world)
     close_weights()
     reading = _reading(settings, source, loaded.name)
     name = out.resolve().name
@@ -77,6 +80,7 @@ def train_reward(
         outcome,
         ours.counts,
         held_out.counts if validation else None,
+        world,
         lambda aside: write_reward_model(model, loaded.tokenizer, reading, aside),
         lambda aside, report: write_card(aside, name, settings, reading, report),
     )
@@ -125,9 +129,11 @@ def _task(
     held_out: Examples,
     out: Path,
     progress: Progress,
+    world: World,
 ) -> Task:
     judge = step_loss(settings.method)
-    known = _known_features(settings, model, [*ours.examples, *held_out.examples], out, progress)
+    examples = [*ours.examples, *held_out.examples]
+    known = _known_features(settings, model, examples, out, progress, world)
 
     def loss(bundles: Sequence[Bundle], device: torch.device) -> Tensor:
         if known is None:
@@ -152,12 +158,17 @@ def _known_features(
     examples: Sequence[Example],
     out: Path,
     progress: Progress,
+    world: World,
 ) -> Mapping[int, Tensor] | None:
     """What a frozen trunk says at each example's targets, by the example's `id`."""
     if settings.method.trainable != "head":
         return None
     device = pick_device(settings.optimization.device)
+    if not world.leads:  # the leading process writes what the others then read
+        world.wait()
     features = trunk_features(model.trunk, examples, settings.optimization, device, out, progress)
+    if world.leads:
+        world.wait()
     return {id(example): found for example, found in zip(examples, features, strict=True)}
 
 

@@ -46,9 +46,13 @@ class Optimization:
     share: bool = True
     """Chains of a question stand in one batch, and what they share is run once."""
     accumulation: int = 1
-    """Forward passes whose gradients make one step."""
+    """Forward passes whose gradients make one step, over all processes together."""
     precision: Precision = "fp32"
     """bf16: matrix products in bf16, weights and their sums in fp32."""
+    checkpointing: bool = False
+    """Compute activations again in the backward pass: less memory, about a third more time."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """Under accelerate launch or torchrun: each process holds all weights, or a share (FSDP2)."""
     evaluate_every: int | None = None
     """Steps between looks at the validation chains; without it, ten looks a run."""
     patience: int = 3

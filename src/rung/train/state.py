@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from rung.core.errors import InputError
 from rung.core.files import replacing
+from rung.train.distributed import World, like, whole
 
 STATE_FOLDER = "state"
 METRICS_FILE = "metrics.jsonl"
@@ -47,7 +48,10 @@ class RunState:
     moment, whenever the process is killed.
     """
 
-    def __init__(self, out: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(
+        self, out: Path, model: nn.Module, optimizer: torch.optim.Optimizer, world: World
+    ) -> None:
+        self._world = world
         self._folder = out / STATE_FOLDER
         self._latest = self._folder / "latest.safetensors"
         self._weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
@@ -56,11 +60,13 @@ class RunState:
 
     def save(self, position: Position) -> None:
         """Save where the run stands; forget best weights that it no longer refers to."""
-        tensors = {f"weight.{name}": weight.detach() for name, weight in self._weights.items()}
+        tensors = {f"weight.{name}": whole(w.detach()) for name, w in self._weights.items()}
         for name, weight in self._weights.items():
             for key, value in self._optimizer.state[weight].items():
-                tensors[f"optimizer.{key}.{name}"] = value
+                tensors[f"optimizer.{key}.{name}"] = whole(value)
         tensors |= _random_states(self._device)
+        if not self._world.leads:
+            return
         encoded = msgspec.json.encode(position).decode()
         _save(tensors, self._latest, {"position": encoded})
         for path in self._folder.glob("best-*.safetensors"):
@@ -73,19 +79,21 @@ class RunState:
         Raises:
             InputError: The saved state can't be read, or is of another model.
         """
-        for path in [*self._folder.parent.glob(".*.tmp"), *self._folder.glob(".*.tmp")]:
-            path.unlink()  # what a killed process was writing
+        if self._world.leads:
+            for path in [*self._folder.parent.glob(".*.tmp"), *self._folder.glob(".*.tmp")]:
+                path.unlink()  # what a killed process was writing
+        self._world.wait()
         if not self._latest.exists():
             return Position()
         try:
             tensors, metadata = _load(self._latest)
             with torch.no_grad():
                 for name, weight in self._weights.items():
-                    weight.copy_(tensors[f"weight.{name}"])
+                    weight.copy_(like(tensors[f"weight.{name}"], weight))
                     self._optimizer.state[weight] = {
-                        key: tensors[f"optimizer.{key}.{name}"].to(weight.device)
+                        key: tensor.to(weight.device) if key == "step" else like(tensor, weight)
                         for key in ("step", "exp_avg", "exp_avg_sq")
-                        if f"optimizer.{key}.{name}" in tensors
+                        if (tensor := tensors.get(f"optimizer.{key}.{name}")) is not None
                     }
             _set_random_states(tensors, self._device)
             return msgspec.json.decode(metadata["position"], type=Position)
@@ -95,15 +103,17 @@ class RunState:
 
     def keep_best(self, step: int) -> None:
         """Keep the weights as they are now as those of the best step."""
-        weights = {name: weight.detach() for name, weight in self._weights.items()}
-        _save(weights, self._best(step), {})
+        weights = {name: whole(weight.detach()) for name, weight in self._weights.items()}
+        if self._world.leads:
+            _save(weights, self._best(step), {})
 
     def load_best(self, step: int) -> None:
         """Put the best step's weights into the model."""
+        self._world.wait()
         tensors, _ = _load(self._best(step))
         with torch.no_grad():
             for name, weight in self._weights.items():
-                weight.copy_(tensors[name])
+                weight.copy_(like(tensors[name], weight))
 
     def _best(self, step: int) -> Path:
         return self._folder / f"best-{step}.safetensors"

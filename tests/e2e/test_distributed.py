@@ -1,0 +1,96 @@
+"""Two processes train what one trains, with all weights in each or a share, and go on alike."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rung import write_records
+from toy_chains import make_toy_trunk, toy_records
+
+BIN = Path(sys.executable).parent
+TWO = {
+    "torchrun": [BIN / "torchrun", "--standalone", "--nproc-per-node", "2"],
+    "accelerate": [BIN / "accelerate", "launch", "--cpu", "--num_processes", "2"],
+}
+OPTIONS = ["--validation-fraction", "0.2", "--batch-tokens", "128", "--accumulation", "2"]
+OPTIONS += ["--epochs", "2", "--lr", "3e-3", "--evaluate-every", "4", "--patience", "0"]
+OPTIONS += ["--save-every", "2", "--json"]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    make_toy_trunk(folder / "trunk")
+    write_records(folder / "chains.jsonl", toy_records(60))
+    return folder
+
+
+def command(inputs: Path, out: Path, launcher: str | None, *options: str) -> list[str]:
+    verb = ["train", "prm", str(inputs / "chains.jsonl"), "--trunk", str(inputs / "trunk")]
+    verb += ["--out", str(out), *OPTIONS, *options]
+    if launcher is None:
+        return [sys.executable, "-m", "rung.cli.main", *verb]
+    return [*map(str, TWO[launcher]), "-m", "rung.cli.main", *verb]
+
+
+def train(inputs: Path, out: Path, launcher: str | None, *options: str) -> dict:
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    words = command(inputs, out, launcher, *options)
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
+def losses(out: Path) -> list[float]:
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [row.get("loss", row.get("validation_loss")) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def alone(inputs: Path) -> tuple[Path, dict]:
+    out = inputs / "alone"
+    return out, train(inputs, out, None)
+
+
+@pytest.mark.parametrize(("launcher", "strategy"), [("torchrun", "fsdp"), ("accelerate", "ddp")])
+def test_two_processes_give_the_losses_of_one(inputs, alone, tmp_path, launcher, strategy):
+    out, report = alone
+    found = train(inputs, tmp_path / "prm", launcher, "--strategy", strategy)
+    assert losses(tmp_path / "prm") == pytest.approx(losses(out), rel=1e-4)
+    assert found["best_step"] == report["best_step"]
+    assert {p.name for p in (tmp_path / "prm").iterdir()} == {p.name for p in out.iterdir()}
+    for name in ("config.json", "rung.json"):
+        assert (tmp_path / "prm" / name).read_text() == (out / name).read_text()
+
+
+def test_a_killed_sharded_run_goes_on_in_one_process(inputs, alone, tmp_path):
+    out, _ = alone
+    here = tmp_path / "prm"
+    words = command(inputs, here, "torchrun", "--strategy", "fsdp")
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(words, env=env, start_new_session=True, stderr=subprocess.DEVNULL)
+    deadline_s = time.monotonic() + 200
+    while not (here / "state" / "latest.safetensors").exists():
+        assert process.poll() is None and time.monotonic() < deadline_s
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (here / "rung.json").exists()
+    train(inputs, here, None)
+    assert losses(here) == pytest.approx(losses(out), rel=1e-4)
+    assert not (here / "state").exists()
+    shutil.rmtree(here)
+
+
+def test_fewer_batches_a_step_than_processes_is_refused(inputs, tmp_path):
+    words = command(inputs, tmp_path / "prm", "torchrun", "--accumulation", "1")
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert done.returncode != 0
+    assert "accumulation is 1, expected at least 2" in done.stderr
