@@ -74,12 +74,12 @@ class Quickstart:
     )
     prm: Optimization = field(
         default_factory=lambda: Optimization(
-            lr=1.4e-3, beta2=0.98, epochs=4, batch_tokens=2048, patience=0
+            lr=1.4e-3, beta2=0.98, epochs=4, batch_tokens=1100, patience=0
         )
     )
     orm: Optimization = field(
         default_factory=lambda: Optimization(
-            lr=7e-4, beta2=0.98, epochs=4, batch_tokens=2048, patience=0
+            lr=7e-4, beta2=0.98, epochs=4, batch_tokens=1400, patience=0
         )
     )
 
