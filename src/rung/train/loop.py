@@ -275,7 +275,9 @@ def plan_training(bundles: Sequence[Bundle], settings: Optimization) -> list[lis
 def _recompute_activations(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, PreTrainedModel):
-            module.gradient_checkpointing_enable({"use_reentrant": False})
+            # transformers 5 has a new name for it
+            older: Any = module.gradient_checkpointing_enable
+            getattr(module, "activation_checkpointing_enable", older)({"use_reentrant": False})
             return
 
 
