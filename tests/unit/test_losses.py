@@ -10,6 +10,8 @@ from rung.train.losses import (
     class_cross_entropy,
     class_targets,
     comparative_ranking,
+    implicit_cross_entropy,
+    implicit_preference,
     squared_error,
     token_cross_entropy,
 )
@@ -121,6 +123,59 @@ def test_the_comparative_loss_has_gradients_for_all_right_all_wrong_and_large_va
     assert logits.grad.isfinite().all()
     assert logits.grad[0] < 0 or logits.grad[1] < 0
     assert (logits.grad[2:] >= 0).all()
+
+
+RATIOS = torch.tensor([0.5, 1.0, -2.0, 3.0, 0.25])
+OF_CHAIN = torch.tensor([0, 0, 1, 2, 2])
+
+
+def test_the_implicit_loss_is_the_hand_computed_cross_entropy_of_summed_ratios():
+    outcomes = torch.tensor([1.0, 0.0, 0.25])
+    rewards = [0.1 * 1.5, 0.1 * -2.0, 0.1 * 3.25]
+    by_hand = sum(
+        -y * math.log(sigmoid(r)) - (1 - y) * math.log(1 - sigmoid(r))
+        for r, y in zip(rewards, outcomes.tolist(), strict=True)
+    )
+    found = implicit_cross_entropy(RATIOS, OF_CHAIN, outcomes, coefficient=0.1)
+    assert found.item() == pytest.approx(by_hand, rel=1e-6)
+
+
+def test_the_preference_loss_is_the_hand_computed_mean_over_pairs():
+    outcomes, questions = torch.tensor([1.0, 0.0, 1.0]), torch.tensor([7, 7, 7])
+    pairs = [-math.log(sigmoid(0.1 * (1.5 + 2.0))), -math.log(sigmoid(0.1 * (3.25 + 2.0)))]
+    found = implicit_preference(RATIOS, OF_CHAIN, outcomes, questions, coefficient=0.1)
+    assert found.item() == pytest.approx(3 * sum(pairs) / 2, rel=1e-6)
+
+
+def test_implicit_losses_are_the_papers_token_by_token():
+    """Written out from log-probabilities of two models, chain by chain, with plain loops."""
+    generator = torch.Generator().manual_seed(1)
+    lengths, outcomes, questions = [4, 1, 6, 3, 2], [1, 0, 0, 1, 0], [0, 0, 0, 1, 2]
+    chains = torch.repeat_interleave(torch.arange(5), torch.tensor(lengths))
+    policy, reference = -torch.rand(2, len(chains), generator=generator) * 5
+    reward = [0.0] * 5
+    for chain, ours, theirs in zip(
+        chains.tolist(), policy.tolist(), reference.tolist(), strict=True
+    ):
+        reward[chain] += 0.3 * (ours - theirs)
+    entropy = sum(
+        -math.log(sigmoid(r) if y else 1 - sigmoid(r))
+        for r, y in zip(reward, outcomes, strict=True)
+    )
+    ratios, labels = policy - reference, torch.tensor(outcomes).float()
+    found = implicit_cross_entropy(ratios, chains, labels, coefficient=0.3)
+    assert found.item() == pytest.approx(entropy, rel=1e-5)
+    pairs = [-math.log(sigmoid(reward[0] - reward[k])) for k in (1, 2)]
+    found = implicit_preference(ratios, chains, labels, torch.tensor(questions), coefficient=0.3)
+    assert found.item() == pytest.approx(3 * sum(pairs) / 2, rel=1e-5)
+
+
+def test_a_batch_without_a_pair_has_no_preference_and_a_gradient_of_zero():
+    ratios = RATIOS.clone().requires_grad_()
+    outcomes, questions = torch.tensor([1.0, 1.0, 0.0]), torch.tensor([0, 0, 1])
+    loss = implicit_preference(ratios, OF_CHAIN, outcomes, questions, coefficient=0.1)
+    loss.backward()
+    assert (loss.item(), ratios.grad.abs().max().item()) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("name", ["bce", "mse"])

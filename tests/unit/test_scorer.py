@@ -196,7 +196,7 @@ def test_a_damaged_checkpoint_is_refused(tiny_reward: TinyReward, tmp_path: Path
 
 def test_a_model_that_gives_nan_is_refused(tiny_reward: TinyReward):
     scorer = load_scorer(tiny_reward(), name="broken")
-    scorer.reader.head.linear.bias.data[0] = math.nan
+    scorer.reader.head.layers.bias.data[0] = math.nan
     with pytest.raises(RungError, match="broken gives scores that are not numbers"):
         scorer.score([chain("one")])
 

@@ -1,8 +1,8 @@
 """Losses: pure functions from logits and targets to a sum over the targets.
 
-Shape letters: K targets of a batch, C classes, V vocabulary, S steps of one chain. Sums, not
-means: the loop divides by the number of targets of a whole optimizer step, so that every step of
-every chain weighs the same however the chains were cut into batches.
+Shape letters: B chains, K targets of a batch, C classes, V vocabulary, S steps of one chain.
+Sums, not means: the loop divides by the number of targets of a whole optimizer step, so that every
+step of every chain weighs the same however the chains were cut into batches.
 """
 
 from __future__ import annotations
@@ -93,6 +93,63 @@ def comparative_ranking(
     return torch.stack(parts).sum()
 
 
+def implicit_cross_entropy(
+    log_ratios_K: Float[Tensor, " K"],
+    chains_K: Int[Tensor, " K"],
+    outcomes_B: Float[Tensor, " B"],
+    *,
+    coefficient: float,
+) -> Float[Tensor, ""]:
+    """Sum over the chains of the binary cross entropy of their outcomes and rewards.
+
+    Implicit PRM (arXiv 2412.01981), the cross-entropy form: a chain's reward is the
+    logit ``r = coefficient * log(policy / reference)`` of its tokens, so the model learns from
+    outcomes alone, and the same sum up to a step's end is the step's value.
+
+    Args:
+        log_ratios_K: log(policy / reference) of each token of the steps.
+        chains_K: Which of the B chains a token belongs to.
+        outcomes_B: 1 for a right final answer, 0 for a wrong one; between is a soft label.
+        coefficient: Beta in the paper.
+    """
+    rewards_B = _implicit_rewards(log_ratios_K, chains_K, len(outcomes_B), coefficient)
+    return binary_cross_entropy(rewards_B, outcomes_B)
+
+
+def implicit_preference(
+    log_ratios_K: Float[Tensor, " K"],
+    chains_K: Int[Tensor, " K"],
+    outcomes_B: Float[Tensor, " B"],
+    questions_B: Int[Tensor, " B"],
+    *,
+    coefficient: float,
+) -> Float[Tensor, ""]:
+    """Sum over the questions of their preference loss, each times its number of chains.
+
+    Implicit PRM (arXiv 2412.01981) in DPO's form (arXiv 2305.18290, equation 7): a question's
+    loss is the mean of -log sigmoid(r - r') over all its pairs of a right chain and a wrong one,
+    with the rewards of `implicit_cross_entropy`. Both papers are given pairs; here every pair of
+    a batch counts, at no further cost. A question without a pair adds 0.
+
+    Args:
+        log_ratios_K: log(policy / reference) of each token of the steps.
+        chains_K: Which of the B chains a token belongs to.
+        outcomes_B: A chain is right from 0.5.
+        questions_B: Which question a chain answers.
+        coefficient: Beta in the papers.
+    """
+    rewards_B = _implicit_rewards(log_ratios_K, chains_K, len(outcomes_B), coefficient)
+    is_right_B = outcomes_B >= 0.5
+    total = rewards_B.sum() * 0.0  # so that a batch without a pair has a gradient too
+    for question in questions_B.unique():
+        of_question_B = questions_B == question
+        right, wrong = rewards_B[of_question_B & is_right_B], rewards_B[of_question_B & ~is_right_B]
+        if len(right) and len(wrong):
+            pairs = F.softplus(wrong[None, :] - right[:, None])
+            total = total + pairs.mean() * of_question_B.sum()
+    return total
+
+
 def token_cross_entropy(
     logits_KV: Float[Tensor, "K V"], ids_K: Int[Tensor, " K"]
 ) -> Float[Tensor, ""]:
@@ -114,6 +171,12 @@ def step_loss(method: Method) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
         return partial(comparative_ranking, margin=method.margin)
     alone = STEP_LOSSES[method.step_loss]
     return lambda logits, labels_K, chains_K: alone(logits, labels_K)
+
+
+def _implicit_rewards(
+    log_ratios_K: Float[Tensor, " K"], chains_K: Int[Tensor, " K"], num_chains: int, beta: float
+) -> Float[Tensor, " B"]:
+    return beta * log_ratios_K.new_zeros(num_chains).index_add(0, chains_K, log_ratios_K)
 
 
 def _ranking_of_chain(
