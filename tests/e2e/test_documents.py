@@ -28,6 +28,7 @@ from sybil import Document, Example
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
 import rung
+from published import qwen_tokenizer, save, two_layer_heads
 from rung import Chain, ChainRecord, Problem, write_records
 from rung.cli.main import main
 
@@ -81,7 +82,16 @@ def quickstart(tmp_path: Path, tiny_prm: Path) -> None:
     write_records(tmp_path / "quickstart" / "test.jsonl.gz", map(ChainRecord, chains))
 
 
-@pytest.mark.usefixtures("quickstart")
+@pytest.fixture
+def models(tmp_path: Path) -> None:
+    """A published model in small, and one whose files don't say how it is read."""
+    marker, heads = qwen_tokenizer("<extra_0>"), two_layer_heads(2)
+    known = {"architectures": ["Qwen2ForProcessRewardModel"], "model_type": "qwen2"}
+    save(tmp_path / "models" / "Qwen2.5-Math-PRM-7B", marker, heads, known)
+    save(tmp_path / "models" / "some-prm", marker, heads)
+
+
+@pytest.mark.usefixtures("quickstart", "models")
 @pytest.mark.parametrize("page", EXECUTED, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_block_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-import transformers
+from torch import Tensor
+
 from published import (
     WIDTH,
     Small,
@@ -24,14 +25,13 @@ from published import (
     save,
     two_layer_heads,
 )
-from torch import Tensor
-
 from rung import Chain, Problem, RungError
-from rung.model.families import recognize
+from rung.model.families import FAMILIES, recognize
 from rung.score import load_scorer
 
 WORDS = ["we", "add", "one", "and", "two", "to", "get", "so", "12", "+", "30", "=", "42", "\n"]
 FP32 = 2e-5
+ROOT = Path(__file__).resolve().parents[2]
 BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
 
 
@@ -172,8 +172,8 @@ def pqm(folder: Path) -> Small:
 
 def read_pqm(query: str) -> Literal:
     def literal(small: Small, chain: Chain) -> list[Read | None]:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(small.folder)
-        tokenizer.add_tokens(["[PRM]"], special_tokens=True)
+        tokenizer = small.tokenizer
+        tokenizer.add_tokens(["[PRM]"], special_tokens=True)  # the folder's lacks it
         steps = [f"Step {k + 1}: {text.strip()}" for k, text in enumerate(chain.texts)]
         answer = " [PRM]\n".join(steps) + " [PRM]"
         text = f"{query.format(chain.problem.question)}\n{answer}"
@@ -461,6 +461,24 @@ def test_a_folder_is_recognized_and_its_reader_says_how_it_is_read(
     assert (reader.family, reader.kind) == (case.family, case.kind)
     assert reader.aggregation == case.aggregation
     assert reader.reads_unfinished_steps == case.reads_unfinished_steps
+
+
+def table() -> dict[str, list[str]]:
+    """The guide's rows by family."""
+    lines = (ROOT / "docs" / "guides" / "published-models.md").read_text().splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| `")]
+    return {row[0].strip("`"): row for row in rows}
+
+
+def test_the_guide_has_a_row_for_every_family():
+    assert table().keys() == FAMILIES.keys()
+
+
+@every_case
+def test_the_guide_says_how_scores_are_combined_and_whether_unfinished_steps_are_read(case: Case):
+    _, _, _, combined, unfinished, _ = table()[case.family]
+    assert combined == (case.aggregation or "not told")
+    assert unfinished == ("yes" if case.reads_unfinished_steps else "no")
 
 
 @every_case

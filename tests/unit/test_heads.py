@@ -59,7 +59,7 @@ def test_plain_transformers_open_every_head_with_named_classes_and_agree(trunk, 
 def test_neutral_is_no_mistake(trunk, tmp_path):
     reader = open_reader(checkpoint(trunk, "3-class", tmp_path))
     states = torch.randn(5, 32, generator=torch.Generator().manual_seed(0))
-    wrong, neutral, right = reader.head.linear(states).softmax(-1).unbind(-1)
+    wrong, neutral, right = reader.head.layers(states).softmax(-1).unbind(-1)
     assert torch.allclose(reader.head(states), neutral + right, atol=1e-6)
     assert torch.allclose(1 - reader.head(states), wrong, atol=1e-6)
 

@@ -111,6 +111,27 @@ def test_bf16_is_near_fp32(tiny_reward: TinyReward):
         assert_close(b.scores, a.scores, 0.1)
 
 
+def test_far_positions_keep_their_precision_in_bf16(tiny_reward: TinyReward):
+    exact = load_scorer(tiny_reward(), precision="fp32").reader.trunk.rotary_emb.inv_freq
+    rounded = load_scorer(tiny_reward(), precision="bf16").reader.trunk.rotary_emb.inv_freq
+    assert rounded.dtype == torch.float32
+    assert torch.equal(exact, rounded)
+
+
+def test_a_large_model_is_read_in_bf16_with_equal_scores(
+    tiny_reward: TinyReward, monkeypatch: pytest.MonkeyPatch
+):
+    from rung.score import reward
+
+    chains = random_chains(12, seed=3)
+    cast = load_scorer(tiny_reward(), precision="bf16")
+    monkeypatch.setattr(reward, "LARGE_BYTES", 0)
+    read = load_scorer(tiny_reward(), precision="bf16")
+    assert read.reader.trunk.dtype == torch.bfloat16
+    assert read.score(chains) == cast.score(chains)
+    assert load_scorer(tiny_reward(), precision="fp32").reader.trunk.dtype == torch.float32
+
+
 def test_small_models_run_in_fp32(tiny_reward: TinyReward):
     assert load_scorer(tiny_reward()).reader.trunk.dtype == torch.float32
 

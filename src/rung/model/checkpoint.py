@@ -99,6 +99,10 @@ def load_reward_model(
 ) -> LoadedRewardModel:
     """Open a checkpoint that `save_reward_model` wrote, in evaluation mode.
 
+    Args:
+        folder: The checkpoint.
+        dtype: The type of the trunk's weights; the head's stay in fp32.
+
     Raises:
         InputError: A file or a weight is missing or damaged; the sentence names it.
     """
@@ -112,6 +116,7 @@ def load_reward_model(
     for name in HEAD:
         if name not in head:
             raise InputError(f"the weights lack {name}, the head", file=str(folder))
+    model.score.float()
     try:
         model.score.load_state_dict({name.removeprefix("score."): head[name] for name in HEAD})
     except RuntimeError as error:

@@ -11,9 +11,8 @@ import pickle
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import torch
@@ -39,20 +38,28 @@ WRAPPERS = ("pretrained_model.", "module.")
 EMBEDDING = re.compile(r"(model\.)?embed_tokens\.weight")
 
 
+class Stored(NamedTuple):
+    """A tensor that need not be in memory."""
+
+    read: Callable[[], Tensor]
+    num_rows: Callable[[], int]
+    """Its first dimension, without reading it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Weights:
     """The tensors of a checkpoint by name; each is read when it is asked for."""
 
     folder: Path
     files: tuple[Path, ...]
-    read: Mapping[str, Callable[[], Tensor]]
+    tensors: Mapping[str, Stored]
     """By name, without a wrapper's prefix."""
     is_native: bool
     """Whether transformers can open the files itself: safetensors with names as they are."""
 
     def get(self, name: str) -> Tensor | None:
         """One tensor; None where there is none of this name."""
-        return self[name] if name in self.read else None
+        return self[name] if name in self.tensors else None
 
     def __getitem__(self, name: str) -> Tensor:
         """One tensor.
@@ -60,9 +67,9 @@ class Weights:
         Raises:
             InputError: It is not there, or its file is damaged.
         """
-        if name not in self.read:
+        if name not in self.tensors:
             raise InputError(f"the weights lack {name}, the head", file=str(self.folder))
-        return self.read[name]()
+        return self.tensors[name].read()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +103,13 @@ def open_foreign(folder: Path, *, dtype: torch.dtype, trust_pickle: bool) -> For
     """
     weights = open_weights(folder, trust_pickle=trust_pickle)
     config = native_config(folder)
-    for name in filter(EMBEDDING.fullmatch, weights.read):
-        config.vocab_size = weights[name].shape[0]
+    for name in filter(EMBEDDING.fullmatch, weights.tensors):
+        config.vocab_size = weights.tensors[name].num_rows()
     if weights.is_native:
         trunk = load_with(transformers.AutoModel, folder, dtype, config=config)
     else:
         kind = transformers.MODEL_MAPPING[type(config)]
-        state = {name: read() for name, read in weights.read.items() if _is_trunk(name)}
+        state = {name: w.read() for name, w in weights.tensors.items() if _is_trunk(name)}
         trunk = load_with(kind, folder, dtype, config=config, state_dict=state)
     return Foreign(trunk.eval(), load_tokenizer(folder, config), weights)
 
@@ -136,19 +143,19 @@ def open_weights(folder: Path, *, trust_pickle: bool) -> Weights:
     pickles = pickle_files(folder)
     if has_safetensors(folder) or not pickles:
         files = tuple(weight_files(folder))
-        found = {name: partial(_tensor, path, name) for path in files for name in names_in(path)}
+        found = {name: _in_file(path, name) for path in files for name in names_in(path)}
     else:
         files = tuple(pickles)
         loaded = [load_pickle(path, trust_pickle=trust_pickle) for path in files]
-        found = {name: partial(_itself, w) for state in loaded for name, w in state.items()}
-    read = {_unwrapped(name): get for name, get in found.items()}
-    is_native = files[0].suffix == ".safetensors" and read.keys() == found.keys()
-    return Weights(folder, files, read, is_native)
+        found = {name: _in_memory(w) for state in loaded for name, w in state.items()}
+    tensors = {_unwrapped(name): stored for name, stored in found.items()}
+    is_native = files[0].suffix == ".safetensors" and tensors.keys() == found.keys()
+    return Weights(folder, files, tensors, is_native)
 
 
 def weights_of(folder: Path, tensors: Mapping[str, Tensor]) -> Weights:
     """Tensors that are in memory, as the weights of a folder."""
-    return Weights(folder, (), {name: partial(_itself, w) for name, w in tensors.items()}, False)
+    return Weights(folder, (), {name: _in_memory(w) for name, w in tensors.items()}, False)
 
 
 def has_safetensors(folder: Path) -> bool:
@@ -202,13 +209,20 @@ def names_in(path: Path) -> list[str]:
         raise InputError(f"the model can't be read ({error})", file=str(path)) from error
 
 
-def _tensor(path: Path, name: str) -> Tensor:
-    with safe_open(path, framework="pt") as weights:
-        return weights.get_tensor(name)
+def _in_file(path: Path, name: str) -> Stored:
+    def read() -> Tensor:
+        with safe_open(path, framework="pt") as weights:
+            return weights.get_tensor(name)
+
+    def num_rows() -> int:
+        with safe_open(path, framework="pt") as weights:
+            return weights.get_slice(name).get_shape()[0]
+
+    return Stored(read, num_rows)
 
 
-def _itself(tensor: Tensor) -> Tensor:
-    return tensor
+def _in_memory(tensor: Tensor) -> Stored:
+    return Stored(lambda: tensor, lambda: tensor.shape[0])
 
 
 def _unwrapped(name: str) -> str:

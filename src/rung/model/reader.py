@@ -66,8 +66,14 @@ class Reader:
         return scores_K.tolist()
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Reader:
-        """Move the trunk and the head to a device, and the trunk to a number type; return self."""
-        self.trunk.to(device=device, dtype=dtype)
+        """Move the trunk and the head to a device, and the trunk to a number type; return self.
+
+        The trunk's buffers keep their type: rotary frequencies in bf16 would turn far positions
+        by whole radians.
+        """
+        self.trunk.to(device=device)
+        for weight in self.trunk.parameters():
+            weight.data = weight.data.to(dtype)
         if isinstance(self.head, torch.nn.Module):
             self.head.to(device=device, dtype=torch.float32)
         return self

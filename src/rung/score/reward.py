@@ -26,6 +26,9 @@ BATCH_TOKENS = {"cpu": 1024, "cuda": 16_384}
 """By device. On a CPU larger batches leave the cache."""
 BF16_FROM_PARAMETERS = 20_000_000
 """Below, bf16 saves no time worth its rounding."""
+LARGE_BYTES = 8 * BF16_FROM_PARAMETERS
+"""Weights of this size have more than BF16_FROM_PARAMETERS, in whatever type they are stored."""
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
 
 
 class Asked(NamedTuple):
@@ -161,13 +164,21 @@ def load_scorer(
     if batch_tokens is not None and batch_tokens < 1:
         raise RungError(f"batch_tokens is {batch_tokens}, expected at least 1")
     path = Path(folder)
-    reader = open_reader(path, family, trust_pickle=trust_pickle, options=options)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = _opening_dtype(path, precision, device)
+    reader = open_reader(path, family, dtype=dtype, trust_pickle=trust_pickle, options=options)
     reader.to(device, _dtype(precision, reader.trunk, device))
     budget = batch_tokens or BATCH_TOKENS[device.type]
     engine = PrefixEngine(reader.trunk, batch_tokens=budget)
     digest = weights_hash(path, reader.weight_files)
     return RewardScorer(name or path.resolve().name, digest, reader, engine, budget)
+
+
+def _opening_dtype(folder: Path, precision: Precision, device: torch.device) -> torch.dtype:
+    """The type to read weights in: a large model that will run in bf16 never stands in fp32."""
+    size = sum(path.stat().st_size for path in folder.glob("*") if path.suffix in WEIGHT_SUFFIXES)
+    will_be_bf16 = precision == "bf16" or (precision == "auto" and _multiplies_bf16(device))
+    return torch.bfloat16 if will_be_bf16 and size >= LARGE_BYTES else torch.float32
 
 
 def _dtype(precision: Precision, trunk: Any, device: torch.device) -> torch.dtype:

@@ -1,10 +1,10 @@
 r"""ActPRM and ActPRM-X: an ensemble of heads; the score is their mean (arXiv:2504.10559).
 
 Each head is Linear(D, 128), ReLU, Linear(128, 128), ReLU, Linear(128, 1), a sigmoid behind it. The
-chat template with the authors' system message and the generation prompt is followed by the
-stripped steps, each with a marker behind it, at which the score is read: ``rr_token`` of the
-config, by default <extra_0>, and " \n\n" where it is null.
-Source: github.com/sail-sg/ActivePRM, src/active_prm/models/nets.py and qwen2_ensemble_prm/,
+chat template with a system message and the generation prompt is followed by the stripped steps,
+each with a marker behind it, at which the score is read: ``rr_token`` of the config, by default
+<extra_0>, and " \n\n" where it is null. Source: github.com/sail-sg/ActivePRM,
+src/active_prm/models/nets.py and qwen2_ensemble_prm/,
 examples/py_scripts/test_actprm_on_processbench.py. How scores are combined is not told.
 
 E is the number of heads, K the positions that are read, D the width.
@@ -13,6 +13,7 @@ E is the number of heads, K the positions that are read, D the width.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,15 @@ DEFAULT_MARKER, MARKER_FOR_NULL = "<extra_0>", " \n\n"
 HEADS = "score.model"
 LAYERS = ("nn1", "nn2", "nn_out")
 ARCHITECTURE = "Qwen2ForEnsemblePRM"
+
+
+@dataclass(frozen=True, slots=True)
+class ActprmOptions:
+    """How ActPRM is shown a chain."""
+
+    system: str = SYSTEM
+    """The system message: by default that of the authors' ProcessBench runs. Their card's example
+    has Qwen's (`rung.model.families.qwen_prm.SYSTEM`)."""
 
 
 class EnsembleHead(nn.Module):
@@ -62,10 +72,11 @@ def open_actprm(folder: Path, how: Opening) -> Reader:
     found = open_foreign(folder, dtype=how.dtype, trust_pickle=how.trust_pickle)
     marker = getattr(found.config, "rr_token", DEFAULT_MARKER)
     marker = MARKER_FOR_NULL if marker is None else marker
+    options: ActprmOptions = how.options
 
     def render(chains: Sequence[Chain]) -> list[Rendered]:
         max_tokens = found.config.max_position_embeddings
-        return render_answer(chains, found.tokenizer, marker, max_tokens)
+        return render_answer(chains, found.tokenizer, options.system, marker, max_tokens)
 
     return Reader(
         family=FAMILY.name,
@@ -81,14 +92,14 @@ def open_actprm(folder: Path, how: Opening) -> Reader:
 
 
 def render_answer(
-    chains: Sequence[Chain], tokenizer: Any, marker: str, max_tokens: int
+    chains: Sequence[Chain], tokenizer: Any, system: str, marker: str, max_tokens: int
 ) -> list[Rendered]:
     """The rendering."""
     plain = plain_text(tokenizer, marker)
     marker_token = encode([marker], tokenizer)[0][0]
 
     def text(chain: Chain) -> str:
-        turns = [("system", SYSTEM), ("user", plain(chain.problem.question))]
+        turns = [("system", system), ("user", plain(chain.problem.question))]
         answer = "".join(plain(shown(step).strip()) + marker for step in chain.steps)
         return chat(tokenizer, turns, generation_prompt=True) + answer
 
@@ -106,4 +117,4 @@ def _recognize(files: CheckpointFiles) -> str | None:
     return f"the weights hold {name}" if name in files.weight_names else None
 
 
-FAMILY = Family("actprm", "ActPRM, ActPRM-X", _recognize, open_actprm)
+FAMILY = Family("actprm", "ActPRM, ActPRM-X", _recognize, open_actprm, ActprmOptions)

@@ -33,7 +33,7 @@ STEP_END = "\n\n"
 def open_universal(folder: Path, how: Opening) -> Reader:
     """Open Universal-PRM."""
     found = open_foreign(folder, dtype=how.dtype, trust_pickle=how.trust_pickle)
-    layers = linear if "score.weight" in found.weights.read else two_layers
+    layers = linear if "score.weight" in found.weights.tensors else two_layers
 
     def render(chains: Sequence[Chain]) -> list[Rendered]:
         return render_probed(chains, found.tokenizer, found.config.max_position_embeddings)
