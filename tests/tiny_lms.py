@@ -28,7 +28,7 @@ LLAMA3_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"
 )
-CHATML_SPECIALS = ("<|im_start|>", "<|im_end|>")
+CHATML_SPECIALS = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
 CHATML_TEMPLATE = (
     "{% if messages[0]['role'] != 'system' %}"
     "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"

@@ -216,10 +216,11 @@ def load_implicit(
         _open(Path(source), batch_tokens, precision, trust_pickle) for source in (folder, reference)
     ]
     (policy, lm), (other, _) = opened
-    if len(other.head_VD) < len(lm.tokenizer):
+    num_tokens = min(len(lm.tokenizer), len(policy.head_VD))
+    if len(other.head_VD) < num_tokens:
         raise RungError(
-            f"the reference model knows {len(other.head_VD)} tokens, the tokenizer of the PRM has"
-            f" {len(lm.tokenizer)}: it can't be the model that the PRM was trained against"
+            f"the reference model knows {len(other.head_VD)} tokens, the PRM {num_tokens}: it"
+            " can't be the model that the PRM was trained against"
         )
     hashes = [weights_hash(found.weights.folder, found.weights.files) for _, found in opened]
     return ImplicitScorer(
