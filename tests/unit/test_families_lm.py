@@ -1,6 +1,7 @@
 """Reward models that are plain causal LMs: ids, places and scores as a slow, literal reading."""
 
 import random
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file
 from transformers import LlamaConfig, MistralConfig, Qwen2Config
 
 from rung import Chain, InputError, Problem, RungError
@@ -260,6 +262,20 @@ def test_a_further_step_only_adds_ids(folders: Folders, name: str):
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_a_session_gives_the_scores_of_whole_chains(folders: Folders, name: str):
+    scorer = load_scorer(folders(name), family=CASES[name].family)
+    one = random_chains(1, seed=4)[0].extend("so it is 42.", "= 7")
+    session, at_end = scorer.open(one.problem), one.problem.root_id
+    for count, step in enumerate(one.texts, 1):
+        (scored,) = session.extend([at_end], [step])
+        (whole,) = scorer.score([one.prefix(count)])
+        assert scored.score == pytest.approx(whole.scores[-1], abs=FP32)
+        at_end = scored.id
+    if scorer.kind == "prm":
+        assert session.usage.computed == len(scorer.reader.render([one])[0].ids)
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_every_step_has_a_place_of_its_own_even_where_it_is_empty(folders: Folders, name: str):
     scorer = load_scorer(folders(name), family=CASES[name].family)
     [empty, none] = scorer.score([chain("", "", "7."), chain()])
@@ -337,12 +353,23 @@ def test_weights_without_an_lm_head_are_refused(tmp_path: Path):
         load_scorer(folder, family="er-prm")
 
 
+def test_math_shepherd_is_published_as_a_pickle(folders: Folders, tmp_path: Path):
+    folder = tmp_path / "math-shepherd-mistral-7b-prm"
+    shutil.copytree(folders("math-shepherd"), folder)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="trust"):
+        load_scorer(folder)
+    chains = random_chains(3)
+    found = load_scorer(folder, trust_pickle=True).score(chains)
+    plain = load_scorer(folders("math-shepherd"), family="math-shepherd").score(chains)
+    assert [scores.scores for scores in found] == [scores.scores for scores in plain]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_folder_is_recognized_by_its_published_name_alone(
     folders: Folders, tmp_path: Path, name: str
 ):
-    import shutil
-
     case = CASES[name]
     folder = Path(shutil.copytree(folders(name), tmp_path / case.published))
     assert recognize(folder).family.name == case.family
@@ -354,8 +381,6 @@ def test_a_folder_is_recognized_by_its_published_name_alone(
 def test_the_published_policy_of_math_shepherd_is_not_taken_for_its_prm(
     folders: Folders, tmp_path: Path
 ):
-    import shutil
-
     folder = tmp_path / "math-shepherd-mistral-7b-rl"
     shutil.copytree(folders("math-shepherd"), folder)
     with pytest.raises(InputError, match="name its family"):

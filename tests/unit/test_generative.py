@@ -102,6 +102,27 @@ def test_genprm_shows_each_step_behind_the_critiques_before_it(tokenizer: Any):
     assert scores.scorer == "genprm"
 
 
+R1_TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}"
+    "{% if m.role == 'system' %}{{ m.content }}{% endif %}"
+    "{% if m.role == 'user' %}<|User|>{{ m.content }}{% endif %}"
+    "{% if m.role == 'assistant' %}<|Assistant|>{{ m.content }}<|end|>{% endif %}{% endfor %}"
+)
+
+
+def test_a_template_that_does_not_close_the_users_turn_is_taken_as_it_is():
+    """GenPRM was tuned from a model whose template is of this form."""
+    tokenizer = byte_tokenizer(bos="<|begin|>", template=R1_TEMPLATE)
+    script = judges(tokenizer, lambda prompt: ("Yes", EVEN))
+    genprm(script, tokenizer, mode="direct").score([chain("we add", "so 7")])
+    first = f"<|begin|>{DIRECT}<|User|>How many?\nwe add"
+    critique = f"<|Assistant|>{JUDGE}{{Yes}}$\n</output>\n<|end|>"
+    assert [prompts for prompts, _ in script.calls] == [
+        [first + JUDGE],
+        [f"{first}{critique}<|User|>so 7{JUDGE}"],
+    ]
+
+
 def test_genprm_samples_as_its_authors_do(tokenizer: Any):
     script = judges(tokenizer, lambda prompt: ("No", EVEN))
     genprm(script, tokenizer, seed=7).score([chain("we add")])

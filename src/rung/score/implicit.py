@@ -71,7 +71,7 @@ class LogProbs:
     head_VD: Tensor
 
     def of(self, asked: Sequence[Asked]) -> list[float]:
-        """Log P(ids[p + 1] | ids[: p + 1]) in fp32 for all positions p asked for, in order."""
+        """What was asked for, in fp32, in order: at place p log P(ids[p + 1] | ids[: p + 1])."""
         requests = [Request(ids, tuple(places)) for ids, places in asked]
         features_KD = self.engine.features(requests)
         targets = [ids[place + 1] for ids, places in asked for place in places]
