@@ -64,6 +64,20 @@ def test_logprobs_are_those_of_the_model_itself(completer: TransformersCompleter
             assert math.exp(max(top.values())) <= 1.0
 
 
+def test_the_log_probability_of_a_named_token_is_told_however_unlikely(
+    completer: TransformersCompleter,
+):
+    with torch.no_grad():
+        ids = completer.tokenizer.encode(PROMPTS[0])
+        logprobs = completer.model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+    least, next_to_it = logprobs.topk(2, largest=False).indices.tolist()
+    how = Completing(max_tokens=1, temperature=0, logprobs_of=(least, next_to_it))
+    [found] = completer.complete(PROMPTS[:1], how)
+    for token in (least, next_to_it, *found.token_ids):
+        assert found.top_logprobs[0][token] == pytest.approx(float(logprobs[token]), abs=1e-4)
+    assert len(found.top_logprobs[0]) == 3
+
+
 def test_a_completion_ends_before_the_first_stop_string(completer: TransformersCompleter):
     whole = completer.complete(PROMPTS[:1], GREEDY)[0]
     for stop in (whole.text[4:7], whole.text[3:5], whole.text[:1]):

@@ -323,7 +323,8 @@ def test_thinkprm_asks_once_a_prefix(tokenizer: Any):
     assert (two.temperature, two.max_tokens, two.seed, two.top_k) == (0.7, 8172, 3, None)
     assert one.stop[-1] == "Step 2:" and two.stop[-1] == "Step 3:"
     assert two.stop[:2] == ("Is the solution correct?", "</think>")
-    assert (how.max_tokens, how.num_logprobs) == (1, 20)
+    words = [tokenizer.encode(word, add_special_tokens=False)[0] for word in (" yes", " no")]
+    assert (how.max_tokens, how.num_logprobs, list(how.logprobs_of)) == (1, 20, words)
     assert scores.scores == pytest.approx((0.75, 0.75))
 
 

@@ -55,6 +55,9 @@ class Completing:
     """A completion ends before the first of these."""
     num_logprobs: int = 0
     """For so many of the likeliest tokens at every place the log-probability is given back."""
+    logprobs_of: tuple[int, ...] = ()
+    """Tokens whose log-probability is given back too, however unlikely they are. A completer on a
+    server that can't do so leaves them out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,8 @@ class Completion:
     token_ids: tuple[int, ...] = ()
     """All tokens that were written, those of the stop string too; the end token is left out."""
     top_logprobs: tuple[Mapping[int, float], ...] = ()
-    """For each of `token_ids` the likeliest tokens, and the written one, with their
-    log-probabilities under the model itself, before temperature, top-p and top-k."""
+    """For each of `token_ids` the log-probabilities of the likeliest tokens, of the written one
+    and of those asked for, under the model itself, before temperature, top-p and top-k."""
     stop: str | None = None
     """The stop string that ended it; None if the model or `max_tokens` did."""
     finish_reason: Literal["stop", "length"] = "stop"

@@ -81,6 +81,7 @@ class TransformersCompleter:
             at_stop=self._at_stop(how.stop),
             top_k=how.top_k,
             num_logprobs=how.num_logprobs,
+            logprobs_of=how.logprobs_of,
         )
 
     def _completion(self, row: Row, stops: Sequence[str]) -> Completion:

@@ -52,7 +52,7 @@ class Row:
     finish_reason: str | None = None
     is_done: bool = False
     logprobs: list[dict[int, float]] = field(default_factory=list[dict[int, float]])
-    """For each of `ids` the likeliest tokens and its own, if they were asked for."""
+    """For each of `ids` the log-probabilities that were asked for, and its own."""
 
     def take(self, token: int, ends: Collection[int], at_stop: Callable[[list[int]], bool]) -> None:
         """Add a drawn token, and see whether the row is done with it."""
@@ -79,6 +79,7 @@ def write(
     at_stop: Callable[[list[int]], bool],
     top_k: int | None = None,
     num_logprobs: int = 0,
+    logprobs_of: Sequence[int] = (),
 ) -> list[Row]:
     """Write behind B prompts.
 
@@ -92,6 +93,7 @@ def write(
         at_stop: Whether a row's ids so far are as far as it should go.
         top_k: Draw from so many of the likeliest tokens; None: from all.
         num_logprobs: For so many tokens at every place the log-probability is kept.
+        logprobs_of: Tokens whose log-probability is kept too.
     """
     rows = [
         _start(prompt, stream, min(sampling.max_tokens, context - len(prompt)))
@@ -103,7 +105,7 @@ def write(
     state = _State.begin(model, [row.prompt for row in live])
     while True:
         tokens_L = _pick(state.logits_LV, live, sampling, top_k)
-        told_L = _likeliest(state.logits_LV, tokens_L, num_logprobs)
+        told_L = _logprobs(state.logits_LV, tokens_L, num_logprobs, logprobs_of)
         for row, token, told in zip(live, tokens_L.tolist(), told_L, strict=True):
             if not row.is_done:
                 row.take(token, ends, at_stop)
@@ -189,13 +191,20 @@ class _State:
         self.cache, self.logits_LV = out.past_key_values, out.logits[:, -1]
 
 
-def _likeliest(logits_LV: Tensor, tokens_L: Tensor, count: int) -> list[list[dict[int, float]]]:
-    """A dictionary a row (in a list) of `count` likely tokens and the drawn one; or empty lists."""
-    if not count:
+def _logprobs(
+    logits_LV: Tensor, tokens_L: Tensor, count: int, named: Sequence[int]
+) -> list[list[dict[int, float]]]:
+    """A dictionary a row, in a list: `count` likely tokens, the drawn and the named ones.
+
+    Empty lists if none was asked for.
+    """
+    if not count and not named:
         return [[] for _ in tokens_L]
     logprobs_LV = torch.log_softmax(logits_LV.float(), -1)
     top_LK = logprobs_LV.topk(min(count, logprobs_LV.shape[-1]), -1).indices
-    ids_LK = torch.cat([tokens_L[:, None], top_LK], -1)
+    named_LK = torch.tensor(named, dtype=torch.long, device=tokens_L.device)
+    named_LK = named_LK.expand(len(tokens_L), -1)
+    ids_LK = torch.cat([tokens_L[:, None], top_LK, named_LK], -1)
     values_LK = logprobs_LV.gather(-1, ids_LK)
     rows = zip(ids_LK.tolist(), values_LK.tolist(), strict=True)
     return [[dict(zip(ids, values, strict=True))] for ids, values in rows]

@@ -9,10 +9,11 @@ from rung.score.oracle import LabelScorer, RandomScorer
 from rung.score.stream import score_records, score_windows
 
 if TYPE_CHECKING:
-    from rung.score.generative import GenPRM, ThinkPRM
+    from rung.score.generative import GenPRM
     from rung.score.implicit import ImplicitScorer, load_implicit
     from rung.score.reward import RewardScorer, load_scorer
     from rung.score.session import ScoredStep, ScoringSession
+    from rung.score.thinkprm import ThinkPRM
 
 __all__ = [
     "GenPRM",
@@ -36,7 +37,7 @@ _HOME = {
     "RewardScorer": "reward",
     "ScoredStep": "session",
     "ScoringSession": "session",
-    "ThinkPRM": "generative",
+    "ThinkPRM": "thinkprm",
     "load_implicit": "implicit",
     "load_scorer": "reward",
 }

@@ -4,7 +4,7 @@ The text is ``question step1 киstep2 ки`` without a break between a tag and 
 with BOS. The labels are the tokens of " +" and " -", read at the tag.
 
 Source: RyanLiu112/compute-optimal-tts ``rm_call.py`` and ``infer_fns.py``, as the authors publish
-no inference code. How the authors combine the scores is not known; the minimum is our choice.
+no inference code. How the authors combine the scores is not known.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def open_er_prm(folder: Path, how: Opening) -> Reader:
         trunk=lm.trunk,
         head=LabelHead(lm, good, bad),
         render=MarkedText(lm.tokenizer, TAG, max_tokens=lm.config.max_position_embeddings),
+        aggregation=None,
         tokenizer=lm.tokenizer,
         weight_files=lm.weights.files,
     )

@@ -6,7 +6,7 @@ the two line ends behind a step. Two line ends within a step are taken out, and 
 
 Source: ssmisya/PRMBench ``mr_eval/models/llemma7b_prm.py``, after the model card. The folder may
 come without a tokenizer: EleutherAI/llemma_7b has it. How the authors combine the scores is not
-known; the minimum is our choice.
+known.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ def open_llemma(folder: Path, how: Opening) -> Reader:
         trunk=lm.trunk,
         head=MeanHead(lm),
         render=render,
+        aggregation=None,
         tokenizer=lm.tokenizer,
         weight_files=lm.weights.files,
     )

@@ -6,7 +6,7 @@ ends, is one token of Qwen2.5's vocabulary (76325). The labels are the tokens of
 before; they read at the tag, and so do we.
 
 Source: openreasoner/openr ``prm/infer_fns.py``. Where the model comes as a LoRA adapter, merge it
-into its base first. How the authors combine the scores is not known; the minimum is our choice.
+into its base first. How the authors combine the scores is not known.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ def open_math_psa(folder: Path, how: Opening) -> Reader:
         trunk=lm.trunk,
         head=LabelHead(lm, good, bad),
         render=MarkedText(lm.tokenizer, TAG, max_tokens=lm.config.max_position_embeddings),
+        aggregation=None,
         tokenizer=lm.tokenizer,
         weight_files=lm.weights.files,
     )
