@@ -338,6 +338,12 @@ def test_a_tokenizer_without_bos_adds_none(tmp_path: Path, name: str):
     assert reader.tokenizer.decode(shown.ids) == "How many? Step 1: we add ки"
 
 
+def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path):
+    folder = save_lm(tmp_path / "model", byte_tokenizer(["a + b - c"]), LlamaConfig)
+    with pytest.raises(RungError, match="tokens of ' ки', expected one"):
+        load_scorer(folder, family="er-prm")
+
+
 def test_a_conversation_needs_a_chat_template(tmp_path: Path):
     folder = save_lm(tmp_path / "model", byte_tokenizer(), LlamaConfig)
     scorer = load_scorer(folder, family="rlhflow")

@@ -35,8 +35,9 @@ class MarkedText:
 
     Args:
         tokenizer: Of the model.
-        marker: Written behind every step, with the space before it if there is one. The score is
-            read at its first token; further tokens are the beginning of the next step's ids.
+        marker: Written behind every step, with the space before it if there is one: one token, or
+            the same token several times. The score is read at the first of them; the others are
+            the beginning of the next step's ids.
         max_tokens: The model's context; steps that are read beyond it are lost.
         before_question: Written before the question.
         before_steps: Written between the question and the first step.
@@ -44,7 +45,7 @@ class MarkedText:
         step_text: A step's text.
 
     Raises:
-        RungError: The tokenizer gives no token for the marker.
+        RungError: The tokenizer makes other tokens of the marker: it is another model's.
     """
 
     def __init__(
@@ -65,8 +66,9 @@ class MarkedText:
         self._max_tokens = max_tokens
         self._start = _start(tokenizer)
         self.marker = self._within(marker)
-        if not self.marker:
-            raise RungError(f"the tokenizer gives no token for the marker {marker!r}")
+        if len(set(self.marker)) != 1:
+            count = len(self.marker)
+            raise RungError(f"the tokenizer makes {count} tokens of {marker!r}, expected one")
         self._spelled = [token for letter in marker for token in self._within(letter)]
 
     def __call__(self, chains: Sequence[Chain]) -> list[Rendered]:
