@@ -9,7 +9,17 @@ from rung.core.codec import (
     write_records,
 )
 from rung.core.errors import InputError, MissingExtraError, RungError
-from rung.core.protocols import Generator, Labeler, Progress, Sampling, Scorer, Verifier
+from rung.core.protocols import (
+    Completer,
+    Completing,
+    Completion,
+    Generator,
+    Labeler,
+    Progress,
+    Sampling,
+    Scorer,
+    Verifier,
+)
 from rung.core.types import (
     Chain,
     ChainRecord,
@@ -27,6 +37,9 @@ __all__ = [
     "Aggregation",
     "Chain",
     "ChainRecord",
+    "Completer",
+    "Completing",
+    "Completion",
     "Generator",
     "InputError",
     "Labeler",

@@ -5,7 +5,7 @@ Nothing needs to inherit from these: any object with the methods will do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -36,6 +36,62 @@ class Generator(Protocol):
 
     def sample(self, prefixes: Sequence[Chain], n: int, sampling: Sampling) -> list[list[Chain]]:
         """Continue each prefix `n` ways: B prefixes give B lists of `n` chains."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completing:
+    """How prompts are completed."""
+
+    max_tokens: int
+    """Tokens a completion may have."""
+    temperature: float = 1.0
+    """0 takes the likeliest token each time."""
+    top_p: float = 1.0
+    top_k: int | None = None
+    """Draw from so many of the likeliest tokens; None: from all."""
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    """A completion ends before the first of these."""
+    num_logprobs: int = 0
+    """For so many of the likeliest tokens at every place the log-probability is given back."""
+    logprobs_of: tuple[int, ...] = ()
+    """Tokens whose log-probability is given back too, however unlikely they are. A completer on a
+    server that can't do so leaves them out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What was written behind a prompt."""
+
+    text: str
+    """Without the stop string."""
+    token_ids: tuple[int, ...] = ()
+    """All tokens that were written, those of the stop string too; the end token is left out."""
+    top_logprobs: tuple[Mapping[int, float], ...] = ()
+    """For each of `token_ids` the log-probabilities of the likeliest tokens, of the written one
+    and of those asked for, under the model itself, before temperature, top-p and top-k."""
+    stop: str | None = None
+    """The stop string that ended it; None if the model or `max_tokens` did."""
+    finish_reason: Literal["stop", "length"] = "stop"
+    """"length" when it was cut off by `max_tokens` or the context."""
+
+
+@runtime_checkable
+class Completer(Protocol):
+    """A language model as it is: text in, text out. Generative reward models write through it."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        ...
+
+    def complete(self, prompts: Sequence[str], how: Completing) -> list[Completion]:
+        """One completion a prompt, in order; a prompt given twice is completed in two ways.
+
+        Names of special tokens in a prompt are special tokens. A prompt that fills the context
+        is completed by nothing, with "length" for the reason.
+        """
         ...
 
 

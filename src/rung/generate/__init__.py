@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from rung.generate.records import problems_a_window, sample_windows
 
 if TYPE_CHECKING:
+    from rung.generate.completer import TransformersCompleter
     from rung.generate.transformers import TransformersGenerator
 
-__all__ = ["TransformersGenerator", "problems_a_window", "sample_windows"]
+_HOME = {"TransformersCompleter": "completer", "TransformersGenerator": "transformers"}
+
+__all__ = [
+    "TransformersCompleter",
+    "TransformersGenerator",
+    "problems_a_window",
+    "sample_windows",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name != "TransformersGenerator":
+    if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from rung.generate.transformers import TransformersGenerator
-
-    return TransformersGenerator
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

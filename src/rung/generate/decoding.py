@@ -7,18 +7,35 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rung.core.protocols import Sampling
-
 STOP, LENGTH = "stop", "length"
 PAD = 0
 """Any id will do: padding is masked."""
+
+
+class Drawing(Protocol):
+    """How tokens are drawn; a `Sampling` and a `Completing` have it."""
+
+    @property
+    def temperature(self) -> float:
+        """0 takes the likeliest token each time."""
+        ...
+
+    @property
+    def top_p(self) -> float:
+        """Draw from the likeliest tokens that together have this probability."""
+        ...
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens a row may have."""
+        ...
 
 
 @dataclass(slots=True)
@@ -34,6 +51,8 @@ class Row:
     """Tokens drawn: `ids`, and the one that ended the row."""
     finish_reason: str | None = None
     is_done: bool = False
+    logprobs: list[dict[int, float]] = field(default_factory=list[dict[int, float]])
+    """For each of `ids` the log-probabilities that were asked for, and its own."""
 
     def take(self, token: int, ends: Collection[int], at_stop: Callable[[list[int]], bool]) -> None:
         """Add a drawn token, and see whether the row is done with it."""
@@ -53,11 +72,14 @@ def write(
     model: Any,
     prompts_B: Sequence[tuple[int, ...]],
     streams_B: Sequence[str],
-    sampling: Sampling,
+    sampling: Drawing,
     *,
     context: int,
     ends: Collection[int],
     at_stop: Callable[[list[int]], bool],
+    top_k: int | None = None,
+    num_logprobs: int = 0,
+    logprobs_of: Sequence[int] = (),
 ) -> list[Row]:
     """Write behind B prompts.
 
@@ -69,6 +91,9 @@ def write(
         context: Tokens that a prompt and what is written behind it may have together.
         ends: Tokens that end a row; they are drawn but not kept.
         at_stop: Whether a row's ids so far are as far as it should go.
+        top_k: Draw from so many of the likeliest tokens; None: from all.
+        num_logprobs: For so many tokens at every place the log-probability is kept.
+        logprobs_of: Tokens whose log-probability is kept too.
     """
     rows = [
         _start(prompt, stream, min(sampling.max_tokens, context - len(prompt)))
@@ -79,10 +104,12 @@ def write(
         return rows
     state = _State.begin(model, [row.prompt for row in live])
     while True:
-        tokens_L = _pick(state.logits_LV, live, sampling)
-        for row, token in zip(live, tokens_L.tolist(), strict=True):
+        tokens_L = _pick(state.logits_LV, live, sampling, top_k)
+        told_L = _logprobs(state.logits_LV, tokens_L, num_logprobs, logprobs_of)
+        for row, token, told in zip(live, tokens_L.tolist(), told_L, strict=True):
             if not row.is_done:
                 row.take(token, ends, at_stop)
+                row.logprobs += told if len(row.ids) > len(row.logprobs) else ()
         left = [slot for slot, row in enumerate(live) if not row.is_done]
         if not left:
             return rows
@@ -90,6 +117,13 @@ def write(
             live, tokens_L = [live[slot] for slot in left], tokens_L[left]
             state.keep(left)
         state.advance(tokens_L)
+
+
+def ends_of(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens with which a causal LM ends a text."""
+    named = [tokenizer.eos_token_id, model.generation_config.eos_token_id]
+    flat = (token for ids in named for token in (ids if isinstance(ids, list) else [ids]))
+    return frozenset(token for token in flat if token is not None)
 
 
 def _start(prompt: tuple[int, ...], stream: str, room: int) -> Row:
@@ -157,11 +191,34 @@ class _State:
         self.cache, self.logits_LV = out.past_key_values, out.logits[:, -1]
 
 
-def _pick(logits_LV: Tensor, rows_L: Sequence[Row], sampling: Sampling) -> Tensor:
+def _logprobs(
+    logits_LV: Tensor, tokens_L: Tensor, count: int, named: Sequence[int]
+) -> list[list[dict[int, float]]]:
+    """A dictionary a row, in a list: `count` likely tokens, the drawn and the named ones.
+
+    Empty lists if none was asked for.
+    """
+    if not count and not named:
+        return [[] for _ in tokens_L]
+    logprobs_LV = torch.log_softmax(logits_LV.float(), -1)
+    top_LK = logprobs_LV.topk(min(count, logprobs_LV.shape[-1]), -1).indices
+    named_LK = torch.tensor(named, dtype=torch.long, device=tokens_L.device)
+    named_LK = named_LK.expand(len(tokens_L), -1)
+    ids_LK = torch.cat([tokens_L[:, None], top_LK, named_LK], -1)
+    values_LK = logprobs_LV.gather(-1, ids_LK)
+    rows = zip(ids_LK.tolist(), values_LK.tolist(), strict=True)
+    return [[dict(zip(ids, values, strict=True))] for ids, values in rows]
+
+
+def _pick(logits_LV: Tensor, rows_L: Sequence[Row], sampling: Drawing, top_k: int | None) -> Tensor:
     """The next token of each row: by inverting the distribution at the row's next draw."""
     if sampling.temperature == 0:
         return logits_LV.argmax(-1)
-    probs_LV = torch.softmax(logits_LV.float() / sampling.temperature, -1)
+    logits_LV = logits_LV.float()
+    if top_k is not None:
+        least_L1 = logits_LV.topk(min(top_k, logits_LV.shape[-1]), -1).values[:, -1:]
+        logits_LV = logits_LV.masked_fill(logits_LV < least_L1, -torch.inf)
+    probs_LV = torch.softmax(logits_LV / sampling.temperature, -1)
     if sampling.top_p < 1:
         probs_LV = _nucleus(probs_LV, sampling.top_p)
     # Rows that are done stay in the batch for a while; what is drawn for them is thrown away.

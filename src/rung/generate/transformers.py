@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from rung.core.protocols import Sampling
 from rung.core.types import Chain, Problem, Provenance, Step
-from rung.generate.decoding import STOP, Row, write
+from rung.generate.decoding import STOP, Row, ends_of, write
 
 MAX_BATCH_CHAINS = 256
 
@@ -71,7 +71,7 @@ class TransformersGenerator:
                 [request.stream for request in batch],
                 sampling,
                 context=self._context(),
-                ends=self._ends(),
+                ends=ends_of(self.model, self.tokenizer),
                 at_stop=self._step_ends() if sampling.until == "step" else _never,
             )
             for request, row in zip(batch, rows, strict=True):
@@ -149,12 +149,6 @@ class TransformersGenerator:
 
     def _context(self) -> int:
         return int(self.model.config.max_position_embeddings)
-
-    def _ends(self) -> frozenset[int]:
-        """The tokens with which the policy ends a chain."""
-        named = [self.tokenizer.eos_token_id, self.model.generation_config.eos_token_id]
-        flat = (token for ids in named for token in (ids if isinstance(ids, list) else [ids]))
-        return frozenset(token for token in flat if token is not None)
 
 
 def _never(ids: list[int]) -> bool:

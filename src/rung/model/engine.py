@@ -119,7 +119,7 @@ class PrefixEngine:
         self._shrink()
         width = self._trunk.config.get_text_config().hidden_size
         if not found:
-            return torch.zeros(0, width)
+            return torch.zeros(0, width, device=self._trunk.device)
         features_KD = torch.cat(found)
         order = torch.empty(len(places), dtype=torch.long, device=features_KD.device)
         order[places] = torch.arange(len(places), device=features_KD.device)

@@ -9,15 +9,22 @@ from rung.score.oracle import LabelScorer, RandomScorer
 from rung.score.stream import score_records, score_windows
 
 if TYPE_CHECKING:
+    from rung.score.generative import GenPRM
+    from rung.score.implicit import ImplicitScorer, load_implicit
     from rung.score.reward import RewardScorer, load_scorer
     from rung.score.session import ScoredStep, ScoringSession
+    from rung.score.thinkprm import ThinkPRM
 
 __all__ = [
+    "GenPRM",
+    "ImplicitScorer",
     "LabelScorer",
     "RandomScorer",
     "RewardScorer",
     "ScoredStep",
     "ScoringSession",
+    "ThinkPRM",
+    "load_implicit",
     "load_scorer",
     "score_records",
     "score_windows",
@@ -25,9 +32,13 @@ __all__ = [
 
 
 _HOME = {
+    "GenPRM": "generative",
+    "ImplicitScorer": "implicit",
     "RewardScorer": "reward",
     "ScoredStep": "session",
     "ScoringSession": "session",
+    "ThinkPRM": "thinkprm",
+    "load_implicit": "implicit",
     "load_scorer": "reward",
 }
 

@@ -165,23 +165,24 @@ def load_scorer(
         raise RungError(f"batch_tokens is {batch_tokens}, expected at least 1")
     path = Path(folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = _opening_dtype(path, precision, device)
+    dtype = opening_dtype(path, precision, device)
     reader = open_reader(path, family, dtype=dtype, trust_pickle=trust_pickle, options=options)
-    reader.to(device, _dtype(precision, reader.trunk, device))
+    reader.to(device, dtype_for(precision, reader.trunk, device))
     budget = batch_tokens or BATCH_TOKENS[device.type]
     engine = PrefixEngine(reader.trunk, batch_tokens=budget)
     digest = weights_hash(path, reader.weight_files)
     return RewardScorer(name or path.resolve().name, digest, reader, engine, budget)
 
 
-def _opening_dtype(folder: Path, precision: Precision, device: torch.device) -> torch.dtype:
+def opening_dtype(folder: Path, precision: Precision, device: torch.device) -> torch.dtype:
     """The type to read weights in: a large model that will run in bf16 never stands in fp32."""
     size = sum(path.stat().st_size for path in folder.glob("*") if path.suffix in WEIGHT_SUFFIXES)
     will_be_bf16 = precision == "bf16" or (precision == "auto" and _multiplies_bf16(device))
     return torch.bfloat16 if will_be_bf16 and size >= LARGE_BYTES else torch.float32
 
 
-def _dtype(precision: Precision, trunk: Any, device: torch.device) -> torch.dtype:
+def dtype_for(precision: Precision, trunk: Any, device: torch.device) -> torch.dtype:
+    """What a trunk is to run in on a device (see `load_scorer`)."""
     if precision != "auto":
         return {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
     num_parameters = sum(weight.numel() for weight in trunk.parameters())

@@ -17,7 +17,12 @@ import torch
 from rung.core.errors import InputError, RungError
 from rung.model.families import (
     actprm,
+    er_prm,
+    fover,
+    llemma,
     math_minos,
+    math_psa,
+    math_shepherd,
     own,
     pqm,
     pure,
@@ -25,6 +30,7 @@ from rung.model.families import (
     qwen_rm,
     reasoneval,
     reasonflux,
+    rlhflow,
     skywork,
     trl,
     universal,
@@ -49,6 +55,14 @@ FAMILIES: dict[str, Family] = {
         actprm.FAMILY,
         universal.FAMILY,
         math_minos.FAMILY,
+        math_shepherd.FAMILY,
+        er_prm.FAMILY,
+        math_psa.FAMILY,
+        llemma.FAMILY,
+        rlhflow.PRM,
+        rlhflow.ORM_MISTRAL,
+        rlhflow.ORM_DEEPSEEK,
+        fover.FAMILY,
     )
 }
 """Every family by its name."""

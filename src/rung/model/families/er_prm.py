@@ -1,0 +1,44 @@
+"""ER-PRM (llama3.1-math-prm): Math-Shepherd's tag on Llama 3.1, with other label tokens.
+
+The text is ``question step1 киstep2 ки`` without a break between a tag and the next step, tokenized
+with BOS. The labels are the tokens of " +" and " -", read at the tag.
+
+Source: RyanLiu112/compute-optimal-tts ``rm_call.py`` and ``infer_fns.py``, as the authors publish
+no inference code. How the authors combine the scores is not known.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rung.model.families.label_head import LabelHead
+from rung.model.families.marked import MarkedText
+from rung.model.foreign import open_foreign
+from rung.model.reader import CheckpointFiles, Family, Opening, Reader
+
+TAG = " ки"
+
+
+def open_er_prm(folder: Path, how: Opening) -> Reader:
+    """Open the model."""
+    lm = open_foreign(folder, dtype=how.dtype, trust_pickle=how.trust_pickle)
+    good, bad = (lm.tokenizer.encode(label, add_special_tokens=False)[-1] for label in (" +", " -"))
+    return Reader(
+        family=FAMILY.name,
+        kind="prm",
+        trunk=lm.trunk,
+        head=LabelHead(lm, good, bad),
+        render=MarkedText(lm.tokenizer, TAG, max_tokens=lm.config.max_position_embeddings),
+        aggregation=None,
+        tokenizer=lm.tokenizer,
+        weight_files=lm.weights.files,
+    )
+
+
+def _recognize(files: CheckpointFiles) -> str | None:
+    if files.architecture != "LlamaForCausalLM":
+        return None
+    return files.mentions("llama3.1-math-prm")
+
+
+FAMILY = Family("er-prm", "ER-PRM on Llama 3.1 8B", _recognize, open_er_prm)

@@ -1,0 +1,64 @@
+"""Scores from a causal LM's own head: the rows of the label tokens, or the mean of all rows.
+
+K is the number of positions that are read, D the trunk's width, V the vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rung.core.errors import InputError
+from rung.model.foreign import Foreign
+
+
+class LabelHead(nn.Module):
+    """P(good) against bad: softmax over the LM head's logits of the two label tokens alone.
+
+    Args:
+        lm: The opened causal LM.
+        good: The id of the token that says right.
+        bad: The id of the token that says wrong.
+
+    Raises:
+        InputError: The LM head has no such rows.
+    """
+
+    def __init__(self, lm: Foreign, good: int, bad: int) -> None:
+        super().__init__()
+        weight_VD = lm_head(lm)
+        if max(good, bad) >= len(weight_VD):
+            reason = f"the LM head has {len(weight_VD)} rows, the label tokens are {good} and {bad}"
+            raise InputError(reason, file=str(lm.weights.folder))
+        self.labels = nn.Parameter(weight_VD[[good, bad]].float(), requires_grad=False)
+
+    def forward(self, states_KD: Tensor) -> Tensor:
+        """Scores (K,) of states (K, D)."""
+        return torch.softmax(states_KD @ self.labels.T, -1)[:, 0]
+
+
+class MeanHead(nn.Module):
+    """Sigmoid of the mean of all logits, which is one row: the mean of the head's rows."""
+
+    def __init__(self, lm: Foreign) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(lm_head(lm).float().mean(0), requires_grad=False)
+
+    def forward(self, states_KD: Tensor) -> Tensor:
+        """Scores (K,) of states (K, D)."""
+        return torch.sigmoid(states_KD @ self.mean)
+
+
+def lm_head(lm: Foreign) -> Tensor:
+    """The LM head (V, D): weights of its own, or the embedding where the config ties them.
+
+    Raises:
+        InputError: The weights hold no LM head.
+    """
+    own = lm.weights.get("lm_head.weight")
+    if own is not None:
+        return own
+    if not lm.config.tie_word_embeddings:
+        reason = "the weights lack lm_head.weight, which says what the label tokens mean"
+        raise InputError(reason, file=str(lm.weights.folder))
+    return lm.trunk.get_input_embeddings().weight.detach()

@@ -1,0 +1,46 @@
+r"""Math-Shepherd (peiyi9979/math-shepherd-mistral-7b-prm): "+" or "-" at the tag behind a step.
+
+The text is ``question step1 ки\nstep2 ки``, tokenized with BOS; a score is the softmax over the
+logits of "+" and "-" at the tag itself. In training every step begins with "Step i: "; steps are
+shown as the chain has them, so give them so.
+
+Sources: the model card; huggingface/search-and-learn ``reward_models.py``; openreasoner/openr
+``prm/infer_fns.py``. The ids of "+", "-" and the tag are 648, 387 and 12902.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rung.model.families.label_head import LabelHead
+from rung.model.families.marked import MarkedText
+from rung.model.foreign import open_foreign
+from rung.model.reader import CheckpointFiles, Family, Opening, Reader
+
+TAG = " ки"
+ARCHITECTURES = ("MistralForCausalLM", "LlamaForCausalLM")
+
+
+def open_math_shepherd(folder: Path, how: Opening) -> Reader:
+    """Open the model, which is published as a pickle."""
+    lm = open_foreign(folder, dtype=how.dtype, trust_pickle=how.trust_pickle)
+    good, bad = lm.tokenizer.encode("+ -", add_special_tokens=False)[-2:]
+    max_tokens = lm.config.max_position_embeddings
+    return Reader(
+        family=FAMILY.name,
+        kind="prm",
+        trunk=lm.trunk,
+        head=LabelHead(lm, good, bad),
+        render=MarkedText(lm.tokenizer, TAG, max_tokens=max_tokens, step_break="\n"),
+        tokenizer=lm.tokenizer,
+        weight_files=lm.weights.files,
+    )
+
+
+def _recognize(files: CheckpointFiles) -> str | None:
+    if files.architecture not in ARCHITECTURES:
+        return None
+    return files.mentions("math-shepherd-mistral-7b-prm")
+
+
+FAMILY = Family("math-shepherd", "Math-Shepherd's Mistral 7B", _recognize, open_math_shepherd)

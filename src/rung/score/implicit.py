@@ -1,0 +1,277 @@
+"""Implicit PRMs: what a policy came to prefer over its reference, summed up to a step's end.
+
+A model that was trained on outcomes as ``coefficient * log(policy / reference)`` of whole chains
+holds a value of every prefix (arXiv 2412.01981, equation 4). EurusPRM-Stage1 and -Stage2 and
+ImplicitPRM_* are published so, each a causal LM that is read beside a reference model.
+
+Source: PRIME-RL/ImplicitPRM ``eval/processbench.py``. Shape letters: K positions that are read, D
+width, V the vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from rung.core.errors import RungError
+from rung.core.types import Chain, StepScores
+from rung.model.checkpoint import weights_hash
+from rung.model.engine import PrefixEngine, Request
+from rung.model.families.label_head import lm_head
+from rung.model.families.texts import chat, encode, plain_text, shown
+from rung.model.foreign import Foreign, open_foreign
+from rung.score.reward import BATCH_TOKENS, Precision, dtype_for
+
+STEP_SEPARATOR = "\n\n"
+HEAD_ROWS = 512
+"""Positions whose logits are there at one time: a vocabulary of 150,000 in fp32 takes 0.3 GB."""
+READS_A_CALL = 16_384
+"""Positions whose features are kept at one time."""
+
+
+class Boundaries(NamedTuple):
+    """A chain as token ids, and where its steps end.
+
+    Token `i + 1` is predicted at position `i`, and so is its log ratio counted there.
+    """
+
+    ids: tuple[int, ...]
+    start: int
+    """The first position that counts."""
+    step_ends: tuple[int | None, ...]
+    """For each step the last position that counts for it; None beyond the context."""
+
+    @property
+    def counted(self) -> range:
+        """The positions that count for any step."""
+        return range(
+            self.start, max((end + 1 for end in self.step_ends if end is not None), default=0)
+        )
+
+
+class Asked(NamedTuple):
+    """Ids, and the positions in them whose next token's log-probability is wanted."""
+
+    ids: tuple[int, ...]
+    places: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class LogProbs:
+    """A causal LM that gives log-probabilities of tokens, each distinct prefix run once."""
+
+    engine: PrefixEngine
+    head_VD: Tensor
+
+    def of(self, asked: Sequence[Asked]) -> list[float]:
+        """What was asked for, in fp32, in order: at place p log P(ids[p + 1] | ids[: p + 1])."""
+        requests = [Request(ids, tuple(places)) for ids, places in asked]
+        features_KD = self.engine.features(requests)
+        targets = [ids[place + 1] for ids, places in asked for place in places]
+        targets_K = torch.tensor(targets, dtype=torch.long, device=features_KD.device)
+        chunks = zip(features_KD.split(HEAD_ROWS), targets_K.split(HEAD_ROWS), strict=True)
+        return [value for states, tokens in chunks for value in self._chunk(states, tokens)]
+
+    @torch.inference_mode()
+    def _chunk(self, states_KD: Tensor, tokens_K: Tensor) -> list[float]:
+        logits_KV = (states_KD.to(self.head_VD.dtype) @ self.head_VD.T).float()
+        chosen_K = logits_KV.gather(-1, tokens_K[:, None])[:, 0]
+        return (chosen_K - logits_KV.logsumexp(-1)).tolist()
+
+
+@dataclass(frozen=True, slots=True)
+class ImplicitScorer:
+    """A `Scorer` on a policy and its reference model.
+
+    A step's score is sigmoid(Q), where Q is the coefficient times the sum of log policy /
+    reference over the answer's tokens up to the step's boundary. The authors put that boundary
+    two tokens before the end of the prefix written as a conversation of its own. So within a
+    chain a step's sum reaches into the beginning of the next, which is always "Step i: ", and at
+    the chain's end it takes in the token that ends the turn: unlike with rung's own models, the
+    score of a chain's last step changes a little when another step is written behind it.
+
+    The authors combine steps by their minimum (EurusPRM-Stage1) or their sum (-Stage2).
+    """
+
+    name: str
+    weights_hash: str
+    """Of the policy."""
+    reference_hash: str
+    coefficient: float
+    policy: LogProbs
+    reference: LogProbs
+    tokenizer: Any
+    max_tokens: int
+
+    @property
+    def fingerprint(self) -> Any:
+        """All that the numbers depend on, as JSON."""
+        trunk = self.policy.head_VD
+        runs_in = f"{trunk.device.type} {trunk.dtype}"
+        told = [self.name, "implicit", self.weights_hash, self.reference_hash]
+        return [*told, self.coefficient, runs_in]
+
+    def score(self, chains: Sequence[Chain]) -> list[StepScores]:
+        """Score B chains; steps beyond the model's context have score None.
+
+        Raises:
+            RungError: The tokenizer has no chat template, or a model gives no number.
+        """
+        told_B = [boundaries(chain, self.tokenizer, self.max_tokens) for chain in chains]
+        return [
+            StepScores(self._scores(told, ratios), self.name, self.weights_hash)
+            for batch in _batches(told_B)
+            for told, ratios in zip(batch, self._log_ratios(batch), strict=True)
+        ]
+
+    def _scores(self, told: Boundaries, ratios: Sequence[float]) -> tuple[float | None, ...]:
+        sums = list(accumulate(self.coefficient * ratio for ratio in ratios))
+        if not all(map(math.isfinite, sums)):
+            raise RungError(f"the scorer {self.name} gives scores that are not numbers")
+        ends = (None if end is None else end - told.start for end in told.step_ends)
+        return tuple(None if end is None else _sigmoid(sums[end]) for end in ends)
+
+    def _log_ratios(self, batch: Sequence[Boundaries]) -> list[list[float]]:
+        """Log policy / reference at each chain's positions that count.
+
+        A token behind a prefix that several chains begin with is asked for once.
+        """
+        numbers: dict[tuple[int, int], int] = {}
+        nodes_B = [_numbered(told.ids, numbers) for told in batch]
+        asked: list[Asked] = []
+        order: dict[int, None] = {}
+        for told, nodes in zip(batch, nodes_B, strict=True):
+            new = [at for at in told.counted if nodes[at + 1] not in order]
+            order |= dict.fromkeys(nodes[at + 1] for at in new)
+            asked.append(Asked(told.ids, new))
+        both = zip(self.policy.of(asked), self.reference.of(asked), strict=True)
+        ratio_of = dict(zip(order, (ours - theirs for ours, theirs in both), strict=True))
+        return [
+            [ratio_of[nodes[at + 1]] for at in told.counted]
+            for told, nodes in zip(batch, nodes_B, strict=True)
+        ]
+
+
+def boundaries(chain: Chain, tokenizer: Any, max_tokens: int) -> Boundaries:
+    """Render a chain as a conversation, and find where its steps end as the authors do.
+
+    The steps, each behind "Step i: ", are the assistant's turn, with two line ends between. The
+    boundary behind step k is two tokens before the end of the conversation cut there, stripped,
+    with two line ends behind it if further steps follow.
+
+    Raises:
+        RungError: The tokenizer has no chat template.
+    """
+    plain = plain_text(tokenizer)
+    question = plain(chain.problem.question)
+    steps = [f"Step {k}: {plain(shown(step))}" for k, step in enumerate(chain.steps, 1)]
+
+    def conversation(count: int) -> str:
+        answer = STEP_SEPARATOR.join(steps[:count])
+        return chat(tokenizer, [("user", question), ("assistant", answer)])
+
+    cut = [conversation(count).strip() for count in range(len(steps) + 1)]
+    cut[1:-1] = [text + STEP_SEPARATOR for text in cut[1:-1]]
+    ids, *prefixes = encode([conversation(len(steps)), *cut], tokenizer, special=False)
+    start, *ends = (min(len(prefix), len(ids)) - 2 for prefix in prefixes)
+    known = (end if end < max_tokens else None for end in ends)
+    return Boundaries(tuple(ids), start, tuple(known))
+
+
+def load_implicit(
+    folder: str | Path,
+    reference: str | Path,
+    *,
+    coefficient: float,
+    name: str | None = None,
+    batch_tokens: int | None = None,
+    precision: Precision = "auto",
+    trust_pickle: bool = False,
+) -> ImplicitScorer:
+    """Open an implicit PRM and its reference, on the GPU where there is one.
+
+    Args:
+        folder: The PRM, a causal LM with a tokenizer and a chat template.
+        reference: The model it was trained against, with the same vocabulary. For EurusPRM the
+            card says Qwen2.5-Math-7B-Instruct and the repository's script Qwen2.5-7B-Instruct;
+            for ImplicitPRM_DPO it is Llama-3.1-8B-Instruct.
+        coefficient: What the log ratio is multiplied by: 0.001 on EurusPRM's card, 0.005 in the
+            repository's script. It changes how far scores are from 0.5, never their order.
+        name: The scorer's name; the folder's by default.
+        batch_tokens: Tokens in one forward pass; by default what suits the device.
+        precision: As in `load_scorer`; log-probabilities are made in fp32 in any case.
+        trust_pickle: Open pickled weights too.
+
+    Raises:
+        RungError: A file is missing or damaged, or the two vocabularies differ.
+    """
+    opened = [
+        _open(Path(source), batch_tokens, precision, trust_pickle) for source in (folder, reference)
+    ]
+    (policy, lm), (other, _) = opened
+    num_tokens = min(len(lm.tokenizer), len(policy.head_VD))
+    if len(other.head_VD) < num_tokens:
+        raise RungError(
+            f"the reference model knows {len(other.head_VD)} tokens, the PRM {num_tokens}: it"
+            " can't be the model that the PRM was trained against"
+        )
+    hashes = [weights_hash(found.weights.folder, found.weights.files) for _, found in opened]
+    return ImplicitScorer(
+        name=name or Path(folder).resolve().name,
+        weights_hash=hashes[0],
+        reference_hash=hashes[1],
+        coefficient=coefficient,
+        policy=policy,
+        reference=other,
+        tokenizer=lm.tokenizer,
+        max_tokens=min(found.config.max_position_embeddings for _, found in opened),
+    )
+
+
+def _open(
+    folder: Path, batch_tokens: int | None, precision: Precision, trust_pickle: bool
+) -> tuple[LogProbs, Foreign]:
+    lm = open_foreign(folder, dtype=torch.float32, trust_pickle=trust_pickle)
+    head_VD = lm_head(lm)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = dtype_for(precision, lm.trunk, device)
+    lm.trunk.to(device=device, dtype=dtype)
+    budget = batch_tokens or BATCH_TOKENS[device.type]
+    engine = PrefixEngine(lm.trunk, batch_tokens=budget)
+    return LogProbs(engine, head_VD.to(device=device, dtype=dtype)), lm
+
+
+def _batches(told_B: Sequence[Boundaries]) -> Iterator[list[Boundaries]]:
+    """Chains in batches of few enough positions."""
+    batch: list[Boundaries] = []
+    room = READS_A_CALL
+    for told in told_B:
+        if batch and len(told.ids) > room:
+            yield batch
+            batch, room = [], READS_A_CALL
+        batch.append(told)
+        room -= len(told.ids)
+    if batch:
+        yield batch
+
+
+def _numbered(ids: Sequence[int], numbers: dict[tuple[int, int], int]) -> list[int]:
+    """A number for every prefix of the ids: equal prefixes, equal numbers."""
+    nodes: list[int] = []
+    node = -1
+    for token in ids:
+        node = numbers.setdefault((node, token), len(numbers))
+        nodes.append(node)
+    return nodes
+
+
+def _sigmoid(value: float) -> float:
+    """Without overflow on either side."""
+    return 0.5 * (1 + math.tanh(value / 2))

