@@ -75,6 +75,8 @@ class Score:
     """Open pickled weights (.bin, .pt), which are refused otherwise; only tensors are read."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto takes bf16 for large models on hardware that is fast at it, else fp32."""
+    calibrated: Literal["temperature", "isotonic"] | None = None
+    """Give probabilities by a map of 'rung calibrate'; the scores' names end in its name."""
     batch_tokens: int | None = None
     """Tokens in one forward pass; by default 1024 on a CPU, 16384 on a GPU."""
     json: JsonFlag = False

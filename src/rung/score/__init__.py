@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from rung.score.calibrated import CalibratedScorer, ModelScorer, calibrated
+from rung.score.calibration import Isotonic, Temperature, fit_isotonic, fit_temperature
 from rung.score.oracle import LabelScorer, RandomScorer
 from rung.score.stream import score_records, score_windows
 
@@ -12,24 +14,30 @@ if TYPE_CHECKING:
     from rung.score.reward import RewardScorer, load_scorer
     from rung.score.session import ScoredStep, ScoringSession
 
-__all__ = [
-    "LabelScorer",
-    "RandomScorer",
-    "RewardScorer",
-    "ScoredStep",
-    "ScoringSession",
-    "load_scorer",
-    "score_records",
-    "score_windows",
-]
-
-
 _HOME = {
     "RewardScorer": "reward",
     "ScoredStep": "session",
     "ScoringSession": "session",
     "load_scorer": "reward",
 }
+
+__all__ = [
+    "CalibratedScorer",
+    "Isotonic",
+    "LabelScorer",
+    "ModelScorer",
+    "RandomScorer",
+    "RewardScorer",
+    "ScoredStep",
+    "ScoringSession",
+    "Temperature",
+    "calibrated",
+    "fit_isotonic",
+    "fit_temperature",
+    "load_scorer",
+    "score_records",
+    "score_windows",
+]
 
 
 def __getattr__(name: str) -> Any:
