@@ -13,6 +13,7 @@ import tyro
 from rung.cli.eval import InputOptions
 from rung.cli.eval_view import show_recalibration
 from rung.cli.output import JsonFlag, Output
+from rung.cli.places import place_of
 from rung.core.errors import RungError
 from rung.core.types import ChainRecord
 
@@ -50,7 +51,9 @@ class Calibrate:
         from rung.score import load_scorer
         from rung.score.calibration import CALIBRATION_FILE, FittedMaps, save_maps
 
-        name, folder = named_folder(self.scorer)
+        name, folder, url = place_of(self.scorer)
+        if url is not None:
+            raise RungError("maps are fitted to weights, which a server does not show; give FOLDER")
         records, skips = self.input.read(out.progress)
         scorer = load_scorer(folder, name=name)
         is_orm = scorer.kind == "orm"
@@ -73,12 +76,6 @@ class Calibrate:
         file = str(Path(folder) / CALIBRATION_FILE)
         result = {"out": file, **msgspec.to_builtins(found), **skips}
         out.result(result, lambda console: show_recalibration(console, found, file, skips))
-
-
-def named_folder(text: str) -> tuple[str, str]:
-    """A scorer's name and folder from ``FOLDER`` or ``NAME=FOLDER``."""
-    name, equals, folder = text.partition("=")
-    return (name, folder) if equals else (Path(text).resolve().name, text)
 
 
 def _scored(records: Sequence[ChainRecord], scorer: RewardScorer, out: Output) -> list[ChainRecord]:

@@ -121,9 +121,7 @@ def recalibrate(
     )
 
 
-def judged_steps(
-    records: Sequence[ChainRecord], scorer: str, label_source: str | None
-) -> Judged:
+def judged_steps(records: Sequence[ChainRecord], scorer: str, label_source: str | None) -> Judged:
     """The steps that have both a label and a score by `scorer`.
 
     Raises:

@@ -11,14 +11,17 @@ from rung.score.oracle import LabelScorer, RandomScorer
 from rung.score.stream import score_records, score_windows
 
 if TYPE_CHECKING:
+    from rung.score.remote import RemoteScorer, remote_scorer
     from rung.score.reward import RewardScorer, load_scorer
     from rung.score.session import ScoredStep, ScoringSession
 
 _HOME = {
+    "RemoteScorer": "remote",
     "RewardScorer": "reward",
     "ScoredStep": "session",
     "ScoringSession": "session",
     "load_scorer": "reward",
+    "remote_scorer": "remote",
 }
 
 __all__ = [
@@ -27,6 +30,7 @@ __all__ = [
     "LabelScorer",
     "ModelScorer",
     "RandomScorer",
+    "RemoteScorer",
     "RewardScorer",
     "ScoredStep",
     "ScoringSession",
@@ -35,6 +39,7 @@ __all__ = [
     "fit_isotonic",
     "fit_temperature",
     "load_scorer",
+    "remote_scorer",
     "score_records",
     "score_windows",
 ]

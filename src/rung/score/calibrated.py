@@ -23,6 +23,16 @@ class ModelScorer(Scorer, Protocol):
         ...
 
     @property
+    def family(self) -> str:
+        """How it is read: a name in `rung.model.families.FAMILIES`."""
+        ...
+
+    @property
+    def aggregation(self) -> str | None:
+        """How its authors make one score of a chain's, where they say it."""
+        ...
+
+    @property
     def weights_hash(self) -> str | None:
         """Of the weights; None where they are not at hand."""
         ...
@@ -54,6 +64,16 @@ class CalibratedScorer:
     def kind(self) -> Literal["prm", "orm"]:
         """The scorer's."""
         return self.scorer.kind
+
+    @property
+    def family(self) -> str:
+        """The scorer's."""
+        return self.scorer.family
+
+    @property
+    def aggregation(self) -> str | None:
+        """The scorer's."""
+        return self.scorer.aggregation
 
     @property
     def weights_hash(self) -> str | None:
