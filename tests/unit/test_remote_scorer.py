@@ -1,21 +1,18 @@
-"""A scorer behind a server: the local scorer's scores, patience where it helps, one sentence else."""
+"""A scorer behind a server: the local one's scores, patience where it helps, else one sentence."""
 
 import math
-import threading
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
-import vllm_stand_in
-from vllm_stand_in import RECORDED, Reply, StandIn, pooling, stand_in
 
 from conftest import TinyReward
 from rung import Chain, Problem, RungError, Scorer
 from rung.model.serving import Serving, serving
 from rung.score import RemoteScorer, load_scorer, remote_scorer
 from rung.score.server import PoolingServer, connect
+from vllm_stand_in import RECORDED, Reply, StandIn, logits_by, models, pooling, stand_in
 
 WORDS = ["We add one .", "two\nlines", "so three", "", "and two to get three ."]
 
@@ -26,22 +23,6 @@ def chains(count: int = 30) -> list[Chain]:
         Chain.of(problems[k % 2], [WORDS[(k * j + k) % 5] for j in range(1 + k % 4)])
         for k in range(count)
     ]
-
-
-def logits_by(folder: Path, *, tag: int | None) -> Callable[[Any, int], Reply]:
-    """Replies with the local model's logits: for every token, or for the step tags alone."""
-    import torch
-
-    from rung.model import load_reward_model
-
-    model, lock = load_reward_model(folder).model, threading.Lock()
-
-    def rows(ids: Sequence[int]) -> list[list[float]]:
-        with lock, torch.inference_mode():
-            logits = model(torch.tensor([ids]))[0].tolist()
-        return [[y] for y, token in zip(logits, ids, strict=True) if tag in (None, token)]
-
-    return lambda body, _: Reply(pooling([rows(ids) for ids in body["input"]]))
 
 
 def fast(scorer: RemoteScorer, **changes: Any) -> RemoteScorer:
@@ -127,7 +108,9 @@ def test_what_may_pass_is_tried_again(tiny_reward: TinyReward, what: str):
         scorer = fast(remote_scorer(folder, server.url), timeout_s=0.2)
         found = scorer.score(chains(1))
         assert len(server.asked) == 3
-    assert found[0].scores == pytest.approx(load_scorer(folder).score(chains(1))[0].scores, abs=1e-5)
+    assert found[0].scores == pytest.approx(
+        load_scorer(folder).score(chains(1))[0].scores, abs=1e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -223,7 +206,7 @@ def test_a_server_that_is_not_there_is_said(tiny_reward: TinyReward):
 
 def test_the_model_on_the_server_is_the_one_of_the_folders_name_or_the_only_one():
     def named(state: StandIn, *names: str) -> None:
-        state.answer = lambda *_: Reply(vllm_stand_in.models(*names))  # type: ignore[method-assign]
+        state.answer = lambda *_: Reply(models(*names))  # type: ignore[method-assign]
 
     with stand_in(lambda *_: Reply({})) as server:
         named(server, "a", "b")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import tyro
 
-from rung.cli.eval import InputOptions
+from rung.cli.eval import InputOptions, check_resamples
 from rung.cli.eval_view import show_recalibration
 from rung.cli.output import JsonFlag, Output
 from rung.cli.places import place_of
@@ -51,6 +51,7 @@ class Calibrate:
         from rung.score import load_scorer
         from rung.score.calibration import CALIBRATION_FILE, FittedMaps, save_maps
 
+        check_resamples(self.resamples)
         name, folder, url = place_of(self.scorer)
         if url is not None:
             raise RungError("maps are fitted to weights, which a server does not show; give FOLDER")

