@@ -64,15 +64,14 @@ def pooling(rows_BKL: Any) -> Any:
 def logits_by(folder: Path, *, tag: int | None) -> Callable[[Any, int], Reply]:
     """Replies with the local model's logits: for every token, or for the step tags alone."""
     import torch
+    from transformers import AutoModelForTokenClassification
 
-    from rung.model import load_reward_model
-
-    model, lock = load_reward_model(folder).model, Lock()
+    model, lock = AutoModelForTokenClassification.from_pretrained(folder).eval(), Lock()
 
     def rows(ids: Sequence[int]) -> list[list[float]]:
         with lock, torch.inference_mode():
-            logits = model(torch.tensor([ids]))[0].tolist()
-        return [[y] for y, token in zip(logits, ids, strict=True) if tag in (None, token)]
+            logits = model(torch.tensor([ids])).logits[0].tolist()
+        return [row for row, token in zip(logits, ids, strict=True) if tag in (None, token)]
 
     return lambda body, _: Reply(pooling([rows(ids) for ids in body["input"]]))
 

@@ -1,6 +1,5 @@
 """A scorer behind a server: the local one's scores, patience where it helps, else one sentence."""
 
-import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -233,4 +232,3 @@ def test_what_vllm_cannot_serve_is_refused(tiny_reward: TinyReward, tmp_path: Pa
     (folder / "config.json").write_text(config.replace("LlamaForTokenClassification", "GPT2Model"))
     with pytest.raises(RungError, match="GPT2Model, and vLLM serves only token classifiers"):
         serving(folder)
-    assert math.isfinite(serving(tiny_reward()).max_tokens)

@@ -1,14 +1,20 @@
-"""Where a scorer is: a checkpoint's folder, perhaps behind a server, and the name of its scores."""
+"""How scorers are named on the command line: a folder, perhaps behind a server, and a family."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+import tyro
 
 from rung.core.errors import RungError
 
+FamilyOptions = Annotated[
+    tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE")
+]
+"""The type of the options of a published model's family."""
 _URL = re.compile("@(?=https?://)")
 
 
@@ -45,3 +51,18 @@ def named_places(texts: Sequence[str]) -> list[Place]:
             raise RungError(f"two scorers are called {place.name!r}; name one: {named}")
         places[place.name] = place
     return list(places.values())
+
+
+def options_by_name(given: Sequence[str]) -> dict[str, str]:
+    """Read a family's options, each ``NAME=VALUE``.
+
+    Raises:
+        RungError: One is not of this form.
+    """
+    options: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise RungError(f"--family-option is {text!r}, expected NAME=VALUE")
+        options[name] = value
+    return options

@@ -14,7 +14,7 @@ import tyro
 
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
-from rung.cli.places import Place, named_places
+from rung.cli.places import FamilyOptions, Place, named_places, options_by_name
 from rung.core.codec import Skipped, encode_record, read_records
 from rung.core.errors import RungError
 from rung.core.resume import fingerprint_of, resumable_rows
@@ -70,9 +70,7 @@ class Score:
     """Leave out rows that can't be read, and count them."""
     family: str = "auto"
     """How the scorers are read: auto tells it from their files, or a published family's name."""
-    family_option: Annotated[
-        tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE")
-    ] = ()
+    family_option: FamilyOptions = ()
     """An option of the family (docs/guides/published-models.md); give it again for another."""
     trust_pickle: bool = False
     """Open pickled weights (.bin, .pt), which are refused otherwise; only tensors are read."""
@@ -120,7 +118,7 @@ class Score:
         from rung.score import load_scorer, remote_scorer
 
         name, folder, url = place
-        options = _options(self.family_option)
+        options = options_by_name(self.family_option)
         if url is not None:
             return remote_scorer(folder, url, name=name, family=self.family, options=options)
         return load_scorer(
@@ -187,16 +185,6 @@ def tally(scorer: ModelScorer, records: Iterable[ChainRecord]) -> Tally:
         lost_steps=num_lost,
         mean_score=total / num_scored if num_scored else None,
     )
-
-
-def _options(given: Sequence[str]) -> dict[str, str]:
-    options: dict[str, str] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise RungError(f"--family-option is {text!r}, expected NAME=VALUE")
-        options[name] = value
-    return options
 
 
 def _show(console: Console, tallies: Sequence[Tally], out: str) -> None:

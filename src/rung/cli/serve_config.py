@@ -11,6 +11,7 @@ import msgspec
 import tyro
 
 from rung.cli.output import JsonFlag, Output
+from rung.cli.places import FamilyOptions, options_by_name
 
 if TYPE_CHECKING:
     from rung.model.serving import Serving
@@ -29,6 +30,8 @@ class ServeConfig:
     """A checkpoint of a family that vLLM can serve."""
     family: str = "auto"
     """How the model is read; auto tells it from the files."""
+    family_option: FamilyOptions = ()
+    """An option of the family (docs/guides/published-models.md); give it again for another."""
     precision: Literal["fp32", "bf16"] = "bf16"
     """The number type that the server computes in."""
     json: JsonFlag = False
@@ -37,7 +40,7 @@ class ServeConfig:
         """Print it."""
         from rung.model.serving import serving
 
-        found = serving(self.folder, self.family)
+        found = serving(self.folder, self.family, options_by_name(self.family_option))
         arguments = self._arguments(found)
         line = shlex.join(["vllm", "serve", self.folder, *arguments])
         result = {
@@ -57,7 +60,7 @@ class ServeConfig:
         return [
             *("--served-model-name", name),
             *("--runner", "pooling"),
-            *("--convert", "classify"),
+            *found.engine,
             *("--pooler-config", pooler),
             *("--dtype", DTYPES[self.precision]),
         ]

@@ -53,7 +53,7 @@ class Serving:
 
     @property
     def pooler(self) -> dict[str, Any]:
-        """vLLM's ``--pooler-config``."""
+        """VLLM's ``--pooler-config``."""
         tag = {"tok_pooling_type": "STEP", "step_tag_id": self.step_tag_id}
         only = {} if self.step_tag_id is None else tag
         return {"task": "token_classify", **only, "use_activation": False}
