@@ -50,6 +50,21 @@ def test_scores_equal_the_local_scorers(
         assert (one.scorer, one.weights_hash) == (other.scorer, None)
 
 
+@pytest.mark.parametrize("head", ["2-class", "3-class"])
+def test_heads_with_classes_are_read_as_here(
+    tiny_reward: TinyReward, tmp_path: Path, head: Literal["2-class", "3-class"]
+):
+    from rung.model import Reading, new_reward_model, save_reward_model
+
+    model, loaded = new_reward_model(tiny_reward().parent / "trunk", seed=1, head=head)
+    model.score.weight.data *= 20
+    save_reward_model(model, loaded.tokenizer, Reading(kind="prm", head=head), tmp_path / "prm")
+    with stand_in(logits_by(tmp_path / "prm", tag=None)) as server:
+        found = remote_scorer(tmp_path / "prm", server.url).score(chains(8))
+    for one, other in zip(load_scorer(tmp_path / "prm").score(chains(8)), found, strict=True):
+        assert other.scores == pytest.approx(one.scores, abs=1e-5)
+
+
 def test_no_weights_are_needed_here(tiny_reward: TinyReward, tmp_path: Path):
     for name in ("rung.json", "config.json", "tokenizer.json", "tokenizer_config.json"):
         (tmp_path / name).write_bytes((tiny_reward() / name).read_bytes())

@@ -22,7 +22,7 @@ from rung.core.types import Chain
 from rung.model.families import AUTO, named, options_of, pure, qwen_prm, reasonflux, recognize, trl
 from rung.model.families.texts import marker_id
 from rung.model.foreign import native_config
-from rung.model.reading import READING_FILE, Kind, load_reading
+from rung.model.reading import CLASSES, READING_FILE, Kind, load_reading
 from rung.model.rendering import Rendered, render_all
 from rung.model.trunk import load_tokenizer, read_config
 
@@ -99,8 +99,8 @@ def _own(folder: Path, _: Any) -> Serving:
         family="rung",
         kind=reading.kind,
         render=render,
-        num_labels=1,
-        scores=_sigmoid,
+        num_labels=len(CLASSES[reading.head]),
+        scores=_sigmoid if reading.head == "scalar" else _all_but_first,
         aggregation="min",
         step_tag_id=tokenizer.encode(reading.step_separator, add_special_tokens=False)[-1],
         engine=CLASSIFY,
@@ -118,7 +118,7 @@ def _marked(family: str, system: str | None, aggregation: str | None) -> _Serve:
             kind="prm",
             render=qwen_prm.marked(tokenizer, system, max_tokens),
             num_labels=2,
-            scores=_right_of_two,
+            scores=_all_but_first,
             aggregation=aggregation,
             step_tag_id=marker_id(tokenizer, qwen_prm.MARKER),
         )
@@ -135,7 +135,7 @@ def _trl(folder: Path, options: trl.TrlOptions) -> Serving:
         kind="prm",
         render=shows(tokenizer, separator, max_tokens),
         num_labels=2,
-        scores=_right_of_two,
+        scores=_all_but_first,
         aggregation=None,
         engine=CLASSIFY,
         settings={**msgspec.to_builtins(options), "separator": separator},
@@ -149,7 +149,7 @@ def _pure(folder: Path, options: pure.PureOptions) -> Serving:
         kind="prm",
         render=trl.pieces(tokenizer, options.separator, max_tokens, with_bos=False),
         num_labels=2,
-        scores=_right_of_two,
+        scores=_all_but_first,
         aggregation="soft_min",
         engine=CLASSIFY,
         settings=msgspec.to_builtins(options),
@@ -177,6 +177,7 @@ def _sigmoid(logits_KL: FloatArray) -> FloatArray:
     return 0.5 * (1.0 + np.tanh(0.5 * logits_KL[:, 0]))
 
 
-def _right_of_two(logits_KL: FloatArray) -> FloatArray:
-    """P(label 1) of the labels 0, wrong, and 1, right: softmax of two is sigmoid of their gap."""
-    return _sigmoid(logits_KL[:, 1:] - logits_KL[:, :1])
+def _all_but_first(logits_KL: FloatArray) -> FloatArray:
+    """The softmax mass of all labels but the first, which is a wrong step."""
+    mass_KL = np.exp(logits_KL - logits_KL.max(axis=1, keepdims=True))
+    return mass_KL[:, 1:].sum(axis=1) / mass_KL.sum(axis=1)
