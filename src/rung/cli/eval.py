@@ -106,7 +106,7 @@ class BestOfNCommand:
             raise RungError(f"there is no rule {self.rule!r}, only {', '.join(AGGREGATIONS)}")
         if self.ns is not None and min(self.ns, default=0) < 1:
             raise RungError("--ns needs numbers from 1 on")
-        _check_resamples(self.resamples)
+        check_resamples(self.resamples)
         records, skips = self.input.read(out.progress)
         prm, orm = choose_prm_and_orm(records, self.prm, self.orm)
         out.progress.start("pick, vote and resample")
@@ -143,7 +143,7 @@ class StepsCommand:
         """Measure."""
         from rung.eval import step_metrics
 
-        _check_resamples(self.resamples)
+        check_resamples(self.resamples)
         records, skips = self.input.read(out.progress)
         scorers = _scorers(records, self.scorer)
         out.progress.start("measure", len(scorers))
@@ -187,7 +187,7 @@ class ProcessBenchCommand:
         """Measure."""
         from rung.eval import processbench
 
-        _check_resamples(self.resamples)
+        check_resamples(self.resamples)
         records, skips = self.input.read(out.progress)
         scorers = _scorers(records, self.scorer)
         out.progress.start("measure", len(scorers))
@@ -216,7 +216,8 @@ COMMANDS: dict[str, type] = {
 }
 
 
-def _check_resamples(resamples: int) -> None:
+def check_resamples(resamples: int) -> None:
+    """Refuse a bootstrap of nothing."""
     if resamples < 1:
         raise RungError("--resamples needs at least 1")
 

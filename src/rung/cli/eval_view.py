@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from rung.eval import BestOfN, Estimate, FirstErrors, GapPoint, StepMetrics
+    from rung.eval import BestOfN, Estimate, FirstErrors, GapPoint, Recalibration, StepMetrics
 
 
 def show_best_of_n(console: Console, found: BestOfN, rule: str, skips: Mapping[str, Any]) -> None:
@@ -49,6 +49,28 @@ def show_steps(console: Console, found: Sequence[StepMetrics], skips: Mapping[st
         console.print(table)
         console.print(_calibration_table(metrics))
     show_first_errors(console, [metrics.first_error for metrics in found], skips)
+
+
+def show_recalibration(
+    console: Console, found: Recalibration, file: str, skips: Mapping[str, Any]
+) -> None:
+    """Calibration before and after, on the half that was held out."""
+    fitted, measured = found.fitted, found.measured
+    console.print(
+        f"{found.scorer} against {found.label_source}: fitted on {fitted.num_steps} steps of"
+        f" {fitted.num_problems} problems, measured on {measured.num_steps} steps of"
+        f" {measured.num_problems} others",
+        soft_wrap=True,
+    )
+    table = _table("", "calibration error (ECE)", "Brier score", "log loss")
+    for name, one in {"raw scores": found.before, **found.after}.items():
+        table.add_row(name, _plain(one.ece), _plain(one.brier), _plain(one.log_loss))
+    console.print(table)
+    slope = f"temperature {found.temperature.temperature:.3f}"
+    console.print(f"{slope}; both maps are in {file}", soft_wrap=True)
+    if found.unjudged_steps:
+        console.print(f"{found.unjudged_steps} steps left out: no label, or no score")
+    _show_skips(console, skips)
 
 
 def show_first_errors(
@@ -144,6 +166,7 @@ def _step_summary(metrics: StepMetrics) -> str:
             f"  by the position alone     {_plain(metrics.auroc_of_position)}",
             f"  calibration error (ECE)   {_plain(metrics.calibration.ece)}",
             f"  Brier score               {_plain(metrics.calibration.brier)}",
+            f"  log loss                  {_plain(metrics.calibration.log_loss)}",
             *([f"  left out: {left_out}"] if left_out else []),
         ]
     )

@@ -47,6 +47,8 @@ VERBS = {
     "label": Verb("label the steps of chains", "rung.cli.label"),
     "train": Verb("train a policy, a PRM or an ORM", "rung.cli.train"),
     "score": Verb("score the steps of chains", "rung.cli.score"),
+    "calibrate": Verb("fit maps from scores to probabilities", "rung.cli.calibrate"),
+    "serve-config": Verb("how a vLLM server for a checkpoint is started", "rung.cli.serve_config"),
     "rerank": Verb("pick the best of each problem's chains", "rung.cli.rerank"),
     "eval": Verb("measure: best-of-N curves, step metrics, ProcessBench", "rung.cli.eval"),
 }

@@ -14,6 +14,7 @@ import tyro
 
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
+from rung.cli.places import FamilyOptions, Place, named_places, options_by_name
 from rung.core.codec import Skipped, encode_record, read_records
 from rung.core.errors import RungError
 from rung.core.resume import fingerprint_of, resumable_rows
@@ -23,7 +24,7 @@ from rung.data import Neutral
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rung.score import RewardScorer
+    from rung.score import ModelScorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class Tally:
     """How it is read."""
     aggregation: str | None
     """How its authors make one score of a chain's (see `rung rerank --by`), where they say it."""
-    weights_hash: str
+    weights_hash: str | None
+    """None for a model behind a server."""
     chains: int = 0
     steps: int = 0
     scored: int = 0
@@ -58,7 +60,8 @@ class Score:
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The rung file to write (.jsonl, .jsonl.gz, .jsonl.zst or .parquet)."""
     scorer: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="FOLDER")]
-    """A checkpoint folder, or NAME=FOLDER to name its scores; give it again for another."""
+    """A checkpoint folder, or NAME=FOLDER to name its scores; give it again for another.
+    FOLDER@URL asks the vLLM server there, which 'rung serve-config FOLDER' says how to start."""
     format: str | None = None
     """The chains' format; without it the first row tells."""
     neutral: Neutral = "good"
@@ -67,28 +70,28 @@ class Score:
     """Leave out rows that can't be read, and count them."""
     family: str = "auto"
     """How the scorers are read: auto tells it from their files, or a published family's name."""
-    family_option: Annotated[
-        tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE")
-    ] = ()
+    family_option: FamilyOptions = ()
     """An option of the family (docs/guides/published-models.md); give it again for another."""
     trust_pickle: bool = False
     """Open pickled weights (.bin, .pt), which are refused otherwise; only tensors are read."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto takes bf16 for large models on hardware that is fast at it, else fp32."""
+    calibrated: Literal["temperature", "isotonic"] | None = None
+    """Give probabilities by a map of 'rung calibrate'; the scores' names end in its name."""
     batch_tokens: int | None = None
     """Tokens in one forward pass; by default 1024 on a CPU, 16384 on a GPU."""
     json: JsonFlag = False
 
     def run(self, out: Output) -> None:
         """Score."""
-        names = _named_folders(self.scorer)
+        places = named_places(self.scorer)
         with read_twice(self.chains) as sources:
             skipped = Skipped()
             num_rows = sum(1 for _ in self._records(sources, skipped))
             if not num_rows:
                 raise RungError(f"no chain can be read: {skipped.count} rows are left out")
             tell_skipped(out.progress, skipped)
-            scorers = self._open(names, out)
+            scorers = [self._open(place, out) for place in places]
             self._score(out, sources, scorers, num_rows)
         tallies = [tally(scorer, read_records(self.out)) for scorer in scorers]
         result = {
@@ -103,36 +106,44 @@ class Score:
         counted = skipped if self.skip_bad else None
         return records_of(sources, self.format, self.neutral, counted)
 
-    def _open(self, names: dict[str, str], out: Output) -> list[RewardScorer]:
-        from rung.score import load_scorer
+    def _open(self, place: Place, out: Output) -> ModelScorer:
+        from rung.score import calibrated
 
-        options = _options(self.family_option)
-        return [
-            load_scorer(
-                folder,
-                name=name,
-                family=self._family_of(name, folder, out),
-                options=options,
-                trust_pickle=self.trust_pickle,
-                precision=self.precision,
-                batch_tokens=self.batch_tokens,
-            )
-            for name, folder in names.items()
-        ]
+        scorer = self._open_raw(place, out)
+        if self.calibrated is None:
+            return scorer
+        return calibrated(scorer, place.folder, self.calibrated)
 
-    def _family_of(self, name: str, folder: str, out: Output) -> str:
+    def _open_raw(self, place: Place, out: Output) -> ModelScorer:
+        from rung.score import load_scorer, remote_scorer
+
+        name, folder, url = place
+        options = options_by_name(self.family_option)
+        if url is not None:
+            return remote_scorer(folder, url, name=name, family=self.family, options=options)
+        return load_scorer(
+            folder,
+            name=name,
+            family=self._family_of(place, out),
+            options=options,
+            trust_pickle=self.trust_pickle,
+            precision=self.precision,
+            batch_tokens=self.batch_tokens,
+        )
+
+    def _family_of(self, place: Place, out: Output) -> str:
         """The family's name; one that was told from the files is said with the reason."""
         from rung.model.families import AUTO, own, recognize
 
         if self.family != AUTO:
             return self.family
-        family, why = recognize(folder)
+        family, why = recognize(place.folder)
         if family is not own.FAMILY:
-            out.progress.log(f"{name} is read as {family.name} ({family.about}): {why}")
+            out.progress.log(f"{place.name} is read as {family.name} ({family.about}): {why}")
         return family.name
 
     def _score(
-        self, out: Output, sources: Sequence[str], scorers: list[RewardScorer], num_rows: int
+        self, out: Output, sources: Sequence[str], scorers: list[ModelScorer], num_rows: int
     ) -> None:
         from rung.score.stream import WINDOW, score_windows
 
@@ -148,7 +159,7 @@ class Score:
                 out.progress.advance(len(window))
 
 
-def tally(scorer: RewardScorer, records: Iterable[ChainRecord]) -> Tally:
+def tally(scorer: ModelScorer, records: Iterable[ChainRecord]) -> Tally:
     """Count what `scorer` left in the records."""
     num_chains = num_steps = num_lost = num_scored = 0
     total = 0.0
@@ -165,8 +176,8 @@ def tally(scorer: RewardScorer, records: Iterable[ChainRecord]) -> Tally:
     return Tally(
         scorer=scorer.name,
         kind=scorer.kind,
-        family=scorer.reader.family,
-        aggregation=scorer.reader.aggregation,
+        family=scorer.family,
+        aggregation=scorer.aggregation,
         weights_hash=scorer.weights_hash,
         chains=num_chains,
         steps=num_steps,
@@ -174,30 +185,6 @@ def tally(scorer: RewardScorer, records: Iterable[ChainRecord]) -> Tally:
         lost_steps=num_lost,
         mean_score=total / num_scored if num_scored else None,
     )
-
-
-def _options(given: Sequence[str]) -> dict[str, str]:
-    options: dict[str, str] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise RungError(f"--family-option is {text!r}, expected NAME=VALUE")
-        options[name] = value
-    return options
-
-
-def _named_folders(scorers: Sequence[str]) -> dict[str, str]:
-    named: dict[str, str] = {}
-    for text in scorers:
-        name, equals, folder = text.partition("=")
-        if not equals:
-            name, folder = Path(text).resolve().name, text
-        if name in named:
-            raise RungError(f"two scorers are called {name!r}; name one: --scorer NAME={folder}")
-        named[name] = folder
-    if not named:
-        raise RungError("no scorer: give --scorer FOLDER")
-    return named
 
 
 def _show(console: Console, tallies: Sequence[Tally], out: str) -> None:

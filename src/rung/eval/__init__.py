@@ -12,6 +12,8 @@ from rung.eval.processbench import (
     processbench,
 )
 from rung.eval.ranking import auroc
+from rung.eval.recalibration import Recalibration, recalibrate
+from rung.eval.reliability import write_reliability_svg
 from rung.eval.report import ReportData, Stage, write_report
 from rung.eval.statistics import Estimate, PairedDifference
 from rung.eval.steps import PositionMetrics, StepMetrics, step_metrics
@@ -26,6 +28,7 @@ __all__ = [
     "GapPoint",
     "PairedDifference",
     "PositionMetrics",
+    "Recalibration",
     "ReportData",
     "Stage",
     "StepMetrics",
@@ -36,7 +39,9 @@ __all__ = [
     "first_errors",
     "predicted_first_error",
     "processbench",
+    "recalibrate",
     "step_metrics",
     "write_curves_svg",
+    "write_reliability_svg",
     "write_report",
 ]

@@ -13,6 +13,8 @@ from rung.eval.statistics import CONFIDENCE, Estimate, FloatArray, estimate
 from rung.eval.subsets import BoolArray, IntArray
 
 BINS = 10
+LEAST_PROBABILITY = 1e-6
+"""In the log loss; so a score of 0 for a right step costs 13.8 and not infinity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,29 +31,32 @@ class CalibrationBin:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How far scores are from probabilities of being right; 0 is perfect for both numbers."""
+    """How far scores are from probabilities of being right; 0 is perfect for all numbers."""
 
     ece: Estimate | None
     """Expected calibration error (Guo et al., arXiv 1706.04599), over equally wide bins."""
     brier: Estimate | None
     """Mean squared distance of the score to 1 (right) or 0 (wrong)."""
+    log_loss: Estimate | None
+    """Mean of -log P(what the label says), in nats, P at least `LEAST_PROBABILITY`."""
     bins: tuple[CalibrationBin, ...]
 
 
 def calibration(
     scores_J: FloatArray,
-    right_J: BoolArray,
+    right_J: BoolArray | FloatArray,
     problem_J: IntArray,
     weights_RP: FloatArray,
     *,
     num_bins: int = BINS,
     confidence: float = CONFIDENCE,
 ) -> Calibration:
-    """ECE, Brier score and the reliability diagram's bins, with intervals over problems.
+    """ECE, Brier score, log loss and the reliability diagram's bins, with intervals over problems.
 
     Args:
         scores_J: In [0, 1].
-        right_J: Whether the label says the step is right.
+        right_J: Whether the label says the step is right; or soft labels, each the share of a
+            right step that it says.
         problem_J: Row of each step's problem.
         weights_RP: From `resample_weights`.
         num_bins: Equally wide bins over [0, 1].
@@ -82,22 +87,28 @@ def calibration(
     return Calibration(
         ece=of_rows(np.abs(right_RH - score_RH).sum(axis=1) / total_R),
         brier=of_rows(rows @ sums.squares_P / total_R),
+        log_loss=of_rows(rows @ sums.losses_P / total_R),
         bins=tuple(bins),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Sums:
-    """Per problem and bin: how many steps, how many right, the sum of their scores."""
+    """Per problem and bin: how many steps, how many right, the sum of their scores; and losses."""
 
     count_PH: FloatArray
     right_PH: FloatArray
     score_PH: FloatArray
     squares_P: FloatArray
+    losses_P: FloatArray
 
 
 def _sum_up(
-    scores_J: FloatArray, right_J: BoolArray, problem_J: IntArray, num_problems: int, num_bins: int
+    scores_J: FloatArray,
+    right_J: BoolArray | FloatArray,
+    problem_J: IntArray,
+    num_problems: int,
+    num_bins: int,
 ) -> _Sums:
     bin_J = np.minimum((scores_J * num_bins).astype(np.int64), num_bins - 1)
     cell_J = problem_J * num_bins + bin_J
@@ -111,4 +122,10 @@ def _sum_up(
         right_PH=per_cell(right_J.astype(np.float64)),
         score_PH=per_cell(scores_J),
         squares_P=per_cell((scores_J - right_J) ** 2).sum(axis=1),
+        losses_P=per_cell(_log_losses(scores_J, right_J.astype(np.float64))).sum(axis=1),
     )
+
+
+def _log_losses(scores_J: FloatArray, right_J: FloatArray) -> FloatArray:
+    p_J = np.clip(scores_J, LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY)
+    return -(right_J * np.log(p_J) + (1.0 - right_J) * np.log1p(-p_J))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
+from rung.core.files import replacing
 from rung.eval.calibration import Calibration, CalibrationBin
-from rung.eval.charts import Size, drawing
+from rung.eval.charts import CHART_STYLE, COLORS, HEADING, Size, drawing
 from rung.eval.svg import Markup, Point, path_through, tag
 
 SIDE = 300.0
@@ -16,16 +20,41 @@ BAR_SHARE = 0.3
 def reliability_chart(found: Calibration) -> Markup:
     """Share of right steps over score, with intervals; the bars show how many steps."""
     ece = "" if found.ece is None else f" Expected calibration error {found.ece.value:.3f}."
+    return drawing(f"Reliability: share of right steps over score.{ece}", SIZE, *_diagram(found))
+
+
+def write_reliability_svg(path: Path, found: Mapping[str, Calibration]) -> None:
+    """Diagrams side by side, each under its name, as a picture of its own: light and dark."""
+    size = Size(SIZE.width * len(found), SIZE.height + HEADING, right=20, is_narrow=False)
+    panels = [
+        tag("g", *_panel(name, one), transform=f"translate({k * SIZE.width:g} {HEADING:g})")
+        for k, (name, one) in enumerate(found.items())
+    ]
+    chart = drawing(
+        f"Reliability: share of right steps over score. {', '.join(found)}.",
+        size,
+        tag("style", Markup(COLORS + CHART_STYLE)),
+        tag("rect", width=size.width, height=size.height, style="fill: var(--paper)"),
+        *panels,
+    )
+    alone = chart.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    with replacing(path) as aside:
+        aside.write_text(alone + "\n", encoding="utf-8")
+
+
+def _panel(name: str, found: Calibration) -> list[Markup]:
+    ece = "" if found.ece is None else f": ECE {found.ece.value:.3f}"
+    head = tag("text", f"{name}{ece}", class_="name", x=ORIGIN.x, y=-14.0)
+    return [head, *_diagram(found)]
+
+
+def _diagram(found: Calibration) -> list[Markup]:
     perfect = path_through([_place(0, 0), _place(1, 1)])
     diagonal = tag(
         "path", class_="line", d=perfect, style="--c: var(--soft)", stroke_dasharray="3 4"
     )
-    return drawing(
-        f"Reliability: share of right steps over score.{ece}",
-        SIZE,
-        *_frame(),
-        tag("g", *_bars(found), diagonal, *_shares(found), style="--c: var(--prm)"),
-    )
+    drawn = tag("g", *_bars(found), diagonal, *_shares(found), style="--c: var(--prm)")
+    return [*_frame(), drawn]
 
 
 def _place(score: float, share: float) -> Point:

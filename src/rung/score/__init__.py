@@ -5,42 +5,55 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from rung.score.calibrated import CalibratedScorer, ModelScorer, calibrated
+from rung.score.calibration import Isotonic, Temperature, fit_isotonic, fit_temperature
 from rung.score.oracle import LabelScorer, RandomScorer
 from rung.score.stream import score_records, score_windows
 
 if TYPE_CHECKING:
     from rung.score.generative import GenPRM
     from rung.score.implicit import ImplicitScorer, load_implicit
+    from rung.score.remote import RemoteScorer, remote_scorer
     from rung.score.reward import RewardScorer, load_scorer
     from rung.score.session import ScoredStep, ScoringSession
     from rung.score.thinkprm import ThinkPRM
 
-__all__ = [
-    "GenPRM",
-    "ImplicitScorer",
-    "LabelScorer",
-    "RandomScorer",
-    "RewardScorer",
-    "ScoredStep",
-    "ScoringSession",
-    "ThinkPRM",
-    "load_implicit",
-    "load_scorer",
-    "score_records",
-    "score_windows",
-]
-
-
 _HOME = {
     "GenPRM": "generative",
     "ImplicitScorer": "implicit",
+    "RemoteScorer": "remote",
     "RewardScorer": "reward",
     "ScoredStep": "session",
     "ScoringSession": "session",
     "ThinkPRM": "thinkprm",
     "load_implicit": "implicit",
     "load_scorer": "reward",
+    "remote_scorer": "remote",
 }
+
+__all__ = [
+    "CalibratedScorer",
+    "GenPRM",
+    "ImplicitScorer",
+    "Isotonic",
+    "LabelScorer",
+    "ModelScorer",
+    "RandomScorer",
+    "RemoteScorer",
+    "RewardScorer",
+    "ScoredStep",
+    "ScoringSession",
+    "Temperature",
+    "ThinkPRM",
+    "calibrated",
+    "fit_isotonic",
+    "fit_temperature",
+    "load_implicit",
+    "load_scorer",
+    "remote_scorer",
+    "score_records",
+    "score_windows",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -59,6 +59,16 @@ class RewardScorer:
         return self.reader.kind
 
     @property
+    def family(self) -> str:
+        """How it is read: a name in `rung.model.families.FAMILIES`."""
+        return self.reader.family
+
+    @property
+    def aggregation(self) -> str | None:
+        """How its authors make one score of a chain's, where they say it."""
+        return self.reader.aggregation
+
+    @property
     def usage(self) -> Usage:
         """Tokens that running each chain alone would have taken, and tokens that were run."""
         return self.engine.usage

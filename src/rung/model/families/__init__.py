@@ -122,7 +122,7 @@ def open_reader(
             missing or damaged.
     """
     chosen = named(family) if family != AUTO else recognize(folder).family
-    how = Opening(dtype, trust_pickle, _options(chosen, options or {}))
+    how = Opening(dtype, trust_pickle, options_of(chosen, options or {}))
     reader = chosen.open(Path(folder), how)
     told = msgspec.to_builtins(how.options)
     return replace(reader, settings={**reader.settings, "options": told}) if told else reader
@@ -137,6 +137,23 @@ def named(family: str) -> Family:
     if family not in FAMILIES:
         raise RungError(f"there is no family {family!r}; there are {_names()}")
     return FAMILIES[family]
+
+
+def options_of(family: Family, given: Mapping[str, Any]) -> Any:
+    """A family's options, by name; numbers may be given as text.
+
+    Raises:
+        RungError: It has no such option, or a value can't be read.
+    """
+    known = [field.name for field in fields(family.options)]
+    for name in given:
+        if name not in known:
+            listed = ", ".join(known) or "none"
+            raise RungError(f"the family {family.name} has no option {name!r}; it has: {listed}")
+    try:
+        return msgspec.convert(dict(given), family.options, strict=False)
+    except msgspec.ValidationError as error:
+        raise RungError(f"an option of the family {family.name} can't be read: {error}") from None
 
 
 def checkpoint_files(folder: Path) -> CheckpointFiles:
@@ -159,18 +176,6 @@ def _weight_names(folder: Path) -> set[str]:
         told = msgspec.json.decode(index.read_bytes()) if index.exists() else {"weight_map": {}}
         return set(told["weight_map"])
     return {name for path in weight_files(folder) for name in names_in(path)}
-
-
-def _options(family: Family, given: Mapping[str, Any]) -> Any:
-    known = [field.name for field in fields(family.options)]
-    for name in given:
-        if name not in known:
-            listed = ", ".join(known) or "none"
-            raise RungError(f"the family {family.name} has no option {name!r}; it has: {listed}")
-    try:
-        return msgspec.convert(dict(given), family.options, strict=False)
-    except msgspec.ValidationError as error:
-        raise RungError(f"an option of the family {family.name} can't be read: {error}") from None
 
 
 def _names() -> str:

@@ -26,6 +26,7 @@ from rung.model.families.texts import Encoder, plain_text, read_at, read_growing
 from rung.model.foreign import open_foreign
 from rung.model.reader import CheckpointFiles, Family, Opening, Reader
 from rung.model.rendering import Rendered
+from rung.model.trunk import read_config
 
 BLANK_LINE_MODELS = ("instruct-prm-0.2",)
 ENDING = "ForTokenClassification"
@@ -44,9 +45,7 @@ def open_trl(folder: Path, how: Opening) -> Reader:
     """Open a token classifier."""
     found = open_foreign(folder, dtype=how.dtype, trust_pickle=how.trust_pickle)
     options: TrlOptions = how.options
-    name = f"{folder.resolve().name} {getattr(found.config, '_name_or_path', '')}".lower()
-    is_blank = any(model in name for model in BLANK_LINE_MODELS)
-    separator = options.separator or ("\n\n" if is_blank else "\n")
+    separator = separator_of(folder, options)
     shows = whole_strings if options.mode == "published" else pieces
     return Reader(
         family=FAMILY.name,
@@ -59,6 +58,13 @@ def open_trl(folder: Path, how: Opening) -> Reader:
         weight_files=found.weights.files,
         settings={"separator": separator},
     )
+
+
+def separator_of(folder: Path, options: TrlOptions) -> str:
+    """What stands behind each step: as the options say, else as the model's name tells."""
+    name = f"{folder.resolve().name} {read_config(folder).get('_name_or_path', '')}".lower()
+    is_blank = any(model in name for model in BLANK_LINE_MODELS)
+    return options.separator or ("\n\n" if is_blank else "\n")
 
 
 def pieces(
