@@ -220,9 +220,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
         if (name, max_tokens) not in made:
             case = CASES[name]
             folder = tmp_path_factory.mktemp("models") / "model"
-            tied = {"tie_word_embeddings": name == "fover-qwen"}
+            options: dict[str, Any] = {"tie_word_embeddings": name == "fover-qwen"}
+            if case.config is MistralConfig:
+                options["sliding_window"] = 24  # of 4096 in the published model
             made[name, max_tokens] = save_lm(
-                folder, case.tokenizer(), case.config, max_tokens=max_tokens, **tied
+                folder, case.tokenizer(), case.config, max_tokens=max_tokens, **options
             )
         return made[name, max_tokens]
 

@@ -96,6 +96,14 @@ def test_scores_are_those_of_the_repositorys_code(pair: list[Path]):
     assert max(abs(s - 0.5) for scores in scorer.score(CHAINS) for s in scores.known) > 0.05
 
 
+def test_bf16_is_near_fp32(pair: list[Path]):
+    exact, rounded = opened(pair), opened(pair, precision="bf16")
+    assert rounded.policy.head_VD.dtype == torch.bfloat16
+    for one, other in zip(exact.score(CHAINS), rounded.score(CHAINS), strict=True):
+        assert other.scores == pytest.approx(one.scores, abs=0.05)
+        assert other.scores != one.scores
+
+
 def test_scores_depend_neither_on_the_batch_nor_on_the_chunks(
     pair: list[Path], monkeypatch: pytest.MonkeyPatch
 ):

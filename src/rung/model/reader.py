@@ -66,17 +66,22 @@ class Reader:
         return scores_K.tolist()
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Reader:
-        """Move the trunk and the head to a device, and the trunk to a number type; return self.
-
-        The trunk's buffers keep their type: rotary frequencies in bf16 would turn far positions
-        by whole radians.
-        """
-        self.trunk.to(device=device)
-        for weight in self.trunk.parameters():
-            weight.data = weight.data.to(dtype)
+        """Move the trunk and the head to a device, and the trunk to a number type; return self."""
+        move_trunk(self.trunk, device, dtype)
         if isinstance(self.head, torch.nn.Module):
             self.head.to(device=device, dtype=torch.float32)
         return self
+
+
+def move_trunk(trunk: Any, device: torch.device, dtype: torch.dtype) -> None:
+    """Move a trunk to a device, and its weights to a number type.
+
+    Its buffers keep their type: rotary frequencies in bf16 would turn far positions by whole
+    radians.
+    """
+    trunk.to(device=device)
+    for weight in trunk.parameters():
+        weight.data = weight.data.to(dtype)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,8 @@ from rung.model.engine import PrefixEngine, Request
 from rung.model.families.label_head import lm_head
 from rung.model.families.texts import chat, encode, plain_text, shown
 from rung.model.foreign import Foreign, open_foreign
-from rung.score.reward import BATCH_TOKENS, Precision, dtype_for
+from rung.model.reader import move_trunk
+from rung.score.reward import BATCH_TOKENS, Precision, dtype_for, opening_dtype
 
 STEP_SEPARATOR = "\n\n"
 HEAD_ROWS = 512
@@ -238,14 +239,14 @@ def load_implicit(
 def _open(
     folder: Path, batch_tokens: int | None, precision: Precision, trust_pickle: bool
 ) -> tuple[LogProbs, Foreign]:
-    lm = open_foreign(folder, dtype=torch.float32, trust_pickle=trust_pickle)
-    head_VD = lm_head(lm)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    opening = opening_dtype(folder, precision, device)
+    lm = open_foreign(folder, dtype=opening, trust_pickle=trust_pickle)
     dtype = dtype_for(precision, lm.trunk, device)
-    lm.trunk.to(device=device, dtype=dtype)
+    move_trunk(lm.trunk, device, dtype)
     budget = batch_tokens or BATCH_TOKENS[device.type]
     engine = PrefixEngine(lm.trunk, batch_tokens=budget)
-    return LogProbs(engine, head_VD.to(device=device, dtype=dtype)), lm
+    return LogProbs(engine, lm_head(lm).to(device=device, dtype=dtype)), lm
 
 
 def _batches(told_B: Sequence[Boundaries]) -> Iterator[list[Boundaries]]:
