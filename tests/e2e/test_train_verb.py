@@ -134,7 +134,21 @@ def test_method_and_head_are_options(inputs, tmp_path, capsys):
     capsys.readouterr()
 
 
-@pytest.mark.parametrize("verb", ["prm", "orm", "policy"])
+def test_an_implicit_prm_is_trained_on_outcomes_and_scores_every_step(inputs, tmp_path, capsys):
+    options = ["--coefficient", "0.2", "--epochs", "1", "--json"]
+    assert main([*command(inputs, tmp_path / "implicit", "implicit"), *options]) == 0
+    trained = json.loads(capsys.readouterr().out)
+    assert trained["train"]["targets"] == trained["train"]["chains"]
+    scored = tmp_path / "scored.jsonl"
+    args = ["score", str(inputs / "chains.jsonl"), "--scorer", str(tmp_path / "implicit")]
+    assert main([*args, "--out", str(scored), "--json"]) == 0
+    [told] = json.loads(capsys.readouterr().out)["scorers"]
+    assert (told["kind"], told["family"], told["scored"]) == ("prm", "implicit", told["steps"])
+    assert main([*args, "--out", str(scored)]) == 0
+    assert "implicit" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["prm", "orm", "implicit", "policy"])
 def test_a_broken_line_is_refused_and_leaves_nothing(inputs, tmp_path, capsys, verb):
     rows = [encode_record(record) for record in toy_records(4)]
     bad = tmp_path / "bad.jsonl"

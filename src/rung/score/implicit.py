@@ -11,12 +11,13 @@ width, V the vocabulary.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -27,7 +28,15 @@ from rung.model.engine import PrefixEngine, Request
 from rung.model.families.label_head import lm_head
 from rung.model.families.texts import chat, encode, plain_text, shown
 from rung.model.foreign import Foreign, open_foreign
+from rung.model.implicit import (
+    IMPLICIT_FILE,
+    REFERENCE,
+    ImplicitReading,
+    load_implicit_reading,
+)
 from rung.model.reader import move_trunk
+from rung.model.reading import Kind
+from rung.model.rendering import render_all
 from rung.score.reward import BATCH_TOKENS, Precision, dtype_for, opening_dtype
 
 STEP_SEPARATOR = "\n\n"
@@ -92,8 +101,9 @@ class ImplicitScorer:
     """A `Scorer` on a policy and its reference model.
 
     A step's score is sigmoid(Q), where Q is the coefficient times the sum of log policy /
-    reference over the answer's tokens up to the step's boundary. The authors put that boundary
-    two tokens before the end of the prefix written as a conversation of its own. So within a
+    reference over the answer's tokens up to the step's boundary. In a model of `rung train
+    implicit` that is the last token of the step's separator. The authors put that boundary two
+    tokens before the end of the prefix written as a conversation of its own. So within a
     chain a step's sum reaches into the beginning of the next, which is always "Step i: ", and at
     the chain's end it takes in the token that ends the turn: unlike with rung's own models, the
     score of a chain's last step changes a little when another step is written behind it.
@@ -108,8 +118,26 @@ class ImplicitScorer:
     coefficient: float
     policy: LogProbs
     reference: LogProbs
+    lay_out: Callable[[Sequence[Chain]], list[Boundaries]]
+    """Chains as ids, and where their steps end."""
     tokenizer: Any
-    max_tokens: int
+    settings: Mapping[str, Any]
+    """What the layout depends on besides the tokenizer, as JSON."""
+
+    @property
+    def kind(self) -> Kind:
+        """Every step has a score."""
+        return "prm"
+
+    @property
+    def family(self) -> str:
+        """How a table names it."""
+        return "implicit"
+
+    @property
+    def aggregation(self) -> str:
+        """How step scores are combined where nothing else is asked for."""
+        return "min"
 
     @property
     def fingerprint(self) -> Any:
@@ -117,7 +145,7 @@ class ImplicitScorer:
         trunk = self.policy.head_VD
         runs_in = f"{trunk.device.type} {trunk.dtype}"
         told = [self.name, "implicit", self.weights_hash, self.reference_hash]
-        return [*told, self.coefficient, runs_in]
+        return [*told, self.coefficient, dict(self.settings), runs_in]
 
     def score(self, chains: Sequence[Chain]) -> list[StepScores]:
         """Score B chains; steps beyond the model's context have score None.
@@ -125,7 +153,7 @@ class ImplicitScorer:
         Raises:
             RungError: The tokenizer has no chat template, or a model gives no number.
         """
-        told_B = [boundaries(chain, self.tokenizer, self.max_tokens) for chain in chains]
+        told_B = self.lay_out(chains)
         return [
             StepScores(self._scores(told, ratios), self.name, self.weights_hash)
             for batch in _batches(told_B)
@@ -186,11 +214,25 @@ def boundaries(chain: Chain, tokenizer: Any, max_tokens: int) -> Boundaries:
     return Boundaries(tuple(ids), start, tuple(known))
 
 
+def own_boundaries(
+    chains: Sequence[Chain], tokenizer: Any, reading: ImplicitReading
+) -> list[Boundaries]:
+    """Chains as `rung train implicit` shows them: a step ends with its separator's last token."""
+    return [
+        Boundaries(
+            rendered.ids,
+            rendered.num_question_tokens - 1,
+            tuple(None if end is None else end - 1 for end in rendered.step_ends),
+        )
+        for rendered in render_all(chains, tokenizer, reading)
+    ]
+
+
 def load_implicit(
     folder: str | Path,
-    reference: str | Path,
+    reference: str | Path | None = None,
     *,
-    coefficient: float,
+    coefficient: float | None = None,
     name: str | None = None,
     batch_tokens: int | None = None,
     precision: Precision = "auto",
@@ -199,7 +241,8 @@ def load_implicit(
     """Open an implicit PRM and its reference, on the GPU where there is one.
 
     Args:
-        folder: The PRM, a causal LM with a tokenizer and a chat template.
+        folder: The PRM: of `rung train implicit`, which says all else itself; or a published
+            one, a causal LM with a tokenizer and a chat template.
         reference: The model it was trained against, with the same vocabulary. For EurusPRM the
             card says Qwen2.5-Math-7B-Instruct and the repository's script Qwen2.5-7B-Instruct;
             for ImplicitPRM_DPO it is Llama-3.1-8B-Instruct.
@@ -211,8 +254,15 @@ def load_implicit(
         trust_pickle: Open pickled weights too.
 
     Raises:
-        RungError: A file is missing or damaged, or the two vocabularies differ.
+        RungError: A file is missing or damaged, the two vocabularies differ, or a published PRM
+            comes without its reference or its coefficient.
     """
+    own = load_implicit_reading(Path(folder))
+    if own is not None:
+        reference = Path(folder) / REFERENCE if reference is None else reference
+        coefficient = own.coefficient if coefficient is None else coefficient
+    if reference is None or coefficient is None:
+        raise RungError(f"{folder} has no {IMPLICIT_FILE}: name its reference and its coefficient")
     opened = [
         _open(Path(source), batch_tokens, precision, trust_pickle) for source in (folder, reference)
     ]
@@ -223,6 +273,13 @@ def load_implicit(
             f"the reference model knows {len(other.head_VD)} tokens, the PRM {num_tokens}: it"
             " can't be the model that the PRM was trained against"
         )
+    max_tokens = min(found.config.max_position_embeddings for _, found in opened)
+
+    def lay_out(chains: Sequence[Chain]) -> list[Boundaries]:
+        if own is not None:
+            return own_boundaries(chains, lm.tokenizer, own)
+        return [boundaries(chain, lm.tokenizer, max_tokens) for chain in chains]
+
     hashes = [weights_hash(found.weights.folder, found.weights.files) for _, found in opened]
     return ImplicitScorer(
         name=name or Path(folder).resolve().name,
@@ -231,8 +288,9 @@ def load_implicit(
         coefficient=coefficient,
         policy=policy,
         reference=other,
+        lay_out=lay_out,
         tokenizer=lm.tokenizer,
-        max_tokens=min(found.config.max_position_embeddings for _, found in opened),
+        settings={"max_tokens": max_tokens} if own is None else msgspec.to_builtins(own),
     )
 
 

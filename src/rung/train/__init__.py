@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from rung.train.settings import (
+    ImplicitTraining,
     Method,
     Optimization,
     PolicyTraining,
@@ -15,18 +16,21 @@ from rung.train.settings import (
 )
 
 if TYPE_CHECKING:
+    from rung.train.implicit import train_implicit
     from rung.train.policy import train_policy
     from rung.train.reward import train_reward
 
-_HOME = {"train_policy": "policy", "train_reward": "reward"}
+_HOME = {"train_implicit": "implicit", "train_policy": "policy", "train_reward": "reward"}
 
 __all__ = [
+    "ImplicitTraining",
     "Method",
     "Optimization",
     "PolicyTraining",
     "RewardTraining",
     "TargetCounts",
     "TrainingReport",
+    "train_implicit",
     "train_policy",
     "train_reward",
 ]

@@ -39,7 +39,7 @@ class Bundle:
     @property
     def num_targets(self) -> int:
         """Targets of all examples."""
-        return len(self.packed.rows_K)
+        return sum(len(example.targets) for example in self.examples)
 
 
 class Batch(NamedTuple):

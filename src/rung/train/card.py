@@ -8,7 +8,15 @@ import msgspec
 
 from rung.core.types import Chain, Problem
 from rung.model.reading import CLASSES, Reading
-from rung.train.settings import LORA_SCALE, RewardTraining, TargetCounts, TrainingReport
+from rung.train.settings import (
+    LORA_SCALE,
+    ImplicitTraining,
+    Method,
+    Optimization,
+    RewardTraining,
+    TargetCounts,
+    TrainingReport,
+)
 
 CARD_FILE = "README.md"
 _TOKEN_CLASSIFIER = "ForTokenClassification"
@@ -19,6 +27,7 @@ _LOSSES = {
     "ce": "cross entropy over the classes, soft labels as mixtures of neighboring classes",
     "pqm": "comparative ranking of a chain's steps (PQM, arXiv 2410.11287), margin {margin:g}",
 }
+_OUTCOMES = "outcomes of final answers"
 _EXAMPLE = Chain.of(Problem("p", "What is 3 * 4?"), ["3 * 4 = 12", "The answer is 12."])
 
 
@@ -28,19 +37,44 @@ def write_card(
     """Write the card of the checkpoint in `folder`, whose other files are there already."""
     config = msgspec.json.decode((folder / "config.json").read_bytes())
     is_plain = str(config["architectures"][0]).endswith(_TOKEN_CLASSIFIER)
+    last = "[-1]" if reading.kind == "orm" else ""
+    source = reading.label_source or _OUTCOMES
     parts = [
-        _front(reading, is_plain),
+        _front(_KINDS[reading.kind], is_plain=is_plain),
         _head(name, reading),
-        _in_rung(reading),
+        _in_rung("from rung.score import load_scorer", "load_scorer", last),
         _in_transformers(reading) if is_plain else "",
-        _training(settings, reading, report),
-        _limits(reading),
+        _training(_facts(settings.method, reading, source), settings.optimization, report),
+        _limits(source, reading.max_tokens, is_orm=reading.kind == "orm"),
     ]
     (folder / CARD_FILE).write_text("\n".join(part for part in parts if part), encoding="utf-8")
 
 
-def _front(reading: Reading, is_plain: bool) -> str:
-    kind = _KINDS[reading.kind].replace(" ", "-")
+def write_implicit_card(
+    folder: Path, name: str, settings: ImplicitTraining, trunk: str, report: TrainingReport
+) -> None:
+    """Write the card of the implicit PRM in `folder`."""
+    loss = {
+        "ce": "cross entropy of outcomes (arXiv 2412.01981)",
+        "dpo": "preference of right chains over a problem's wrong ones (arXiv 2412.01981, DPO)",
+    }[settings.loss]
+    facts = {"trunk": trunk, "labels": _OUTCOMES, "loss": loss}
+    facts |= {"coefficient": f"{settings.coefficient:g}", "trained": "all weights"}
+    parts = [
+        _front("process reward model", is_plain=False),
+        f"# {name}\n\nThis implicit process reward model gives every step of a chain of reasoning"
+        " a score: sigmoid(coefficient * log(policy / reference)) over all tokens of the steps up"
+        " to the step's end. The policy is this folder, a causal LM; its reference, the trunk as it"
+        " was, lies in `reference/`. It was trained by rung on outcomes alone.\n",
+        _in_rung("from rung.score import load_implicit", "load_implicit", ""),
+        _training(facts, settings.optimization, report),
+        _limits(_OUTCOMES, settings.max_tokens),
+    ]
+    (folder / CARD_FILE).write_text("\n".join(parts), encoding="utf-8")
+
+
+def _front(kind: str, *, is_plain: bool) -> str:
+    kind = kind.replace(" ", "-")
     lines = ["pipeline_tag: token-classification"] if is_plain else []
     return "\n".join(["---", "library_name: rung", *lines, "tags:", f"- {kind}", "- rung", "---\n"])
 
@@ -55,8 +89,7 @@ def _head(name: str, reading: Reading) -> str:
     return f"# {name}\n\nThis {_KINDS[reading.kind]} {says}. It was trained by rung.\n"
 
 
-def _in_rung(reading: Reading) -> str:
-    example = _EXAMPLE.problem.question, list(_EXAMPLE.texts)
+def _in_rung(import_: str, load: str, last: str) -> str:
     return f"""\
 ## Read it with rung
 
@@ -66,11 +99,11 @@ rung score chains.jsonl --scorer FOLDER --out scored.jsonl
 
 ```python
 from rung import Chain, Problem
-from rung.score import load_scorer
+{import_}
 
-scorer = load_scorer(".")  # this folder
-chain = Chain.of(Problem("p", {example[0]!r}), {example[1]!r})
-print(scorer.score([chain])[0].scores{"[-1]" if reading.kind == "orm" else ""})
+scorer = {load}(".")  # this folder
+chain = Chain.of(Problem("p", {_EXAMPLE.problem.question!r}), {list(_EXAMPLE.texts)!r})
+print(scorer.score([chain])[0].scores{last})
 ```
 """
 
@@ -106,29 +139,32 @@ print(scores{"[-1].item()" if reading.kind == "orm" else ".tolist()"})
 """
 
 
-def _training(settings: RewardTraining, reading: Reading, report: TrainingReport) -> str:
-    method, optimization = settings.method, settings.optimization
+def _facts(method: Method, reading: Reading, source: str) -> dict[str, str]:
     words = "" if reading.label_words is None else f", from {' and '.join(reading.label_words)}"
-    loss = _LOSSES[method.step_loss].format(margin=method.margin)
-    best = "" if report.validation is None else f", the weights of step {report.best_step} kept"
-    facts = {
-        "trunk": reading.trunk,
+    return {
+        "trunk": str(reading.trunk),
         "head": f"{reading.head}: {', '.join(CLASSES[reading.head])}{words}",
-        "labels": reading.label_source or "outcomes of final answers",
-        "loss": loss,
-        "trained": _trained(settings),
-        "optimizer": f"AdamW, learning rate {optimization.lr:g}, {optimization.schedule}, "
-        f"{optimization.epochs} epochs of {optimization.batch_tokens} tokens a batch, "
-        f"seed {optimization.seed}",
+        "labels": source,
+        "loss": _LOSSES[method.step_loss].format(margin=method.margin),
+        "trained": _trained(method),
+    }
+
+
+def _training(facts: dict[str, str], optimization: Optimization, report: TrainingReport) -> str:
+    best = "" if report.validation is None else f", the weights of step {report.best_step} kept"
+    facts = facts | {
+        "optimizer": f"AdamW, learning rate {optimization.lr:g}, {optimization.schedule}",
+        "run": f"epochs: {optimization.epochs}, tokens a batch: {optimization.batch_tokens},"
+        f" seed: {optimization.seed}",
         "steps": f"{report.steps}{best}",
         "weights": report.weights_hash,
     }
     counts = {
         "chains": "chains",
-        "steps learned": "targets",
-        "steps shared with an earlier chain": "duplicate",
-        "steps without a label": "unlabeled",
-        "labels lost beyond the context": "truncated",
+        "targets": "targets",
+        "shared with an earlier chain": "duplicate",
+        "without a label": "unlabeled",
+        "lost beyond the context": "truncated",
     }
     rows = [(about, *_both(report, name)) for about, name in counts.items()]
     held_out = "-" if report.validation_loss is None else f"{report.validation_loss:.4f}"
@@ -136,14 +172,13 @@ def _training(settings: RewardTraining, reading: Reading, report: TrainingReport
     return "\n".join(
         [
             "## How it was trained\n",
-            _table(("what", "how"), [(what, str(how)) for what, how in facts.items()]),
+            _table(("what", "how"), list(facts.items())),
             _table(("", "training", "validation"), rows),
         ]
     )
 
 
-def _trained(settings: RewardTraining) -> str:
-    method = settings.method
+def _trained(method: Method) -> str:
     if method.lora is not None:
         rank = method.lora
         return f"adapters of rank {rank} (alpha {LORA_SCALE * rank}), merged, and the head"
@@ -154,18 +189,17 @@ def _trained(settings: RewardTraining) -> str:
     return f"the last {method.trainable.removeprefix('last:')} layers, final norm and head"
 
 
-def _limits(reading: Reading) -> str:
-    source = reading.label_source or "the outcome"
+def _limits(source: str, max_tokens: int, *, is_orm: bool = False) -> str:
     limits = [
         f"A score repeats what the labels meant by right ({source}), on chains like those it has"
         " seen. On other policies, other problems or other ways to cut steps, measure first:"
         " `rung eval` does.",
-        f"Chains longer than {reading.max_tokens} tokens are scored up to there; steps beyond have"
+        f"Chains longer than {max_tokens} tokens are scored up to there; steps beyond have"
         " no score.",
         "A policy that is trained or searched against these scores finds their weaknesses.",
         "No score is a proof: where an answer or a step can be checked, check it.",
     ]
-    if reading.kind == "orm":
+    if is_orm:
         limits.append("It has learned whole chains; its score of a beginning means little.")
     return "\n".join(["## Limits\n", *(f"- {limit}" for limit in limits)]) + "\n"
 

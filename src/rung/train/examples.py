@@ -19,7 +19,8 @@ class Example:
     """One chain to run: `targets[k]` is what position `reads[k]` of `ids` should say.
 
     A target is a label in [0, 1] for a reward model, a token id for a policy. `ids` ends with
-    the last position that is read.
+    the last position that is read. An implicit PRM has one target, the chain's outcome, for all
+    that is read, and `ids` ends one token behind.
     """
 
     ids: tuple[int, ...]
@@ -102,6 +103,42 @@ def policy_examples(layout: Layout, records: Sequence[ChainRecord], tokenizer: A
             question = record.chain.problem.root_id
             examples.append(Example(ids[:-1], reads, targets, question))
     return Examples(examples, tally.counts(examples, tally.places - tally.truncated))
+
+
+def implicit_examples(
+    layout: Layout, records: Sequence[ChainRecord], tokenizer: Any, *, pairs: bool
+) -> Examples:
+    """Examples for an implicit PRM: whole chains, read at every token before one of a step.
+
+    The one target of a chain is its outcome. With `pairs`, chains of problems that don't have
+    both a right and a wrong one are left out, and counted as unlabeled.
+    """
+    rendered = render_all([record.chain for record in records], tokenizer, layout)
+    tally, seen, examples = _Tally(chains=len(records)), set[str](), list[Example]()
+    tally.places = len(records)
+    for record, shown in zip(records, rendered, strict=True):
+        last = record.chain.steps[-1].id if record.chain.steps else None
+        if record.outcome is None or last is None:
+            tally.unlabeled += 1
+        elif shown.num_lost:
+            tally.truncated += 1
+        elif last in seen:
+            tally.duplicate += 1
+        else:
+            seen.add(last)
+            reads = tuple(range(shown.num_question_tokens - 1, len(shown.ids) - 1))
+            label = (float(record.outcome.is_correct),)
+            examples.append(Example(shown.ids, reads, label, record.chain.problem.root_id))
+    told = _with_both(examples) if pairs else examples
+    tally.unlabeled += len(examples) - len(told)
+    return Examples(told, tally.counts(told, len(told)))
+
+
+def _with_both(examples: Sequence[Example]) -> list[Example]:
+    outcomes: dict[str, set[float]] = defaultdict(set)
+    for example in examples:
+        outcomes[example.question] |= set(example.targets)
+    return [example for example in examples if len(outcomes[example.question]) == 2]
 
 
 @dataclass(slots=True)

@@ -19,7 +19,13 @@ from rung.model.gguf import causal_lm_folder
 from rung.model.trunk import weight_files
 from rung.train.distributed import World
 from rung.train.loop import Outcome, pick_device
-from rung.train.settings import PolicyTraining, RewardTraining, TargetCounts, TrainingReport
+from rung.train.settings import (
+    ImplicitTraining,
+    PolicyTraining,
+    RewardTraining,
+    TargetCounts,
+    TrainingReport,
+)
 from rung.train.state import delete_state, recent_loss
 
 RUN_FILE = "run.json"
@@ -29,7 +35,7 @@ Fingerprint = dict[str, Any]
 
 
 def fingerprint(
-    settings: RewardTraining | PolicyTraining,
+    settings: RewardTraining | ImplicitTraining | PolicyTraining,
     train: Sequence[ChainRecord],
     validation: Sequence[ChainRecord],
 ) -> Fingerprint:

@@ -9,7 +9,7 @@ Shape letters: K targets of an example, D width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,23 +44,39 @@ def trunk_features(
         InputError: A file in `out` is damaged.
     """
     shards = plan_shards(examples, settings.batch_tokens * SHARD_BATCHES)
-    paths = [out / STATE_FOLDER / f"features-{k:05}.safetensors" for k in range(len(shards))]
-    missing = [(path, k) for path, k in zip(paths, shards, strict=True) if not path.exists()]
-    if missing:
-        progress.start("running the frozen trunk", len(missing))
-        engine = PrefixEngine(trunk.eval().to(device), batch_tokens=settings.batch_tokens)
-        for path, indices in missing:
-            requests = [Request(examples[i].ids, examples[i].reads) for i in indices]
-            with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-                features_KD = engine.features(requests)
-            with replacing(path) as aside:
-                save_file({"features": features_KD.cpu().contiguous()}, aside)
-            progress.advance()
+    engine = PrefixEngine(trunk.eval().to(device), batch_tokens=settings.batch_tokens)
+
+    def compute(shard: int) -> Tensor:
+        requests = [Request(examples[i].ids, examples[i].reads) for i in shards[shard]]
+        with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+            return engine.features(requests)
+
+    progress.start("running the frozen trunk", len(shards))
+    rows = kept(out, "features", len(shards), compute, progress)
     found: dict[int, Tensor] = {}
-    for path, indices in zip(paths, shards, strict=True):
+    for shard_KD, indices in zip(rows, shards, strict=True):
         sizes = [len(examples[i].reads) for i in indices]
-        found |= zip(indices, _load(path).split(sizes), strict=True)
+        found |= zip(indices, shard_KD.split(sizes), strict=True)
     return [found[i] for i in range(len(examples))]
+
+
+def kept(
+    out: Path, name: str, count: int, compute: Callable[[int], Tensor], progress: Progress
+) -> list[Tensor]:
+    """Tensors that are computed once: each is a file in the run's state, or becomes one.
+
+    Raises:
+        InputError: A file is damaged.
+    """
+    found: list[Tensor] = []
+    for k in range(count):
+        path = out / STATE_FOLDER / f"{name}-{k:05}.safetensors"
+        if not path.exists():
+            with replacing(path) as aside:
+                save_file({name: compute(k).cpu().contiguous()}, aside)
+        found.append(_load(path, name))
+        progress.advance()
+    return found
 
 
 def plan_shards(examples: Sequence[Example], tokens: int) -> list[list[int]]:
@@ -76,9 +92,9 @@ def plan_shards(examples: Sequence[Example], tokens: int) -> list[list[int]]:
     return shards
 
 
-def _load(path: Path) -> Tensor:
+def _load(path: Path, name: str) -> Tensor:
     try:
-        return load_file(path)["features"]
+        return load_file(path)[name]
     except (SafetensorError, KeyError) as error:
-        reason = f"the trunk's features can't be read ({error}); delete the file"
+        reason = f"the {name} that were kept can't be read ({error}); delete the file"
         raise InputError(reason, file=str(path)) from error

