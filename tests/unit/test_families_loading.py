@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from published import WIDTH, Small, qwen_tokenizer, random_heads, save, two_layer_heads
+import transformers
 
+from published import WIDTH, Small, qwen_tokenizer, random_heads, save, two_layer_heads
 from rung import Chain, ChainRecord, InputError, Problem, RungError, read_records, write_records
 from rung.cli.main import main
 from rung.model.families import FAMILIES, checkpoint_files, recognize
@@ -108,6 +109,41 @@ def test_unknown_families_and_options_are_refused(qwen: Small):
         load_scorer(qwen.folder, options={"mode": "training"})
     with pytest.raises(RungError, match=r"option of the family trl can't be read.*'wrong'"):
         load_scorer(qwen.folder, family="trl", options={"mode": "wrong"})
+
+
+def test_a_classifier_that_transformers_saved_gives_its_probabilities(tmp_path: Path):
+    tokenizer = qwen_tokenizer()
+    config = transformers.Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=WIDTH,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        initializer_range=0.3,
+    )
+    torch.manual_seed(0)
+    model = transformers.AutoModelForTokenClassification.from_config(config).eval()
+    model.save_pretrained(tmp_path / "mine")
+    tokenizer.save_pretrained(tmp_path / "mine")
+    scorer = load_scorer(tmp_path / "mine")
+    assert scorer.reader.family == "trl"
+    (rendered,) = scorer.reader.render([ONE])
+    expected: list[float] = []
+    for k in range(2):
+        ids, place = rendered.read_of(k) or ((), 0)
+        with torch.no_grad():
+            logits = model(torch.tensor([ids[: place + 1]])).logits
+        expected.append(float(logits[0, -1].softmax(-1)[1]))
+    assert scorer.score([ONE])[0].scores == pytest.approx(expected, abs=2e-5)
+
+
+def test_pure_puts_no_bos_before_the_question_whatever_the_tokenizer_says(tmp_path: Path):
+    heads = random_heads(score__weight=(2, WIDTH), score__bias=(2,))
+    config = {"architectures": ["Qwen2ForTokenClassification"], "model_type": "qwen2"}
+    small = save(tmp_path / "PURE-PRM-7B", qwen_tokenizer(bos="<|bos|>"), heads, config)
+    (rendered,) = load_scorer(small.folder).reader.render([ONE])
+    assert small.tokenizer.bos_token_id not in rendered.ids
 
 
 def test_options_change_the_fingerprint(tmp_path: Path):

@@ -33,8 +33,8 @@ from rung.model.trunk import (
 PICKLE_INDEX = "pytorch_model.bin.index.json"
 NO_WEIGHTS = re.compile(r"training_args\.bin|(optimizer|scheduler|scaler|rng_state).*")
 """Pickles that trainers leave beside the weights."""
-WRAPPERS = ("pretrained_model.", "module.")
-"""Prefixes that TRL's value-head wrapper and DeepSpeed put before every name."""
+WRAPPER = "pretrained_model."
+"""What TRL's value-head wrapper puts before the names of the trunk."""
 EMBEDDING = re.compile(r"(model\.)?embed_tokens\.weight")
 
 
@@ -148,7 +148,7 @@ def open_weights(folder: Path, *, trust_pickle: bool) -> Weights:
         files = tuple(pickles)
         loaded = [load_pickle(path, trust_pickle=trust_pickle) for path in files]
         found = {name: _in_memory(w) for state in loaded for name, w in state.items()}
-    tensors = {_unwrapped(name): stored for name, stored in found.items()}
+    tensors = {name.removeprefix(WRAPPER): stored for name, stored in found.items()}
     is_native = files[0].suffix == ".safetensors" and tensors.keys() == found.keys()
     return Weights(folder, files, tensors, is_native)
 
@@ -223,12 +223,6 @@ def _in_file(path: Path, name: str) -> Stored:
 
 def _in_memory(tensor: Tensor) -> Stored:
     return Stored(lambda: tensor, lambda: tensor.shape[0])
-
-
-def _unwrapped(name: str) -> str:
-    for prefix in WRAPPERS:
-        name = name.removeprefix(prefix)
-    return name
 
 
 def _is_trunk(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 The chat template with Qwen's own system message; the assistant's turn is every step with a marker
 behind it. P(right) is label 1 of two at the marker, from Linear, ReLU, Linear on a Qwen2 trunk.
+For best-of-N the authors multiply the step scores (section 2.2).
 Sources: the model cards; vLLM's ``qwen2_rm.py`` for the weights' names. Their card finds the
 positions by ``x != 0``, which loses a step whose probability underflows; we read by position.
 """
