@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import published
 import pytest
 
 from rung import Chain, Problem
@@ -118,3 +119,17 @@ def test_a_served_models_scores_equal_the_local_ones(
     for one, other in zip(expected, found, strict=True):
         assert other.scores == pytest.approx(one.scores, abs=1e-5)
     assert len({round(s, 3) for one in expected for s in one.known}) > 10
+
+
+def test_a_published_models_marked_steps_are_read_at_the_engine(
+    engine: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(published, "WIDTH", 128)
+    config = {"architectures": ["Qwen2ForProcessRewardModel"], "model_type": "qwen2"}
+    tokenizer, heads = published.qwen_tokenizer("<extra_0>"), published.two_layer_heads(2)
+    folder = published.save(tmp_path / "Qwen2.5-Math-PRM-7B", tokenizer, heads, config).folder
+    chains = some_chains(20)
+    with served(engine, folder, arguments_for(folder, capsys), tmp_path / "log") as url:
+        found = remote_scorer(folder, url).score(chains)
+    for one, other in zip(load_scorer(folder).score(chains), found, strict=True):
+        assert other.scores == pytest.approx(one.scores, abs=1e-4)
