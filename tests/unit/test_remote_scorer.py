@@ -1,17 +1,29 @@
 """A scorer behind a server: the local one's scores, patience where it helps, else one sentence."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
-from published import WIDTH, qwen_tokenizer, random_heads, save, two_layer_heads
+from transformers import LlamaConfig, MistralConfig, Qwen2Config
 
 from conftest import TinyReward
+from published import WIDTH, qwen_tokenizer, random_heads, save, two_layer_heads
 from rung import Chain, Problem, RungError, Scorer
 from rung.model.serving import Serving, serving
 from rung.score import RemoteScorer, load_scorer, remote_scorer
 from rung.score.server import PoolingServer, connect
+from tiny_lms import (
+    CHATML_SPECIALS,
+    CHATML_TEMPLATE,
+    LLAMA3_SPECIALS,
+    LLAMA3_TEMPLATE,
+    byte_tokenizer,
+    logits_of,
+    save_lm,
+    sentencepiece_tokenizer,
+)
 from vllm_stand_in import RECORDED, Reply, StandIn, logits_by, models, pooling, stand_in
 
 WORDS = ["We add one .", "two\nlines", "so three", "", "and two to get three ."]
@@ -97,6 +109,42 @@ def test_published_models_are_read_as_here(tmp_path: Path, what: str):
     assert (found.aggregation, found.kind) == (local.aggregation, local.kind)
     for one, other in zip(local.score(chains(12)), scores, strict=True):
         assert other.scores == pytest.approx(one.scores, abs=1e-5)
+
+
+WORDS_OF: dict[str, tuple[Any, dict[str, Any]]] = {
+    "math-shepherd": (MistralConfig, {}),
+    "er-prm": (LlamaConfig, {"bos": "<s>"}),
+    "math-psa": (Qwen2Config, {}),
+    "rlhflow": (LlamaConfig, {"specials": LLAMA3_SPECIALS, "template": LLAMA3_TEMPLATE}),
+    "fover": (Qwen2Config, {"specials": CHATML_SPECIALS, "template": CHATML_TEMPLATE}),
+}
+
+
+@pytest.mark.parametrize("family", WORDS_OF)
+def test_models_that_judge_by_words_are_read_as_here(tmp_path: Path, family: str):
+    kind, how = WORDS_OF[family]
+    is_metaspace = family == "math-shepherd"
+    tokenizer = (
+        sentencepiece_tokenizer() if is_metaspace else byte_tokenizer(**{"bos": "<s>"} | how)
+    )
+    folder = save_lm(tmp_path / "lm", tokenizer, kind)
+    overrides = json.loads(serving(folder, family).engine[1])
+    assert overrides["architectures"] == [
+        kind.__name__.replace("Config", "ForSequenceClassification")
+    ]
+    wrong, right = tokenizer.convert_tokens_to_ids(overrides["classifier_from_token"])
+
+    def reply(body: Any, _: int) -> Reply:  # what vLLM makes of these overrides
+        logits = [logits_of(folder, ids) for ids in body["input"]]
+        return Reply(pooling([(one[:, [right]] - one[:, [wrong]]).tolist() for one in logits]))
+
+    local = load_scorer(folder, family=family)
+    with stand_in(reply, model="lm") as server:
+        remote = remote_scorer(folder, server.url, family=family)
+        found = remote.score(chains(12))
+    assert (remote.aggregation, remote.kind) == (local.aggregation, local.kind)
+    for one, other in zip(local.score(chains(12)), found, strict=True):
+        assert other.scores == pytest.approx(one.scores, abs=1e-4)
 
 
 def test_a_family_that_vllm_cannot_serve_is_said(tiny_reward: TinyReward):
