@@ -133,6 +133,7 @@ def test_a_missing_file_is_said(verb: str, places: dict[str, Path], capsys):
 CHECKPOINT_VERBS = {
     "sample": ("sample GOOD --policy MODEL --n 1 --max-tokens 8 --out OUT", "LM"),
     "score": ("score GOOD --scorer MODEL --out OUT", "PRM"),
+    "calibrate": ("calibrate GOOD --scorer MODEL", "PRM"),
     "train prm": ("train prm GOOD --trunk MODEL --out NEW", "LM"),
     "train policy": ("train policy GOOD --trunk MODEL --out NEW", "LM"),
 }

@@ -141,6 +141,17 @@ def test_what_cannot_be_calibrated_is_one_sentence(
     assert not (prm / "calibration.json").exists()
 
 
+def test_bad_rows_are_refused_or_left_out_and_counted(
+    prm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    chains = write(tmp_path / "in.jsonl", RECORDS)
+    chains.write_bytes(chains.read_bytes() + b"{half\n")
+    argv = ["calibrate", chains, "--scorer", prm, *FEW]
+    assert f"{chains}, line 41" in sentence(capsys, *argv)
+    assert not (prm / "calibration.json").exists()
+    assert rung(capsys, *argv, "--skip-bad")["skipped_rows"] == 1
+
+
 def test_maps_that_are_missing_or_of_other_weights_are_refused(
     prm: Path, tiny_reward: TinyReward, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

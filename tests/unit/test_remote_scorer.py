@@ -1,16 +1,29 @@
 """A scorer behind a server: the local one's scores, patience where it helps, else one sentence."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
+from transformers import LlamaConfig, MistralConfig, Qwen2Config
 
 from conftest import TinyReward
+from published import WIDTH, qwen_tokenizer, random_heads, save, two_layer_heads
 from rung import Chain, Problem, RungError, Scorer
 from rung.model.serving import Serving, serving
 from rung.score import RemoteScorer, load_scorer, remote_scorer
 from rung.score.server import PoolingServer, connect
+from tiny_lms import (
+    CHATML_SPECIALS,
+    CHATML_TEMPLATE,
+    LLAMA3_SPECIALS,
+    LLAMA3_TEMPLATE,
+    byte_tokenizer,
+    logits_of,
+    save_lm,
+    sentencepiece_tokenizer,
+)
 from vllm_stand_in import RECORDED, Reply, StandIn, logits_by, models, pooling, stand_in
 
 WORDS = ["We add one .", "two\nlines", "so three", "", "and two to get three ."]
@@ -63,6 +76,81 @@ def test_heads_with_classes_are_read_as_here(
         found = remote_scorer(tmp_path / "prm", server.url).score(chains(8))
     for one, other in zip(load_scorer(tmp_path / "prm").score(chains(8)), found, strict=True):
         assert other.scores == pytest.approx(one.scores, abs=1e-5)
+
+
+QWEN_PRM = {"architectures": ["Qwen2ForProcessRewardModel"], "model_type": "qwen2"}
+TRL = {"architectures": ["Qwen2ForTokenClassification"], "model_type": "qwen2", "num_labels": 2}
+PUBLISHED: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
+    "qwen-prm": ("Qwen2.5-Math-PRM-7B", QWEN_PRM, {}),
+    "reasonflux-prm": ("ReasonFlux-PRM-7B", QWEN_PRM, {}),
+    "trl": ("trl-lib", TRL, {"mode": "published"}),
+    "trl in training": ("PRM-0.2", TRL, {"mode": "training", "separator": "\n\n"}),
+    "pure": ("PURE-PRM-7B", TRL, {}),
+}
+
+
+@pytest.mark.parametrize("what", PUBLISHED)
+def test_published_models_are_read_as_here(tmp_path: Path, what: str):
+    name, config, options = PUBLISHED[what]
+    is_qwen = config is QWEN_PRM
+    heads = two_layer_heads(2) if is_qwen else random_heads(score__weight=(2, WIDTH))
+    small = save(tmp_path / name, qwen_tokenizer("<extra_0>"), heads, config, max_tokens=90)
+
+    def reply(body: Any, _: int) -> Reply:
+        states = map(small.states, body["input"])
+        logits = [small.two_layers(x) if is_qwen else small.linear("score", x) for x in states]
+        return Reply(pooling([one.tolist() for one in logits]))
+
+    local = load_scorer(small.folder, options=options)
+    with stand_in(reply) as server:
+        found = remote_scorer(small.folder, server.url, options=options)
+        scores = found.score(chains(12))
+    assert found.family == local.family == what.split()[0]
+    assert (found.aggregation, found.kind) == (local.aggregation, local.kind)
+    for one, other in zip(local.score(chains(12)), scores, strict=True):
+        assert other.scores == pytest.approx(one.scores, abs=1e-5)
+
+
+WORDS_OF: dict[str, tuple[Any, dict[str, Any]]] = {
+    "math-shepherd": (MistralConfig, {}),
+    "er-prm": (LlamaConfig, {"bos": "<s>"}),
+    "math-psa": (Qwen2Config, {}),
+    "rlhflow": (LlamaConfig, {"specials": LLAMA3_SPECIALS, "template": LLAMA3_TEMPLATE}),
+    "fover": (Qwen2Config, {"specials": CHATML_SPECIALS, "template": CHATML_TEMPLATE}),
+}
+
+
+@pytest.mark.parametrize("family", WORDS_OF)
+def test_models_that_judge_by_words_are_read_as_here(tmp_path: Path, family: str):
+    kind, how = WORDS_OF[family]
+    is_metaspace = family == "math-shepherd"
+    tokenizer = (
+        sentencepiece_tokenizer() if is_metaspace else byte_tokenizer(**{"bos": "<s>"} | how)
+    )
+    folder = save_lm(tmp_path / "lm", tokenizer, kind)
+    overrides = json.loads(serving(folder, family).engine[1])
+    assert overrides["architectures"] == [
+        kind.__name__.replace("Config", "ForSequenceClassification")
+    ]
+    wrong, right = tokenizer.convert_tokens_to_ids(overrides["classifier_from_token"])
+
+    def reply(body: Any, _: int) -> Reply:  # what vLLM makes of these overrides
+        logits = [logits_of(folder, ids) for ids in body["input"]]
+        return Reply(pooling([(one[:, [right]] - one[:, [wrong]]).tolist() for one in logits]))
+
+    local = load_scorer(folder, family=family)
+    with stand_in(reply, model="lm") as server:
+        remote = remote_scorer(folder, server.url, family=family)
+        found = remote.score(chains(12))
+    assert (remote.aggregation, remote.kind) == (local.aggregation, local.kind)
+    for one, other in zip(local.score(chains(12)), found, strict=True):
+        assert other.scores == pytest.approx(one.scores, abs=1e-4)
+
+
+def test_a_family_that_vllm_cannot_serve_is_said(tiny_reward: TinyReward):
+    words = "family skywork can't be scored by a vLLM server, only rung, qwen-prm, reasonflux-prm"
+    with pytest.raises(RungError, match=words):
+        serving(tiny_reward(), "skywork")
 
 
 def test_no_weights_are_needed_here(tiny_reward: TinyReward, tmp_path: Path):

@@ -13,6 +13,8 @@ from rung.eval.svg import Markup, Point, path_through, tag
 SIDE = 300.0
 ORIGIN = Point(44.0, 14.0 + SIDE)
 SIZE = Size(SIDE + 64, SIDE + 64, right=20, is_narrow=True)
+MARGIN = 8.0
+"""Before the first of several diagrams."""
 BAR_SHARE = 0.3
 """Height of the fullest bin's bar, as a share of the diagram's."""
 
@@ -25,9 +27,9 @@ def reliability_chart(found: Calibration) -> Markup:
 
 def write_reliability_svg(path: Path, found: Mapping[str, Calibration]) -> None:
     """Diagrams side by side, each under its name, as a picture of its own: light and dark."""
-    size = Size(SIZE.width * len(found), SIZE.height + HEADING, right=20, is_narrow=False)
+    size = Size(MARGIN + SIZE.width * len(found), SIZE.height + HEADING, right=20, is_narrow=False)
     panels = [
-        tag("g", *_panel(name, one), transform=f"translate({k * SIZE.width:g} {HEADING:g})")
+        tag("g", *_panel(name, one), transform=_moved(MARGIN + k * SIZE.width, HEADING))
         for k, (name, one) in enumerate(found.items())
     ]
     chart = drawing(
@@ -44,8 +46,13 @@ def write_reliability_svg(path: Path, found: Mapping[str, Calibration]) -> None:
 
 def _panel(name: str, found: Calibration) -> list[Markup]:
     ece = "" if found.ece is None else f": ECE {found.ece.value:.3f}"
-    head = tag("text", f"{name}{ece}", class_="name", x=ORIGIN.x, y=-14.0)
-    return [head, *_diagram(found)]
+    head = tag("text", f"{name}{ece}", class_="name", x=ORIGIN.x, y=-18.0)
+    axis = tag("text", "share of right steps", x=ORIGIN.x, y=4.0)
+    return [head, axis, *_diagram(found)]
+
+
+def _moved(x: float, y: float) -> str:
+    return f"translate({x:g} {y:g})"
 
 
 def _diagram(found: Calibration) -> list[Markup]:

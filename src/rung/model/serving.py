@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -19,8 +19,24 @@ from numpy.typing import NDArray
 
 from rung.core.errors import InputError
 from rung.core.types import Chain
-from rung.model.families import AUTO, named, options_of, pure, qwen_prm, reasonflux, recognize, trl
+from rung.model.families import (
+    AUTO,
+    er_prm,
+    fover,
+    math_psa,
+    math_shepherd,
+    named,
+    options_of,
+    pure,
+    qwen_prm,
+    reasonflux,
+    recognize,
+    rlhflow,
+    trl,
+)
+from rung.model.families.marked import MarkedText
 from rung.model.families.texts import marker_id
+from rung.model.families.turns import JudgedTurns
 from rung.model.foreign import native_config
 from rung.model.reading import CLASSES, READING_FILE, Kind, load_reading
 from rung.model.rendering import Rendered, render_all
@@ -86,7 +102,7 @@ def serving(
 def _own(folder: Path, _: Any) -> Serving:
     """A checkpoint of `rung train`."""
     reading = load_reading(folder)
-    architecture = str((read_config(folder).get("architectures") or ["none"])[0])
+    architecture = _architecture(folder)
     if not architecture.endswith(trl.ENDING):
         reason = f"its architecture is {architecture}, and vLLM serves only token classifiers"
         raise InputError(reason, file=str(folder))
@@ -156,15 +172,64 @@ def _pure(folder: Path, options: pure.PureOptions) -> Serving:
     )
 
 
+def _words(family: str, module: _Words, aggregation: str | None) -> _Serve:
+    """A causal LM that judges by one of two tokens.
+
+    vLLM makes a classifier with one logit of it: the difference of the tokens' two rows of the LM
+    head. Its sigmoid is the softmax over the two.
+    """
+
+    def serve(folder: Path, _: Any) -> Serving:
+        tokenizer, max_tokens = _tokenizer(folder)
+        good, bad = module.labels(tokenizer)
+        render = module.rendering(tokenizer, max_tokens)
+        overrides = {
+            "architectures": [_architecture(folder).replace("CausalLM", "SequenceClassification")],
+            "method": "from_2_way_softmax",
+            "classifier_from_token": tokenizer.convert_ids_to_tokens([bad, good]),
+        }
+        return Serving(
+            family=family,
+            kind="prm",
+            render=render,
+            num_labels=1,
+            scores=_sigmoid,
+            aggregation=aggregation,
+            step_tag_id=render.marker[0] if isinstance(render, MarkedText) else None,
+            engine=("--hf-overrides", msgspec.json.encode(overrides).decode()),
+        )
+
+    return serve
+
+
 _Serve = Callable[[Path, Any], Serving]
+
+
+class _Words(Protocol):
+    """What the module of such a family has."""
+
+    def labels(self, tokenizer: Any) -> tuple[int, int]: ...
+
+    def rendering(self, tokenizer: Any, max_tokens: int) -> MarkedText | JudgedTurns: ...
+
+
 SERVED: dict[str, _Serve] = {
     "rung": _own,
     qwen_prm.FAMILY.name: _marked(qwen_prm.FAMILY.name, qwen_prm.SYSTEM, "product"),
     reasonflux.FAMILY.name: _marked(reasonflux.FAMILY.name, None, None),
     trl.FAMILY.name: _trl,
     pure.FAMILY.name: _pure,
+    math_shepherd.FAMILY.name: _words(math_shepherd.FAMILY.name, math_shepherd, "min"),
+    er_prm.FAMILY.name: _words(er_prm.FAMILY.name, er_prm, None),
+    math_psa.FAMILY.name: _words(math_psa.FAMILY.name, math_psa, None),
+    rlhflow.PRM.name: _words(rlhflow.PRM.name, rlhflow, "mean"),
+    fover.FAMILY.name: _words(fover.FAMILY.name, fover, "min"),
 }
 """The families that vLLM can serve."""
+
+
+def _architecture(folder: Path) -> str:
+    return str((read_config(folder).get("architectures") or ["none"])[0])
 
 
 def _tokenizer(folder: Path) -> tuple[Any, int]:

@@ -10,6 +10,7 @@ no inference code. How the authors combine the scores is not known.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rung.model.families.label_head import LabelHead
 from rung.model.families.marked import MarkedText
@@ -22,17 +23,27 @@ TAG = " ки"
 def open_er_prm(folder: Path, how: Opening) -> Reader:
     """Open the model."""
     lm = open_foreign(folder, dtype=how.dtype, trust_pickle=how.trust_pickle)
-    good, bad = (lm.tokenizer.encode(label, add_special_tokens=False)[-1] for label in (" +", " -"))
     return Reader(
         family=FAMILY.name,
         kind="prm",
         trunk=lm.trunk,
-        head=LabelHead(lm, good, bad),
-        render=MarkedText(lm.tokenizer, TAG, max_tokens=lm.config.max_position_embeddings),
+        head=LabelHead(lm, *labels(lm.tokenizer)),
+        render=rendering(lm.tokenizer, lm.config.max_position_embeddings),
         aggregation=None,
         tokenizer=lm.tokenizer,
         weight_files=lm.weights.files,
     )
+
+
+def labels(tokenizer: Any) -> tuple[int, int]:
+    """The tokens of right and wrong."""
+    good, bad = (tokenizer.encode(label, add_special_tokens=False)[-1] for label in (" +", " -"))
+    return good, bad
+
+
+def rendering(tokenizer: Any, max_tokens: int) -> MarkedText:
+    """How chains are shown."""
+    return MarkedText(tokenizer, TAG, max_tokens=max_tokens)
 
 
 def _recognize(files: CheckpointFiles) -> str | None:

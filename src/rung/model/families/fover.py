@@ -11,6 +11,7 @@ combine step scores by their minimum.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rung.core.types import Chain
 from rung.model.families.label_head import LabelHead
@@ -32,17 +33,26 @@ TASK = (
 def open_fover(folder: Path, how: Opening) -> Reader:
     """Open the model."""
     lm = open_foreign(folder, dtype=how.dtype, trust_pickle=how.trust_pickle)
-    good, bad = (lm.tokenizer.encode(word, add_special_tokens=False)[0] for word in (GOOD, BAD))
-    render = JudgedTurns(lm.tokenizer, GOOD, turns, max_tokens=lm.config.max_position_embeddings)
     return Reader(
         family=FAMILY.name,
         kind="prm",
         trunk=lm.trunk,
-        head=LabelHead(lm, good, bad),
-        render=render,
+        head=LabelHead(lm, *labels(lm.tokenizer)),
+        render=rendering(lm.tokenizer, lm.config.max_position_embeddings),
         tokenizer=lm.tokenizer,
         weight_files=lm.weights.files,
     )
+
+
+def labels(tokenizer: Any) -> tuple[int, int]:
+    """The tokens of right and wrong."""
+    good, bad = (tokenizer.encode(word, add_special_tokens=False)[0] for word in (GOOD, BAD))
+    return good, bad
+
+
+def rendering(tokenizer: Any, max_tokens: int) -> JudgedTurns:
+    """How chains are shown."""
+    return JudgedTurns(tokenizer, GOOD, turns, max_tokens=max_tokens)
 
 
 def turns(chain: Chain) -> list[str]:

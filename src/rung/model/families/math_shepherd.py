@@ -11,6 +11,7 @@ Sources: the model card; huggingface/search-and-learn ``reward_models.py``; open
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rung.model.families.label_head import LabelHead
 from rung.model.families.marked import MarkedText
@@ -24,17 +25,26 @@ ARCHITECTURES = ("MistralForCausalLM", "LlamaForCausalLM")
 def open_math_shepherd(folder: Path, how: Opening) -> Reader:
     """Open the model, which is published as a pickle."""
     lm = open_foreign(folder, dtype=how.dtype, trust_pickle=how.trust_pickle)
-    good, bad = lm.tokenizer.encode("+ -", add_special_tokens=False)[-2:]
-    max_tokens = lm.config.max_position_embeddings
     return Reader(
         family=FAMILY.name,
         kind="prm",
         trunk=lm.trunk,
-        head=LabelHead(lm, good, bad),
-        render=MarkedText(lm.tokenizer, TAG, max_tokens=max_tokens, step_break="\n"),
+        head=LabelHead(lm, *labels(lm.tokenizer)),
+        render=rendering(lm.tokenizer, lm.config.max_position_embeddings),
         tokenizer=lm.tokenizer,
         weight_files=lm.weights.files,
     )
+
+
+def labels(tokenizer: Any) -> tuple[int, int]:
+    """The tokens of right and wrong."""
+    good, bad = tokenizer.encode("+ -", add_special_tokens=False)[-2:]
+    return good, bad
+
+
+def rendering(tokenizer: Any, max_tokens: int) -> MarkedText:
+    """How chains are shown."""
+    return MarkedText(tokenizer, TAG, max_tokens=max_tokens, step_break="\n")
 
 
 def _recognize(files: CheckpointFiles) -> str | None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rung.core.types import Chain
 from rung.model.families.label_head import LabelHead
@@ -49,18 +50,30 @@ def whole_turn(chain: Chain, *, step_separator: str) -> list[str]:
     return [f"{chain.problem.question} {step_separator.join(map(shown, chain.steps))}"]
 
 
+def labels(tokenizer: Any) -> tuple[int, int]:
+    """The tokens of right and wrong."""
+    good, bad = (tokenizer.encode(label, add_special_tokens=False)[-1] for label in "+-")
+    return good, bad
+
+
+def rendering(
+    tokenizer: Any, max_tokens: int, turns: Callable[[Chain], list[str]] = step_turns
+) -> JudgedTurns:
+    """How chains are shown; a PRM's turns by default."""
+    return JudgedTurns(tokenizer, "+", turns, max_tokens=max_tokens)
+
+
 def _open(
     folder: Path, how: Opening, family: str, kind: Kind, turns: Callable[[Chain], list[str]]
 ) -> Reader:
     lm = open_foreign(folder, dtype=how.dtype, trust_pickle=how.trust_pickle)
-    good, bad = (lm.tokenizer.encode(label, add_special_tokens=False)[-1] for label in "+-")
     is_prm = kind == "prm"
-    render = JudgedTurns(lm.tokenizer, "+", turns, max_tokens=lm.config.max_position_embeddings)
+    render = rendering(lm.tokenizer, lm.config.max_position_embeddings, turns)
     return Reader(
         family=family,
         kind=kind,
         trunk=lm.trunk,
-        head=LabelHead(lm, good, bad),
+        head=LabelHead(lm, *labels(lm.tokenizer)),
         render=render if is_prm else lambda chains: list(map(_at_last, chains, render(chains))),
         aggregation="mean" if is_prm else "last",
         reads_unfinished_steps=is_prm,

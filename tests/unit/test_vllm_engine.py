@@ -19,12 +19,15 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from transformers import MistralConfig
 
+import published
 from rung import Chain, Problem
 from rung.cli.main import main
 from rung.model import Reading, new_reward_model, save_reward_model
 from rung.model.tiny import make_tiny
 from rung.score import load_scorer, remote_scorer
+from tiny_lms import save_lm, sentencepiece_tokenizer
 
 START_S = 300
 ENGINE = {
@@ -94,8 +97,11 @@ def some_chains(count: int) -> list[Chain]:
     ]
 
 
-def arguments_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    assert main(["serve-config", str(folder), "--precision", "fp32", "--json"]) == 0
+def arguments_for(
+    folder: Path, capsys: pytest.CaptureFixture[str], family: str = "auto"
+) -> list[str]:
+    argv = ["serve-config", str(folder), "--family", family, "--precision", "fp32", "--json"]
+    assert main(argv) == 0
     return json.loads(capsys.readouterr().out)["arguments"]
 
 
@@ -118,3 +124,29 @@ def test_a_served_models_scores_equal_the_local_ones(
     for one, other in zip(expected, found, strict=True):
         assert other.scores == pytest.approx(one.scores, abs=1e-5)
     assert len({round(s, 3) for one in expected for s in one.known}) > 10
+
+
+def test_a_published_models_marked_steps_are_read_at_the_engine(
+    engine: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(published, "WIDTH", 128)
+    config = {"architectures": ["Qwen2ForProcessRewardModel"], "model_type": "qwen2"}
+    tokenizer, heads = published.qwen_tokenizer("<extra_0>"), published.two_layer_heads(2)
+    folder = published.save(tmp_path / "Qwen2.5-Math-PRM-7B", tokenizer, heads, config).folder
+    chains = some_chains(20)
+    with served(engine, folder, arguments_for(folder, capsys), tmp_path / "log") as url:
+        found = remote_scorer(folder, url).score(chains)
+    for one, other in zip(load_scorer(folder).score(chains), found, strict=True):
+        assert other.scores == pytest.approx(one.scores, abs=1e-4)
+
+
+def test_a_causal_lm_that_judges_by_words_is_a_classifier_at_the_engine(
+    engine: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = save_lm(tmp_path / "lm", sentencepiece_tokenizer(), MistralConfig, head_dim=32)
+    chains, family = some_chains(20), "math-shepherd"
+    with served(engine, folder, arguments_for(folder, capsys, family), tmp_path / "log") as url:
+        found = remote_scorer(folder, url, family=family).score(chains)
+    expected = load_scorer(folder, family=family).score(chains)
+    for one, other in zip(expected, found, strict=True):
+        assert other.scores == pytest.approx(one.scores, abs=1e-4)
