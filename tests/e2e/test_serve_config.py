@@ -3,6 +3,9 @@
 import json
 import shlex
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -11,7 +14,7 @@ from rung import ChainRecord, read_records, write_records
 from rung.cli.main import main
 from rung.score import load_scorer
 from toy_chains import toy_records
-from vllm_stand_in import logits_by, stand_in
+from vllm_stand_in import Reply, logits_by, stand_in
 
 
 def test_the_line_says_all_that_the_server_needs(
@@ -66,6 +69,32 @@ def test_a_server_scores_chains(
     near = load_scorer(folder).score([record.chain for record in records])
     for record, one in zip(scored, near, strict=True):
         assert record.scores[0].scores == pytest.approx(one.scores, abs=1e-5)
+
+
+def test_a_run_that_a_server_failed_goes_on_where_it_stopped(
+    tiny_reward: TinyReward,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("rung.score.server.time", SimpleNamespace(sleep=lambda _: None))
+    folder, (source, out) = tiny_reward(), (tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    write_records(source, toy_records(260))  # a whole window, and a few more
+    good, is_up = logits_by(folder, tag=None), Event()
+
+    def reply(body: Any, number: int) -> Reply:
+        works = number <= 32 or is_up.is_set()
+        return good(body, number) if works else Reply(b"out of memory", 503)
+
+    with stand_in(reply) as server:
+        argv = ["score", str(source), "--scorer", f"{folder}@{server.url}", "--out", str(out)]
+        assert main(argv) == 2
+        assert "the server fails with 503: out of memory (6 attempts)" in capsys.readouterr().err
+        assert not out.exists()
+        is_up.set()
+        assert main(argv) == 0
+    assert "going on after the 256 rows" in capsys.readouterr().err
+    assert len([record.scores[0] for record in read_records(out)]) == 260
 
 
 def test_a_server_that_is_not_there_leaves_nothing_behind(

@@ -8,7 +8,7 @@ from rung.core.codec import (
     write_problems,
     write_records,
 )
-from rung.core.errors import InputError, MissingExtraError, RungError
+from rung.core.errors import InputError, MissingExtraError, RungError, UnavailableError
 from rung.core.protocols import (
     Completer,
     Completing,
@@ -55,6 +55,7 @@ __all__ = [
     "Step",
     "StepLabels",
     "StepScores",
+    "UnavailableError",
     "Verdict",
     "Verifier",
     "read_problems",

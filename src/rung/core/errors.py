@@ -23,6 +23,10 @@ class InputError(RungError):
         super().__init__(f"{place}: {reason}")
 
 
+class UnavailableError(RungError):
+    """A service fails for now; the same command can go on later with what is done."""
+
+
 class MissingExtraError(RungError):
     """An optional package is not installed; the message says which command installs it."""
 

@@ -18,7 +18,7 @@ from typing import IO, Any
 import msgspec
 
 from rung.core.codec import decode_record, write_records
-from rung.core.errors import RungError
+from rung.core.errors import RungError, UnavailableError
 from rung.core.files import STDIN, create_binary, make_room
 from rung.core.protocols import Progress
 
@@ -44,7 +44,8 @@ def resumable_rows(
     """Gather rows for `out`; it appears, compressed by its suffix, when the block ends well.
 
     After a kill, an interrupt or a crash the partial file stays and the next run goes on from it.
-    After a `RungError` nothing stays: the input has to change, and with it the fingerprint.
+    After a `RungError` nothing stays: the input has to change, and with it the fingerprint. Of
+    those an `UnavailableError` counts as an interrupt.
 
     Args:
         out: JSONL (plain, .gz, .zst) or Parquet; for Parquet the rows must be rung records.
@@ -59,6 +60,8 @@ def resumable_rows(
     try:
         with open(partial, "ab") as stream:
             yield PartialRows(done, stream)
+    except UnavailableError:
+        raise
     except RungError:
         partial.unlink()
         raise

@@ -77,8 +77,8 @@ class RemoteScorer:
         """Score chains; steps beyond the model's context have score None.
 
         Raises:
-            RungError: The server refuses, fails time after time, or gives other rows than those
-                of this model's tokens.
+            UnavailableError: The server fails time after time.
+            RungError: The server refuses, or gives other rows than those of this model's tokens.
         """
         rendered = self.serving.render(chains)
         reads = [

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from rung.core.errors import RungError
+from rung.core.errors import RungError, UnavailableError
 
 T = TypeVar("T")
 Rows = list[list[float]]
@@ -77,7 +77,8 @@ class PoolingServer:
         Tries again when the server is overloaded, fails or is silent.
 
         Raises:
-            RungError: The server refuses, or fails time after time.
+            UnavailableError: The server fails time after time.
+            RungError: The server refuses.
         """
         body = {"model": self.model, "input": ids_BT, "task": "token_classify"}
         # raw logits, whatever the server was started with: we know how the family reads them
@@ -96,7 +97,7 @@ class PoolingServer:
             except _Passing as failure:
                 if attempt == self.attempts:
                     tries = f"{attempt} attempts" if attempt > 1 else "1 attempt"
-                    raise RungError(f"{self.url}: {failure} ({tries})") from failure
+                    raise UnavailableError(f"{self.url}: {failure} ({tries})") from failure
                 wait_s = self.first_wait_s * 2 ** (attempt - 1) * (1 + random.random() / 4)
                 time.sleep(min(failure.wait_s or wait_s, LONGEST_WAIT_S))
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -106,13 +107,14 @@ def connect(url: str, wanted: str) -> PoolingServer:
     """Find the model on a server: the one called `wanted`, or the only one.
 
     Raises:
-        RungError: Nobody answers there, or it is not clear which model is meant.
+        UnavailableError: Nobody answers there.
+        RungError: It is not clear which model is meant.
     """
     url = url.rstrip("/")
     try:
         models = _ask_once(f"{url}/v1/models", None, _Models, TIMEOUT_S).data
     except _Passing as failure:
-        raise RungError(f"{url}: {failure}") from failure
+        raise UnavailableError(f"{url}: {failure}") from failure
     names = [model.id for model in models]
     if wanted in names or len(names) == 1:
         return PoolingServer(url, wanted if wanted in names else names[0])
