@@ -100,14 +100,21 @@ def start_sides(
 
 
 def alternate(
-    sides: Mapping[str, Side], jobs: Mapping[str, tuple[str, Mapping[str, Any]]], rounds: int
+    sides: Mapping[str, Side],
+    jobs: Mapping[str, tuple[str, Mapping[str, Any]]],
+    rounds: int,
+    done: Mapping[str, Answer] | None = None,
 ) -> dict[str, list[Answer]]:
-    """A B A B ...: each named job is done by its side once a round."""
-    answers: dict[str, list[Answer]] = {name: [] for name in jobs}
+    """A B A B ...: each named job is done by its side once a round.
+
+    `done` holds first answers that are there already.
+    """
+    answers = {name: [done[name]] if done and name in done else [] for name in jobs}
     for number in range(1, rounds + 1):
         for name, (side, job) in jobs.items():
-            answer = sides[side].do(job)
-            answers[name].append(answer)
+            if len(answers[name]) < number:
+                answers[name].append(sides[side].do(job))
+            answer = answers[name][-1]
             took = f"{answer['seconds']:.1f} s ({answer['cpu_seconds']:.1f} s of processor)"
             print(f"{name}, round {number}: {took}", file=sys.stderr, flush=True)
     return answers

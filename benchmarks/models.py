@@ -19,6 +19,13 @@ PRM_NAME = "Qwen/Qwen2.5-Math-PRM-7B"
 """reward-hub knows models by name alone; a folder of this name in the working folder passes."""
 STEP_TAG = "<extra_0>"
 REMOTE_CODE = "modeling_prm.py"
+HEAD_SCALE = 0.5
+"""Of the random head: its logits are then about as far apart as those of a trained one."""
+CHAT_TEMPLATE = """\
+{% for message in messages %}<|im_start|>{{ message['role'] }}
+{{ message['content'] }}<|im_end|>
+{% endfor %}"""
+"""ChatML, as Qwen and SmolLM2 have it."""
 
 
 def qwen_prm(trunk: str, parent: Path) -> Path:
@@ -37,6 +44,7 @@ def qwen_prm(trunk: str, parent: Path) -> Path:
     loaded = load_trunk(trunk)
     tokenizer, model = loaded.tokenizer, loaded.model
     tokenizer.add_special_tokens({"additional_special_tokens": [STEP_TAG]})
+    tokenizer.chat_template = CHAT_TEMPLATE
     with quiet_transformers(), torch.random.fork_rng():
         torch.manual_seed(0)
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
@@ -68,7 +76,7 @@ def _qwen_weights(model: Any) -> dict[str, torch.Tensor]:
         weights[bias] = torch.zeros(weights[name].shape[0])
     width = model.config.hidden_size
     for place, size in ((0, width), (2, 2)):
-        weights[f"score.{place}.weight"] = torch.randn(size, width) * width**-0.5
+        weights[f"score.{place}.weight"] = torch.randn(size, width) * HEAD_SCALE * width**-0.5
         weights[f"score.{place}.bias"] = torch.zeros(size)
     return weights
 

@@ -27,7 +27,6 @@ from common import (
     table,
 )
 from models import PRM_NAME, STEP_TAG, qwen_prm
-from rung.model.families.qwen_prm import SYSTEM
 from workloads import (
     Workload,
     best_of_n,
@@ -39,6 +38,7 @@ from workloads import (
 
 from rung.core import Chain, Problem, RungError
 from rung.model.families import open_reader
+from rung.model.families.qwen_prm import SYSTEM
 from rung.model.reader import Reader
 
 HUB = Peer(
@@ -116,14 +116,17 @@ def _measure(run: ScoreTree, reader: Reader, sides: Mapping[str, Side]) -> str:
     texts = step_texts(whole, run.steps, run.beams)
     beam_width = max(1, run.beams // 4)
     script = {"texts": texts, "beams": run.beams, "beam_width": beam_width}
-    search = simulated_search(whole.questions[0], texts, run.beams, beam_width)
-    for name, side in sides.items():  # caches fill, and its-hub says which beams live
+    for name, side in sides.items():  # caches fill
         print(f"{name} warms up", file=sys.stderr, flush=True)
         if name == HUB.name:
-            recorded = side.do(script | {"questions": whole.questions})["levels"]
-            search = Workload(whole.questions, recorded)
+            side.do({**script, "texts": texts[:2], "questions": whole.questions})
         else:
             side.do(Workload(apart.questions, [apart.levels[0][:8]]).job())
+    search = simulated_search(whole.questions[0], texts, run.beams, beam_width)
+    done: dict[str, Answer] = {}
+    if HUB.name in sides:  # its-hub says which beams live
+        done[HUB.name] = sides[HUB.name].do({**script, "questions": whole.questions})
+        search = Workload(whole.questions, done[HUB.name]["levels"])
     others = [name for name in sides if name not in ("rung", HUB.name)]
     jobs = {
         "best-of-N": {name: (name, whole.job()) for name in ("rung", *others)},
@@ -137,7 +140,7 @@ def _measure(run: ScoreTree, reader: Reader, sides: Mapping[str, Side]) -> str:
             **{name: (name, apart.job()) for name in ("rung", *others)},
         },
     }
-    found = {name: alternate(sides, of, run.rounds) for name, of in jobs.items()}
+    found = {name: alternate(sides, of, run.rounds, done) for name, of in jobs.items()}
     distinct = {
         name: distinct_tokens(_read_ids(reader, workload))
         for name, workload in (("best-of-N", whole), ("beam search", search), ("unrelated", apart))
