@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 from common import (
@@ -113,22 +114,11 @@ def main(run: ScoreTree) -> None:
 def _measure(run: ScoreTree, reader: Reader, sides: Mapping[str, Side]) -> str:
     """All workloads on all sides; the tables."""
     whole, apart = best_of_n(run.chains), unrelated(run.chains, run.data)
-    texts = step_texts(whole, run.steps, run.beams)
-    beam_width = max(1, run.beams // 4)
-    script = {"texts": texts, "beams": run.beams, "beam_width": beam_width}
-    for name, side in sides.items():  # caches fill
-        print(f"{name} warms up", file=sys.stderr, flush=True)
-        if name == HUB.name:
-            side.do({**script, "texts": texts[:2], "questions": whole.questions})
-        else:
-            side.do(Workload(apart.questions, [apart.levels[0][:8]]).job())
-    search = simulated_search(whole.questions[0], texts, run.beams, beam_width)
-    done: dict[str, Answer] = {}
-    if HUB.name in sides:  # its-hub says which beams live
-        done[HUB.name] = sides[HUB.name].do({**script, "questions": whole.questions})
-        search = Workload(whole.questions, done[HUB.name]["levels"])
+    script = _script(run, whole)
+    _warm_up(sides, apart, script)
+    search, done = _search(whole.questions[0], script, sides)
     others = [name for name in sides if name not in ("rung", HUB.name)]
-    jobs = {
+    jobs: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
         "best-of-N": {name: (name, whole.job()) for name in ("rung", *others)},
         "beam search": {
             name: (name, search.job(is_search=name == "rung", **script))
@@ -141,18 +131,37 @@ def _measure(run: ScoreTree, reader: Reader, sides: Mapping[str, Side]) -> str:
         },
     }
     found = {name: alternate(sides, of, run.rounds, done) for name, of in jobs.items()}
-    distinct = {
-        name: distinct_tokens(_read_ids(reader, workload))
-        for name, workload in (("best-of-N", whole), ("beam search", search), ("unrelated", apart))
-    }
+    workloads = {"best-of-N": whole, "beam search": search, "unrelated": apart}
+    distinct = {name: distinct_tokens(_read_ids(reader, of)) for name, of in workloads.items()}
     product = found["unrelated"].pop("matrix product")
-    return "\n\n".join(
-        [
-            _goals(found, distinct),
-            _sides(found, distinct),
-            _floor(reader, distinct["unrelated"], found["unrelated"]["rung"], product),
-        ]
-    )
+    floor = _floor(reader, distinct["unrelated"], found["unrelated"]["rung"], product)
+    return "\n\n".join([_goals(found, distinct), _sides(found, distinct), floor])
+
+
+def _script(run: ScoreTree, whole: Workload) -> dict[str, Any]:
+    """What the scripted language model writes, and how wide the search is."""
+    texts = step_texts(whole, run.steps, run.beams)
+    return {"texts": texts, "beams": run.beams, "beam_width": max(1, run.beams // 4)}
+
+
+def _warm_up(sides: Mapping[str, Side], apart: Workload, script: Mapping[str, Any]) -> None:
+    """A small job each: caches fill."""
+    small = Workload(apart.questions, [apart.levels[0][:8]])
+    for name, side in sides.items():
+        print(f"{name} warms up", file=sys.stderr, flush=True)
+        short = {**script, "texts": script["texts"][:2], "questions": apart.questions}
+        side.do(short if name == HUB.name else small.job())
+
+
+def _search(
+    question: str, script: Mapping[str, Any], sides: Mapping[str, Side]
+) -> tuple[Workload, dict[str, Answer]]:
+    """The search's levels, and the first answer of its-hub, which decides which beams live."""
+    if HUB.name not in sides:
+        shape = script["beams"], script["beam_width"]
+        return simulated_search(question, script["texts"], *shape), {}
+    recorded = sides[HUB.name].do({**script, "questions": [question]})
+    return Workload([question], recorded["levels"]), {HUB.name: recorded}
 
 
 def _read_ids(reader: Reader, workload: Workload) -> list[tuple[int, ...]]:
