@@ -18,6 +18,8 @@ CHAINS = "prm800k_val_decoded.jsonl.gz"
 """PRM800K solutions with their labels; without the alternatives to their steps."""
 RAW = "prm800k_raw_examples.jsonl"
 """Rows of PRM800K as published, with the rated alternatives to each step."""
+MAX_CHARS = 2000
+"""Of a question with a chain: fits into 1,024 tokens, beyond which both sides cut."""
 Row = dict[str, Any]
 
 
@@ -47,7 +49,8 @@ def _by_problem(path: Path) -> list[list[Row]]:
         raise RungError(f"there is no {path}; --data names the folder of real data")
     found: dict[str, dict[tuple[str, ...], Row]] = defaultdict(dict)
     for row in _rows(load(path)):
-        found[row["prompt"]].setdefault(tuple(row["completions"]), row)
+        if len(row["prompt"]) + sum(map(len, row["completions"])) <= MAX_CHARS:
+            found[row["prompt"]].setdefault(tuple(row["completions"]), row)
     return [list(rows.values()) for rows in found.values()]
 
 
