@@ -18,7 +18,7 @@ CHAINS = "prm800k_val_decoded.jsonl.gz"
 """PRM800K solutions with their labels; without the alternatives to their steps."""
 RAW = "prm800k_raw_examples.jsonl"
 """Rows of PRM800K as published, with the rated alternatives to each step."""
-MAX_CHARS = 2000
+MAX_CHARS = 1500
 """Of a question with a chain: fits into 1,024 tokens, beyond which both sides cut."""
 Row = dict[str, Any]
 

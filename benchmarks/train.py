@@ -64,8 +64,8 @@ class Train:
     """bf16 (autocast) or fp32, on both sides."""
     chains: int = 16
     """Independent chains, and chains of all questions with 8 each."""
-    rows: int = 3
-    """Rows of PRM800K with alternatives, 4 at most; TRL takes many minutes for the fourth."""
+    rows: int = 4
+    """Rows of PRM800K with alternatives, 4 at most, those with fewest chains first."""
     curve_chains: int = 8
     """Chains of the two loss curves."""
     batch_tokens: int = 1024
