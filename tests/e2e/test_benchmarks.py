@@ -1,0 +1,96 @@
+"""The benchmarks run from end to end at toy size, without the programs they compare with."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+RAW = "prm800k_raw_examples.jsonl"
+
+
+def module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", BENCHMARKS / f"{name}.py")
+    assert spec and spec.loader
+    found = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = found
+    spec.loader.exec_module(found)
+    return found
+
+
+def run(name: str, *options: object) -> str:
+    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), *map(str, options)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model whose tokenizer knows the words of the sampled chains."""
+    from rung.core import read_records
+    from rung.model.tiny import make_tiny
+
+    folder = tmp_path_factory.mktemp("models") / "trunk"
+    records = list(read_records(BENCHMARKS / "data" / "smollm2_chains.jsonl.gz"))
+    texts = [text for record in records for text in record.chain.texts]
+    make_tiny(folder, texts, seed=0, width=16, max_tokens=4096)
+    return folder
+
+
+def test_scoring_runs_each_distinct_token_once_and_says_what_padding_says(
+    trunk: Path, shared_data: Path, tmp_path: Path
+):
+    options = ["--trunk", trunk, "--data", shared_data, "--out", tmp_path, "--precision", "fp32"]
+    options += ["--chains", 5, "--steps", 3, "--beams", 4, "--rounds", 2, "--without-peers"]
+    said = run("score_tree", *options)
+    cells = [[cell.strip() for cell in line.split("|")] for line in said.splitlines()]
+    told = {row[1]: row[2:] for row in cells if len(row) > 3}
+    for workload in ("best-of-N", "beam search", "unrelated"):
+        assert told[f"{workload}: tokens run / distinct"][0] == "1.000"
+    for workload in ("best-of-N", "unrelated"):
+        assert told[f"{workload}, padded"][4] == "0.000"
+    assert "best-of-N: padded / rung" in told
+
+
+def test_training_counts_the_same_labels_with_and_without_sharing(
+    trunk: Path, shared_data: Path, tmp_path: Path
+):
+    options = ["--trunk", trunk, "--data", shared_data, "--out", tmp_path, "--precision", "fp32"]
+    said = run("train", *options, "--chains", 8, "--rows", 1, "--rounds", 1, "--without-peers")
+    assert "| rows with alternatives: rung / rung without sharing |" in said
+
+
+def test_a_missing_peer_is_named_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    from rung.core import RungError
+
+    peer = module("common").Peer("Peer", "peer.py", "RUNG_PEER_PYTHON", "no_such_peer", "peer==1")
+    for python in ("", sys.executable):
+        monkeypatch.setenv("RUNG_PEER_PYTHON", python)
+        with pytest.raises(RungError, match="pip install peer==1' and set RUNG_PEER_PYTHON="):
+            peer.python()
+
+
+def test_rows_with_alternatives_are_flattened_to_a_chain_for_each(shared_data: Path):
+    rows = module("rows")
+    (problem, *_) = rows._by_problem(shared_data / RAW)
+    assert len(problem) == 10
+    assert all(len(row["labels"]) == len(row["completions"]) for row in problem)
+    beginnings = {tuple(row["completions"][:1]) for row in problem}
+    assert len(beginnings) == 1
+
+
+def test_publishing_again_replaces_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    common = module("common")
+    monkeypatch.setattr(common, "HERE", tmp_path)
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- train: begin -->\nold\n<!-- train: end -->\nafter\n")
+    for value in (1, 2):
+        common.publish("train", f"| {value} |")
+    expected = "before\n<!-- train: begin -->\n| 2 |\n<!-- train: end -->\nafter\n"
+    assert readme.read_text() == expected
