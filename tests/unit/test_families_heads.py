@@ -466,7 +466,7 @@ def test_a_folder_is_recognized_and_its_reader_says_how_it_is_read(
 def table() -> dict[str, list[str]]:
     """The guide's rows by family."""
     lines = (ROOT / "docs" / "guides" / "published-models.md").read_text().splitlines()
-    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| `")]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line[:3] == "| `"]
     return {row[0].strip("`"): row for row in rows}
 
 
