@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from pathlib import Path
 
-from rung.core import ChainRecord, Problem, Sampling
+from rung.core import ChainRecord, Sampling
 from rung.data.lab import Lab, demonstrations, make_demonstrator, make_problems
 from rung.generate import TransformersGenerator, sample_windows
 from rung.label import LabLabeler, with_outcomes
@@ -40,12 +39,10 @@ def open_policy(folder: Path) -> TransformersGenerator:
 
 
 def write_chains(
-    policy: TransformersGenerator, num_problems: int, n: int, *, skip: int, seed: int
+    policy: TransformersGenerator, num_problems: int, n: int, seed: int
 ) -> list[ChainRecord]:
-    """The policy's chains for problems behind the first `skip`, with outcomes and exact labels."""
-    problems: list[Problem] = list(
-        islice(make_problems(Lab(), skip + num_problems, seed=seed), skip, None)
-    )
+    """The policy's chains for fresh problems, with outcomes and exact labels."""
+    problems = make_problems(Lab(), num_problems, seed=seed)
     sampling = Sampling(max_tokens=MAX_TOKENS, seed=seed)
     records = [r for window in sample_windows(policy, problems, n, sampling) for r in window]
     lab = LabLabeler()
