@@ -27,16 +27,15 @@ from measure import (
     value_error,
 )
 from policy import MAX_TOKENS, open_policy, train_lab_policy, write_chains
+from table import publish, table, write_results
 
 from rung.core import ChainRecord, RolloutCount, Sampling, write_records
-from rung.core.files import replacing
 from rung.core.resume import fingerprint_of
 from rung.label import LabLabeler, OmegaRule, RolloutLog, RolloutRule, RolloutSource
 from rung.model import weights_hash
 
-HERE = Path(__file__).resolve().parent
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 KS = (16, 8, 4)
+_NOT_SETTINGS = ("out", "policy", "publish")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +48,7 @@ class Recipe:
     """A lab policy that is there, as quickstart/policy; without it one is trained."""
     num_demonstrations: int = 12_000
     """Chains that the policy learns from."""
-    num_problems: int = 40
+    num_problems: int = 100
     """Problems whose chains are labeled."""
     chains: int = 2
     """Chains a problem."""
@@ -87,54 +86,17 @@ def main(recipe: Recipe) -> None:
     results = {
         "command": shlex.join(["python", "recipes/rollout-labels/run.py", *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
-        "settings": {k: v for k, v in asdict(recipe).items() if k not in ("out", "publish")},
+        "settings": {k: v for k, v in asdict(recipe).items() if k not in _NOT_SETTINGS},
         "right_chains": sum(r.outcome is not None and r.outcome.is_correct for r in records),
         "steps_judged": sum(y is not None for r in records for y in r.labels[0].labels),
         "steps_wrong": sum(y == 0 for r in records for y in r.labels[0].labels),
         "num_chains": len(records),
         "rows": rows,
     }
-    _write(results, recipe.out / "results.json")
-    print(table(msgspec.to_builtins(results, enc_hook=str)))
+    write_results(results, recipe.out / "results.json")
+    print(table(results))
     if recipe.publish:
         publish(results)
-
-
-def table(results: Mapping[str, Any]) -> str:
-    """One row a method and K, the baseline first."""
-    head = ["labels", "K", "rollouts", "tokens", "of the baseline's tokens", "wrong labels, %"]
-    head += ["minus baseline", "first error missed, %", "error of values"]
-    base = results["rows"][0]
-    lines = [head, ["---"] * len(head)]
-    for row in results["rows"]:
-        lines.append(
-            [
-                row["method"],
-                str(row["k"]),
-                f"{row['rollouts']} ({_percent(row['rollouts'] / base['rollouts'])} %)",
-                str(row["tokens"]),
-                f"{_percent(row['tokens'] / base['tokens'])} %",
-                _estimate(row["label_error"]),
-                _estimate(row["minus_baseline"], sign="+"),
-                _estimate(row["first_error_missed"]),
-                "" if row["value_error"] is None else f"{row['value_error']:.3f}",
-            ]
-        )
-    said = f"{results['num_chains']} chains, {results['right_chains']} with a right answer; "
-    said += f"{results['steps_judged']} steps judged, {results['steps_wrong']} of them wrong. "
-    said += f"Made by `{results['command']}` on {results['date']}."
-    return said + "\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def publish(results: Mapping[str, Any]) -> None:
-    """Keep the results beside this file and put their table into README.md."""
-    _write(results, HERE / "results.json")
-    readme = HERE / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    shown = table(msgspec.json.decode((HERE / "results.json").read_bytes()))
-    with replacing(readme) as aside:
-        aside.write_text(f"{before}{BEGIN}\n{shown}\n{END}{after}", encoding="utf-8")
 
 
 def _methods(
@@ -168,21 +130,6 @@ def _row(
         "first_error_missed": first_error_missed(records, hard),
         "value_error": value_error(records, labeled, references) if is_soft else None,
     }
-
-
-def _write(results: Mapping[str, Any], file: Path) -> None:
-    with replacing(file) as aside:
-        told = msgspec.json.encode(results, enc_hook=str)
-        aside.write_bytes(msgspec.json.format(told, indent=1) + b"\n")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f}"
-
-
-def _estimate(found: Mapping[str, float], sign: str = "") -> str:
-    value, low, high = (f"{100 * found[key]:{sign}.1f}" for key in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
 
 
 if __name__ == "__main__":

@@ -96,10 +96,15 @@ def test_the_selection_rule_is_the_papers():
 
 def test_golden_tree_of_a_fixed_policy():
     forest = searched([wrong_from(1), wrong_from(3)], OmegaRule(k=4, grow=2), CoinPolicy(0.4))
-    told = [(found.chain.texts, found.labels.labels) for found in forest.grown()]
-    again = searched([wrong_from(1), wrong_from(3)], OmegaRule(k=4, grow=2), CoinPolicy(0.4))
-    assert told == [(found.chain.texts, found.labels.labels) for found in again.grown()]
-    assert forest.spent == again.spent
+    assert [y.labels for y in forest.result()] == [
+        (1.0, 0.0, None, None, None),
+        (1.0, 1.0, 1.0, 0.0, None),
+    ]
+    assert [(found.chain.texts, found.labels.labels) for found in forest.grown()] == [
+        (("good 0", "good 1", "good 2", "bad", "good 4"), (1.0, 1.0, 1.0, 0.0, None)),
+        (("good 0", "good 1", "good 2", "good 3", "bad"), (1.0, 1.0, 1.0, 1.0, 0.0)),
+    ]
+    assert (forest.spent.rollouts, forest.spent.tokens) == (11, 70)
 
 
 @pytest.mark.parametrize("bad", [{"k": 0}, {"grow": -1}, {"alpha": 0.0}, {"length": 0.0}])
