@@ -5,6 +5,7 @@ Stopped and run again, it goes on where it was.
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +30,7 @@ from measure import (
 from policy import MAX_TOKENS, open_policy, train_lab_policy, write_chains
 from table import publish, table, write_results
 
-from rung.core import ChainRecord, RolloutCount, Sampling, write_records
+from rung.core import ChainRecord, Generator, RolloutCount, Sampling, write_records
 from rung.core.resume import fingerprint_of
 from rung.label import LabLabeler, OmegaRule, RolloutLog, RolloutRule, RolloutSource
 from rung.model import weights_hash
@@ -64,25 +65,6 @@ def main(recipe: Recipe) -> None:
     policy = open_policy(folder)
     records = write_chains(policy, recipe.num_problems, recipe.chains, recipe.seed + 1)
     write_records(recipe.out / "chains.jsonl.gz", records)
-    seeds = {"rollouts": recipe.seed + 2, "references": recipe.seed + 3}
-    rows: list[dict[str, Any]] = []
-    logs = {name: recipe.out / f"{name}-{seed}.jsonl" for name, seed in seeds.items()}
-    made_by = {name: fingerprint_of([], [weights_hash(folder), seeds[name]]) for name in seeds}
-    with (
-        RolloutLog.open(logs["rollouts"], made_by["rollouts"]) as log,
-        RolloutLog.open(logs["references"], made_by["references"]) as other,
-    ):
-        sampling = {name: Sampling(max_tokens=MAX_TOKENS, seed=seeds[name]) for name in seeds}
-        source = RolloutSource(policy, LabLabeler(), sampling["rollouts"], log)
-        fresh = RolloutSource(policy, LabLabeler(), sampling["references"], other)
-        fixed = RolloutRule(labels="soft", k=KS[0], adaptive=False)
-        references = counts_of(records, by_rollouts(records, fixed, fresh))
-        baseline: Labeled | None = None
-        for name, k, labeled in _methods(records, source):
-            baseline = baseline or labeled
-            row = {"method": name, "k": k, **_row(records, labeled, baseline, references)}
-            print(msgspec.json.encode(row).decode(), file=sys.stderr, flush=True)
-            rows.append(row)
     results = {
         "command": shlex.join(["python", "recipes/rollout-labels/run.py", *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
@@ -91,12 +73,39 @@ def main(recipe: Recipe) -> None:
         "steps_judged": sum(y is not None for r in records for y in r.labels[0].labels),
         "steps_wrong": sum(y == 0 for r in records for y in r.labels[0].labels),
         "num_chains": len(records),
-        "rows": rows,
+        "rows": _rows(recipe, folder, policy, records),
     }
     write_results(results, recipe.out / "results.json")
     print(table(results))
     if recipe.publish:
         publish(results)
+
+
+def _rows(
+    recipe: Recipe, folder: Path, policy: Generator, records: Sequence[ChainRecord]
+) -> list[dict[str, Any]]:
+    """What each method's labels cost and how wrong they are."""
+    with _source(recipe, folder, policy, "references", recipe.seed + 3) as source:
+        fixed = RolloutRule(labels="soft", k=KS[0], adaptive=False)
+        references = counts_of(records, by_rollouts(records, fixed, source))
+    rows: list[dict[str, Any]] = []
+    baseline: Labeled | None = None
+    with _source(recipe, folder, policy, "rollouts", recipe.seed + 2) as source:
+        for name, k, labeled in _methods(records, source):
+            baseline = baseline or labeled
+            rows.append({"method": name, "k": k, **_row(records, labeled, baseline, references)})
+            print(msgspec.json.encode(rows[-1]).decode(), file=sys.stderr, flush=True)
+    return rows
+
+
+@contextlib.contextmanager
+def _source(
+    recipe: Recipe, folder: Path, policy: Generator, name: str, seed: int
+) -> Iterator[RolloutSource]:
+    made_by = fingerprint_of([], [weights_hash(folder), seed])
+    with RolloutLog.open(recipe.out / f"{name}-{seed}.jsonl", made_by) as log:
+        sampling = Sampling(max_tokens=MAX_TOKENS, seed=seed)
+        yield RolloutSource(policy, LabLabeler(), sampling, log)
 
 
 def _methods(
