@@ -119,6 +119,8 @@ def _methods(
         yield "adaptive, hard", k, by_rollouts(records, RolloutRule(k=k), source)
     for k in KS:
         yield "adaptive, soft", k, by_rollouts(records, RolloutRule(labels="soft", k=k), source)
+    wide = RolloutRule(labels="soft", k=KS[0], margin=0.25)
+    yield "adaptive, soft, margin 0.25", KS[0], by_rollouts(records, wide, source)
     for k in (2 * KS[0], *KS):
         yield "omega", k, by_omega(records, OmegaRule(k=k), source)
 
