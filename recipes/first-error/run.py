@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -161,7 +162,7 @@ def _sizes(chains: Chains) -> dict[str, Any]:
         name: {
             "problems": len(problem_keys(records)),
             "chains": len(records),
-            "prm800k_chains": sum(map(is_prm800k, records)),
+            "chains_from": Counter(str(record.meta["source"]) for record in records),
         }
         for name, records in sides.items()
     }
