@@ -32,3 +32,14 @@ def make_toy_trunk(folder: Path, *, max_tokens: int = 128) -> Path:
     texts = [t for r in records for t in (r.chain.problem.question, *r.chain.texts)]
     make_tiny(folder, texts, seed=0, width=32, max_tokens=max_tokens)
     return folder
+
+
+def logits_of(model, ids):
+    """A reward model's logits at every token of one sequence."""
+    import torch
+
+    from rung.model.packing import join, pack
+
+    batch, rows = join([pack([ids], [range(len(ids))])], torch.device("cpu"))
+    with torch.no_grad():
+        return model(batch, rows)

@@ -141,7 +141,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
 ):
     source = write(tmp_path / "in.jsonl", chains(540))
     unbroken, out = tmp_path / "unbroken.jsonl", tmp_path / "out.jsonl"
-    arguments = ["score", str(source), "--scorer", str(tiny_reward()), "--max-batch-tokens", "512"]
+    arguments = ["score", str(source), "--scorer", str(tiny_reward()), "--batch-tokens", "512"]
     rung(capsys, *arguments, "--out", unbroken)
     _kill_midway([*arguments, "--out", str(out)], out)
     assert partial_path(out).exists() and not out.exists()

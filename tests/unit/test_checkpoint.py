@@ -17,9 +17,9 @@ from rung.model import (
     save_reward_model,
     weights_hash,
 )
-from toy_chains import make_toy_trunk
+from toy_chains import logits_of, make_toy_trunk
 
-IDS = torch.tensor([[5, 9, 12, 40, 7], [3, 3, 8, 1, 2]])
+IDS = [5, 9, 12, 40, 7]
 READING = Reading(kind="orm", step_separator="\n\n", max_tokens=99, label_source="x", trunk="t")
 
 
@@ -39,7 +39,7 @@ def test_a_checkpoint_opens_again_with_equal_weights_reading_and_scores(checkpoi
     model, loaded = new_reward_model(trunk, seed=3)
     again = load_reward_model(checkpoint)
     assert again.reading == READING
-    assert torch.equal(again.model(IDS), model.eval()(IDS))
+    assert torch.allclose(logits_of(again.model, IDS), logits_of(model.eval(), IDS), atol=1e-6)
     assert again.model.state_dict().keys() == model.state_dict().keys()
     assert again.tokenizer.get_vocab() == loaded.tokenizer.get_vocab()
 
@@ -51,7 +51,9 @@ def test_plain_transformers_open_it_and_agree(checkpoint):
     assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     ours = load_reward_model(checkpoint).model
     with torch.no_grad():
-        assert torch.equal(plain(IDS).logits.squeeze(-1), ours(IDS))
+        # not bit by bit: where weights lie in memory decides how a product is summed
+        logits = plain(torch.tensor([IDS])).logits[0, :, 0]
+        assert torch.allclose(logits, logits_of(ours, IDS), atol=1e-6)
 
 
 def test_a_trunk_of_another_layout_comes_back_too(tmp_path, trunk):
@@ -61,19 +63,7 @@ def test_a_trunk_of_another_layout_comes_back_too(tmp_path, trunk):
     model, loaded = new_reward_model(tmp_path / "gpt2", seed=0)
     save_reward_model(model, loaded.tokenizer, READING, tmp_path / "checkpoint")
     again = load_reward_model(tmp_path / "checkpoint")
-    assert torch.equal(again.model(IDS), model.eval()(IDS))
-
-
-def test_the_head_is_run_at_the_asked_positions_only(checkpoint):
-    model = load_reward_model(checkpoint).model
-    rows, cols = torch.tensor([0, 1, 1]), torch.tensor([4, 0, 3])
-    assert torch.allclose(model.logits_at(IDS, rows, cols), model(IDS)[rows, cols])
-
-
-def test_padding_on_the_right_changes_no_score(checkpoint):
-    model = load_reward_model(checkpoint).model
-    short = model(IDS[:1, :3])
-    assert torch.allclose(model(IDS)[:1, :3], short, atol=1e-6)
+    assert torch.allclose(logits_of(again.model, IDS), logits_of(model.eval(), IDS), atol=1e-6)
 
 
 def test_a_new_head_depends_on_the_seed_alone(trunk, checkpoint):

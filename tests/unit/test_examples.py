@@ -3,10 +3,9 @@ import torch
 
 from rung import Chain, ChainRecord, Problem, Provenance, RungError, StepLabels, Verdict
 from rung.model import load_tokenizer, render
-from rung.train import Optimization, PolicyTraining, RewardTraining
-from rung.train.batches import collate
+from rung.train import PolicyTraining, RewardTraining
+from rung.train.batches import bundles_of, collate, plan_epoch
 from rung.train.examples import label_source, policy_examples, reward_examples
-from rung.train.loop import plan_training
 from toy_chains import make_toy_trunk
 
 PROBLEM = Problem("p", "Add 3 and 4.")
@@ -31,7 +30,8 @@ def of_prm(records, tokenizer, settings=PRM):
 def test_soft_labels_stay_floats_down_to_the_batch(tokenizer):
     made = of_prm([record(["a", "b"], (0.7, 0.125))], tokenizer)
     assert made.examples[0].targets == (0.7, 0.125)
-    batch = collate(made.examples, pad_id=0, target_type=torch.float32)
+    bundles = bundles_of(made.examples, batch_tokens=100, share=True)
+    batch = collate(bundles, target_type=torch.float32, device=torch.device("cpu"))
     assert batch.targets_K.tolist() == pytest.approx([0.7, 0.125])
 
 
@@ -49,18 +49,20 @@ def test_tokens_behind_the_last_target_are_not_run(tokenizer):
     assert len(example.ids) == example.reads[-1] + 1 < len(render(one.chain, tokenizer, PRM).ids)
 
 
-def test_how_chains_are_batched_does_not_depend_on_their_labels(tokenizer):
+def test_the_order_of_chains_does_not_depend_on_their_labels(tokenizer):
     texts = [[f"step {k} of {n}" for k in range(6)] for n in range(40)]
     stopped = [
         record(t, (1.0, *(0.0 if k == n % 6 else None for k in range(1, 6))))
         for n, t in enumerate(texts)
     ]
     whole = [record(t, (1.0,) * 6) for t in texts]
-    plans = [
-        plan_training(of_prm(records, tokenizer).examples, Optimization(batch_tokens=200))
-        for records in (stopped, whole)
-    ]
-    assert plans[0] == plans[1]
+    orders = []
+    for records in (stopped, whole):
+        examples = of_prm(records, tokenizer).examples
+        bundles = bundles_of(examples, batch_tokens=200, share=False)
+        plan = plan_epoch(bundles, batch_tokens=200, accumulation=1, seed=0, epoch=0)
+        orders.append([index for step in plan for batch in step for index in batch])
+    assert orders[0] == orders[1]
 
 
 def test_a_shared_step_is_a_target_once(tokenizer):

@@ -8,18 +8,19 @@ from typing import Any, Literal
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from conftest import TinyReward
 from rung import Chain, ChainRecord, InputError, Problem, RungError, Scorer, StepLabels
+from rung.model import load_trunk
+from rung.model.reading import load_reading
 from rung.score import (
     LabelScorer,
     RandomScorer,
-    RewardScorer,
     load_scorer,
     score_records,
     score_windows,
 )
-from rung.score.batching import covering, token_batches
 
 WORDS = ["we", "add", "one", "and", "two", "to", "get", "so", "12", "+", "30", "=", "42"]
 FP32, BF16 = 1e-5, 2e-2
@@ -44,9 +45,8 @@ def random_chains(count: int, seed: int = 0) -> list[Chain]:
 
 def literal_scores(folder: Path, one: Chain) -> list[float | None]:
     """The slow reading: one chain, one pass, every piece tokenized by itself."""
-    from rung.model import load_reward_model
-
-    model, tokenizer, reading = load_reward_model(folder)
+    trunk, tokenizer, _ = load_trunk(folder)
+    head, reading = load_file(folder / "model.safetensors"), load_reading(folder)
 
     def encode(text: str) -> list[int]:
         return tokenizer.encode(text, add_special_tokens=False)
@@ -61,8 +61,9 @@ def literal_scores(folder: Path, one: Chain) -> list[float | None]:
             scores.append(None)
             continue
         with torch.no_grad():
-            states: Any = model.trunk(torch.tensor([ids])).last_hidden_state
-            scores.append(float(torch.sigmoid(model.score(states[0, -1]))))
+            state_D: Any = trunk(torch.tensor([ids])).last_hidden_state[0, -1]
+            logit = head["score.weight"][0] @ state_D + head["score.bias"][0]
+            scores.append(float(torch.sigmoid(logit)))
     return scores
 
 
@@ -96,7 +97,7 @@ def test_a_score_does_not_depend_on_its_batch(
     folder = tiny_reward()
     together = load_scorer(folder, precision=precision).score(chains)
     for budget in (1, 100):
-        scorer = load_scorer(folder, precision=precision, max_batch_tokens=budget)
+        scorer = load_scorer(folder, precision=precision, batch_tokens=budget)
         for one, scores in zip(chains, together, strict=True):
             assert_close(scorer.score([one])[0].scores, scores.scores, tolerance)
 
@@ -111,7 +112,7 @@ def test_bf16_is_near_fp32(tiny_reward: TinyReward):
 
 
 def test_small_models_run_in_fp32(tiny_reward: TinyReward):
-    assert load_scorer(tiny_reward()).runs_in.endswith("float32")
+    assert load_scorer(tiny_reward()).reader.trunk.dtype == torch.float32
 
 
 def test_scores_carry_their_scorer(tiny_reward: TinyReward):
@@ -129,39 +130,26 @@ def test_an_orm_scores_the_last_step_alone(tiny_reward: TinyReward):
     assert short.scores[0] is None and short.scores[1] is not None
 
 
-def count_rows(scorer: RewardScorer, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    rows: list[int] = []
-    original = type(scorer.loaded.model).features
-
-    def features(self: Any, ids_BT: Any) -> Any:
-        rows.append(len(ids_BT))
-        return original(self, ids_BT)
-
-    monkeypatch.setattr(type(scorer.loaded.model), "features", features)
-    return rows
-
-
-def test_equal_chains_and_prefixes_run_once(
-    tiny_reward: TinyReward, monkeypatch: pytest.MonkeyPatch
-):
-    scorer = load_scorer(tiny_reward())
-    rows = count_rows(scorer, monkeypatch)
+def test_equal_chains_and_prefixes_run_once(tiny_reward: TinyReward):
     whole, fork = chain("a", "b", "c"), chain("a", "d")
-    found = scorer.score([whole.prefix(1), whole, whole, fork, whole.prefix(2)])
-    assert sum(rows) == 2
+    chains = [whole.prefix(1), whole, whole, fork, whole.prefix(2)]
+    scorer = load_scorer(tiny_reward())
+    found = scorer.score(chains)
+    lengths = [len(r.ids) for r in scorer.reader.render(chains)]
+    assert scorer.usage.asked == sum(lengths)
+    assert scorer.usage.computed == lengths[1] + lengths[3] - lengths[0]
     assert found[1] == found[2]
     assert found[0].scores == found[1].scores[:1]
     assert found[4].scores == found[1].scores[:2]
 
 
-def test_what_is_lost_costs_no_pass(tiny_reward: TinyReward, monkeypatch: pytest.MonkeyPatch):
+def test_what_is_lost_costs_no_pass(tiny_reward: TinyReward):
     scorer = load_scorer(tiny_reward("prm", 40))
-    rows = count_rows(scorer, monkeypatch)
     lost = chain("one", question="and " * 60)
     assert scorer.score([lost])[0].scores == (None,)
     assert scorer.score([]) == []
     assert scorer.score([chain()])[0].scores == ()
-    assert rows == []
+    assert scorer.usage == (0, 0)
 
 
 def test_a_huge_step_is_cut_and_the_steps_before_it_are_scored(tiny_reward: TinyReward):
@@ -175,27 +163,14 @@ def test_equal_questions_of_two_problems_share_their_steps(tiny_reward: TinyRewa
     scorer = load_scorer(tiny_reward())
     one = Chain.of(Problem("p1", "q"), ["a"])
     two = Chain.of(Problem("p2", "q"), ["a"])
-    assert covering([one, two]) == [0]
-    assert scorer.score([one])[0] == scorer.score([two])[0]
+    first, second = scorer.score([one, two])
+    assert first == second
+    assert scorer.usage.asked == 2 * scorer.usage.computed
 
 
-def test_batches_keep_the_budget_and_lose_nothing():
-    lengths = [5, 1, 9, 3, 3, 20, 0]
-    batches = token_batches(lengths, 10)
-    assert sorted(k for batch in batches for k in batch) == list(range(7))
-    for batch in batches:
-        longest = max(lengths[k] for k in batch)
-        assert len(batch) * longest <= 10 or len(batch) == 1
-    with pytest.raises(ValueError, match="max_batch_tokens is 0"):
-        token_batches(lengths, 0)
-
-
-def test_covering_holds_every_step():
-    chains = [chain("a", "b"), chain("a"), chain("a", "b"), chain("c"), chain(), chain("a", "x")]
-    kept = covering(chains)
-    assert kept == [0, 3, 5]
-    steps = {step.id for one in chains for step in one.steps}
-    assert {step.id for k in kept for step in chains[k].steps} == steps
+def test_a_budget_below_one_token_is_refused(tiny_reward: TinyReward):
+    with pytest.raises(RungError, match="batch_tokens is 0"):
+        load_scorer(tiny_reward(), batch_tokens=0)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +196,7 @@ def test_a_damaged_checkpoint_is_refused(tiny_reward: TinyReward, tmp_path: Path
 
 def test_a_model_that_gives_nan_is_refused(tiny_reward: TinyReward):
     scorer = load_scorer(tiny_reward(), name="broken")
-    scorer.loaded.model.score.bias.data[0] = math.nan
+    scorer.reader.head.linear.bias.data[0] = math.nan
     with pytest.raises(RungError, match="broken gives scores that are not numbers"):
         scorer.score([chain("one")])
 

@@ -12,7 +12,7 @@ from rung.model import load_causal_lm, load_reward_model, new_reward_model, rend
 from rung.train import Optimization, PolicyTraining, RewardTraining, train_policy, train_reward
 from rung.train.loop import learning_rate
 from rung.train.reward import freeze
-from toy_chains import make_toy_trunk, toy_records
+from toy_chains import logits_of, make_toy_trunk, toy_records
 
 FAST = Optimization(lr=3e-3, batch_tokens=256, evaluate_every=2, save_every=2, patience=0)
 
@@ -211,7 +211,7 @@ def test_a_prm_learns_what_can_be_learned(trunk, tmp_path, loss):
     model, tokenizer, reading = load_reward_model(tmp_path / "prm")
     for record in HELD_OUT:
         shown = render(record.chain, tokenizer, reading)
-        logits_T = model(torch.tensor([shown.ids]))[0]
+        logits_T = logits_of(model, shown.ids)
         read = [logits_T[end].item() > 0 for end in shown.step_ends]
         assert read == [label > 0.5 for label in record.labels[0].labels]
 
@@ -225,7 +225,7 @@ def test_an_orm_learns_outcomes_at_the_last_step(trunk, tmp_path):
     right = 0
     for record in HELD_OUT:
         shown = render(record.chain, tokenizer, reading)
-        is_right = model(torch.tensor([shown.ids]))[0, shown.step_ends[-1]].item() > 0
+        is_right = logits_of(model, shown.ids)[shown.step_ends[-1]].item() > 0
         right += is_right == record.outcome.is_correct
     assert right >= 18
 

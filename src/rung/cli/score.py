@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 import tyro
@@ -63,8 +63,8 @@ class Score:
     """Leave out rows that can't be read, and count them."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto takes bf16 for large models on hardware that is fast at it, else fp32."""
-    max_batch_tokens: int | None = None
-    """Tokens in one batch, padding included; by default 1024 on a CPU, 16384 on a GPU."""
+    batch_tokens: int | None = None
+    """Tokens in one forward pass; by default 1024 on a CPU, 16384 on a GPU."""
     json: JsonFlag = False
 
     def run(self, out: Output) -> None:
@@ -99,7 +99,7 @@ class Score:
                 folder,
                 name=name,
                 precision=self.precision,
-                max_batch_tokens=self.max_batch_tokens,
+                batch_tokens=self.batch_tokens,
             )
             for name, folder in names.items()
         ]
@@ -110,7 +110,7 @@ class Score:
         from rung.score.stream import WINDOW, score_windows
 
         reading = [version("rung"), self.format, self.neutral, self.skip_bad, WINDOW]
-        settings = [*reading, *map(_settings, scorers)]
+        settings = [*reading, *(scorer.fingerprint for scorer in scorers)]
         made_from = fingerprint_of(sources, settings)
         with resumable_rows(self.out, made_from, out.progress, rows_a_chunk=WINDOW) as rows:
             out.progress.start(f"score with {', '.join(s.name for s in scorers)}", num_rows)
@@ -159,12 +159,6 @@ def _named_folders(scorers: Sequence[str]) -> dict[str, str]:
     if not named:
         raise RungError("no scorer: give --scorer FOLDER")
     return named
-
-
-def _settings(scorer: RewardScorer) -> Any:
-    """All that a scorer's numbers depend on."""
-    reading = msgspec.to_builtins(scorer.loaded.reading)
-    return [scorer.name, scorer.weights_hash, reading, scorer.max_batch_tokens, scorer.runs_in]
 
 
 def _show(console: Console, tallies: Sequence[Tally], out: str) -> None:

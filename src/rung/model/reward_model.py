@@ -1,6 +1,6 @@
 """The reward model: a decoder trunk with one scalar head. PRM and ORM are the same model.
 
-Shape letters: B chains in a batch, T tokens, D width, K read positions of a whole batch.
+Shape letters: T tokens of a packed row, D width, K rows that are read.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from rung.model.packing import TreeBatch
+from rung.model.tree_attention import use_tree_attention
+
 HEAD_SCALE = 0.02
 """Standard deviation of a new head's weights, as in GPT-2 (initializer_range)."""
 
@@ -18,13 +21,16 @@ HEAD_SCALE = 0.02
 class RewardModel(nn.Module):
     """Trunk and ``Linear(D, 1)``: a logit a token, of which those at step ends are read.
 
-    Attention is causal and batches are padded on the right, so no real token sees padding and
-    no mask is needed: without one, attention takes its fastest path. A head that was neither
-    loaded nor reset holds zeros, so every score is 0.5.
+    It runs on packed token trees (`rung.model.packing`). A head that was neither loaded nor reset
+    holds zeros, so every score is 0.5.
+
+    Raises:
+        RungError: The trunk's architecture can't run on token trees.
     """
 
     def __init__(self, trunk: Any) -> None:
         super().__init__()
+        use_tree_attention(trunk)
         self.trunk = trunk
         width = trunk.config.get_text_config().hidden_size
         head: Any = nn.utils.skip_init(nn.Linear, width, 1, dtype=trunk.dtype, device=trunk.device)
@@ -40,16 +46,10 @@ class RewardModel(nn.Module):
             self.score.weight.copy_(fresh)
             self.score.bias.zero_()
 
-    def features(self, ids_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
-        """The trunk's last hidden states."""
-        return self.trunk(input_ids=ids_BT, use_cache=False).last_hidden_state
+    def features(self, batch: TreeBatch) -> Float[Tensor, "T D"]:
+        """The trunk's last hidden states of a packed row."""
+        return self.trunk(**batch.inputs).last_hidden_state[0]
 
-    def forward(self, ids_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B T"]:
-        """A logit for every token."""
-        return self.score(self.features(ids_BT)).squeeze(-1).float()
-
-    def logits_at(
-        self, ids_BT: Int[Tensor, "B T"], rows_K: Int[Tensor, " K"], cols_K: Int[Tensor, " K"]
-    ) -> Float[Tensor, " K"]:
-        """The logits at the K positions (rows_K, cols_K), with the head run only there."""
-        return self.score(self.features(ids_BT)[rows_K, cols_K]).squeeze(-1).float()
+    def forward(self, batch: TreeBatch, rows_K: Int[Tensor, " K"]) -> Float[Tensor, " K"]:
+        """The logits at the rows that are read, with the head run only there."""
+        return self.score(self.features(batch)[rows_K]).squeeze(-1).float()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from rung.score.oracle import LabelScorer, RandomScorer
@@ -9,20 +10,29 @@ from rung.score.stream import score_records, score_windows
 
 if TYPE_CHECKING:
     from rung.score.reward import RewardScorer, load_scorer
+    from rung.score.session import ScoredStep, ScoringSession
 
 __all__ = [
     "LabelScorer",
     "RandomScorer",
     "RewardScorer",
+    "ScoredStep",
+    "ScoringSession",
     "load_scorer",
     "score_records",
     "score_windows",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in ("RewardScorer", "load_scorer"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from rung.score import reward
+_HOME = {
+    "RewardScorer": "reward",
+    "ScoredStep": "session",
+    "ScoringSession": "session",
+    "load_scorer": "reward",
+}
 
-    return getattr(reward, name)
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

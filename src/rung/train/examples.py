@@ -19,13 +19,14 @@ class Example:
     """One chain to run: `targets[k]` is what position `reads[k]` of `ids` should say.
 
     A target is a label in [0, 1] for a reward model, a token id for a policy. `ids` ends with
-    the last position that is read; `whole_length` counts the tokens of the chain beyond it too.
+    the last position that is read.
     """
 
     ids: tuple[int, ...]
     reads: tuple[int, ...]
     targets: tuple[float, ...]
-    whole_length: int
+    question: str
+    """Id of the question: chains of one question can share tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,8 @@ def policy_examples(layout: Layout, records: Sequence[ChainRecord], tokenizer: A
             ids = (*shown.ids, tokenizer.eos_token_id) if _has_end(record, shown) else shown.ids
             reads = tuple(range(shown.num_question_tokens - 1, len(ids) - 1))
             targets = ids[shown.num_question_tokens :]
-            examples.append(Example(ids[:-1], reads, targets, len(ids) - 1))
+            question = record.chain.problem.root_id
+            examples.append(Example(ids[:-1], reads, targets, question))
     return Examples(examples, tally.counts(examples, tally.places - tally.truncated))
 
 
@@ -168,7 +170,7 @@ def _reward_example(
             reads.append(end)
             targets.append(target_of[step_id])
     ids = shown.ids[: reads[-1] + 1] if reads else ()
-    return Example(ids, tuple(reads), tuple(targets), len(shown.ids))
+    return Example(ids, tuple(reads), tuple(targets), record.chain.problem.root_id)
 
 
 def _has_end(record: ChainRecord, shown: Rendered) -> bool:

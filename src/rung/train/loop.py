@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from rung.core.errors import RungError
 from rung.core.protocols import Progress
-from rung.train.batches import Batch, collate, plan_batches, plan_epoch
+from rung.train.batches import Batch, Bundle, bundles_of, collate, plan_batches, plan_epoch
 from rung.train.examples import Example
 from rung.train.settings import Optimization
 from rung.train.state import RunState, append_metrics, cut_metrics
@@ -39,7 +39,6 @@ class Task:
     """The loss of a batch, summed over its targets."""
     train: Sequence[Example]
     validation: Sequence[Example]
-    pad_id: int
     target_type: torch.dtype
 
 
@@ -102,8 +101,13 @@ class _Run:
     ) -> None:
         self._task, self._settings, self._out = task, settings, out
         self._progress, self._device = progress, device
-        self._plan = plan_training(task.train, settings)
-        self._validation = _validation_batches(task.validation, settings.batch_tokens)
+        self._bundles, self._held_out = (
+            bundles_of(examples, batch_tokens=settings.batch_tokens, share=settings.share)
+            for examples in (task.train, task.validation)
+        )
+        self._plan = plan_training(self._bundles, settings)
+        everything = range(len(self._held_out))
+        self._validation = plan_batches(everything, self._held_out, settings.batch_tokens)
         self._optimizer = _optimizer(task.model, settings)
         self._state = RunState(out, task.model, self._optimizer)
         self._position = self._state.restore()
@@ -140,10 +144,10 @@ class _Run:
         for group in self._optimizer.param_groups:
             group["lr"] = lr
         model.train()
-        targets = sum(len(self._task.train[i].reads) for batch in batches for i in batch)
+        targets = sum(self._bundles[i].num_targets for batch in batches for i in batch)
         total = 0.0
         for indices in batches:
-            loss = self._loss([self._task.train[i] for i in indices])
+            loss = self._loss([self._bundles[i] for i in indices])
             (loss / targets).backward()
             total += loss.item()
         weights = [w for group in self._optimizer.param_groups for w in group["params"]]
@@ -160,7 +164,7 @@ class _Run:
         self, batches: list[list[int]], loss: float, targets: int, lr: float, norm: float
     ) -> str:
         position = self._position
-        tokens = sum(len(self._task.train[i].ids) for batch in batches for i in batch)
+        tokens = sum(self._bundles[i].num_tokens for batch in batches for i in batch)
         now_s = time.monotonic()
         took_s, self._clock_s = now_s - self._clock_s, now_s
         position.step += 1
@@ -193,17 +197,16 @@ class _Run:
     def _validation_loss(self) -> float:
         self._task.model.eval()
         total = sum(
-            self._loss([self._task.validation[i] for i in indices]).item()
-            for indices in self._validation
+            self._loss([self._held_out[i] for i in indices]).item() for indices in self._validation
         )
-        return total / sum(len(example.reads) for example in self._task.validation)
+        return total / sum(bundle.num_targets for bundle in self._held_out)
 
-    def _loss(self, examples: Sequence[Example]) -> Tensor:
+    def _loss(self, bundles: Sequence[Bundle]) -> Tensor:
         task = self._task
-        batch = collate(examples, pad_id=task.pad_id, target_type=task.target_type)
+        batch = collate(bundles, target_type=task.target_type, device=self._device)
         is_bf16 = self._settings.precision == "bf16"
         with torch.autocast(self._device.type, torch.bfloat16, enabled=is_bf16):
-            return task.loss(batch.to(self._device))
+            return task.loss(batch)
 
     def _look_every(self) -> int:
         return self._settings.evaluate_every or math.ceil(len(self._plan) / LOOKS_A_RUN)
@@ -221,32 +224,24 @@ class _Run:
         self._saved_s = time.monotonic()
 
 
-def plan_training(examples: Sequence[Example], settings: Optimization) -> list[list[list[int]]]:
-    """The run's optimizer steps: each is its batches, and a batch is indices into `examples`.
+def plan_training(bundles: Sequence[Bundle], settings: Optimization) -> list[list[list[int]]]:
+    """The run's optimizer steps: each is its batches, and a batch is indices into `bundles`.
 
-    Chains stand together by their whole length. Where labels stop at the first error, the part
-    that is run tells by its length that its last label is wrong, and batches of equal lengths
-    would be batches of equal labels: the lab's PRM ended at a validation loss of 0.25 so, and at
-    0.13 with whole lengths.
+    The order is random. Where labels stop at the first error, what is run of a chain tells by its
+    length that its last label is wrong, so batches of equal lengths would be batches of equal
+    labels (docs/lab.md has what that cost).
     """
-    lengths = [example.whole_length for example in examples]
     return [
         step
         for epoch in range(settings.epochs)
         for step in plan_epoch(
-            lengths,
+            bundles,
             batch_tokens=settings.batch_tokens,
             accumulation=settings.accumulation,
             seed=settings.seed,
             epoch=epoch,
         )
     ]
-
-
-def _validation_batches(examples: Sequence[Example], batch_tokens: int) -> list[list[int]]:
-    lengths = [len(example.ids) for example in examples]
-    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
-    return plan_batches(order, lengths, batch_tokens)
 
 
 def _optimizer(model: nn.Module, settings: Optimization) -> torch.optim.AdamW:

@@ -13,6 +13,7 @@ from torch import Tensor
 from rung.core.progress import Silent
 from rung.core.protocols import Progress
 from rung.core.types import ChainRecord
+from rung.model.tree_attention import use_tree_attention
 from rung.model.trunk import load_causal_lm, quiet_transformers
 from rung.train.batches import Batch
 from rung.train.examples import policy_examples
@@ -46,6 +47,7 @@ def train_policy(
         return report
     progress.start("opening the trunk")
     model, tokenizer, _ = load_causal_lm(settings.trunk)
+    use_tree_attention(model)
     settings = replace(settings, max_tokens=within_context(settings.max_tokens, model))
     ours = policy_examples(settings, train, tokenizer)
     held_out = policy_examples(settings, validation, tokenizer)
@@ -60,7 +62,6 @@ def train_policy(
         loss=lambda batch: _loss(model, batch),
         train=ours.examples,
         validation=held_out.examples,
-        pad_id=tokenizer.pad_token_id or 0,
         target_type=torch.int64,
     )
     outcome = run_loop(task, settings.optimization, out, progress)
@@ -74,8 +75,8 @@ def train_policy(
 
 
 def _loss(model: Any, batch: Batch) -> Tensor:
-    logits_BTV = model(input_ids=batch.ids_BT, use_cache=False).logits
-    return token_cross_entropy(logits_BTV[batch.rows_K, batch.cols_K].float(), batch.targets_K)
+    logits_TV = model(**batch.tree.inputs).logits[0]
+    return token_cross_entropy(logits_TV[batch.rows_K].float(), batch.targets_K)
 
 
 def _save(model: Any, tokenizer: Any, folder: Path) -> None:

@@ -59,7 +59,7 @@ def train_reward(
         warn_of_overlap(train, validation, progress)
     begin(out, run)
     outcome = run_loop(
-        _task(settings, model, loaded.tokenizer, ours, held_out),
+        _task(settings, model, ours, held_out),
         settings.optimization,
         out,
         progress,
@@ -135,13 +135,11 @@ def warn_of_overlap(
         progress.log(f"careful: {len(shared)} problems are in training and validation")
 
 
-def _task(
-    settings: RewardTraining, model: RewardModel, tokenizer: Any, ours: Examples, held_out: Examples
-) -> Task:
+def _task(settings: RewardTraining, model: RewardModel, ours: Examples, held_out: Examples) -> Task:
     loss_of = STEP_LOSSES[settings.loss]
 
     def loss(batch: Batch) -> Tensor:
-        return loss_of(model.logits_at(batch.ids_BT, batch.rows_K, batch.cols_K), batch.targets_K)
+        return loss_of(model(batch.tree, batch.rows_K), batch.targets_K)
 
     return Task(
         name=f"the {settings.kind.upper()}",
@@ -149,7 +147,6 @@ def _task(
         loss=loss,
         train=ours.examples,
         validation=held_out.examples,
-        pad_id=tokenizer.pad_token_id or 0,
         target_type=torch.float32,
     )
 

@@ -29,7 +29,9 @@ class Optimization:
     clip_norm: float = 1.0
     """The gradient's largest norm."""
     batch_tokens: int = 4096
-    """Tokens in one forward pass, padding included; a longer chain goes alone."""
+    """Tokens in one forward pass; a longer chain goes alone."""
+    share: bool = True
+    """Chains of a question stand in one batch, and what they share is run once."""
     accumulation: int = 1
     """Forward passes whose gradients make one step."""
     precision: Precision = "fp32"
@@ -109,7 +111,7 @@ class TargetCounts:
     truncated: int
     """Labelled steps that end beyond the context: lost."""
     tokens: int
-    """Tokens that are run, without padding."""
+    """Tokens of the chains up to their last targets; what chains share is counted for each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +130,7 @@ class TrainingReport:
     train: TargetCounts
     validation: TargetCounts | None
     tokens: int
-    """Tokens trained on, without padding, over all epochs."""
+    """Tokens that went through the model in training, over all epochs: shared ones once."""
     seconds: float
     """All of the run, with looks and saves."""
     tokens_per_s: float

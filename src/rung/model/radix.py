@@ -1,0 +1,211 @@
+"""Token sequences as a tree: what sequences share at their beginning stands there once. No torch.
+
+A node is a run of tokens that always come together. The tree belongs to `rung.model.engine`,
+which keeps the keys and values of the tokens in slots, one a token. Nodes that nobody holds and
+nobody waits for go, and their slots with them; held ones can be evicted, the longest unused first,
+and then have to be computed again.
+
+The structure is SGLang's RadixAttention (arXiv 2312.07104), section 3. It differs in who decides:
+here a caller holds prefixes by name, and lets them go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A run of tokens behind its parent's. The root is empty and always there."""
+
+    ids: tuple[int, ...]
+    parent: Node | None
+    children: dict[int, Node] = field(default_factory=dict[int, "Node"])
+    """By their first token."""
+    slots: IntArray | None = None
+    """Where each token's keys and values are; None until they are computed."""
+    holders: set[str] = field(default_factory=set[str])
+    """Names of the prefixes that end here."""
+    waiting: int = 0
+    """Nodes in this subtree, itself included, that are to be computed."""
+    last_used: int = 0
+
+    def path(self) -> list[Node]:
+        """The nodes from the root's child to this one."""
+        return list(self.lineage())[::-1]
+
+    def lineage(self) -> Iterator[Node]:
+        """This node, its parent, and so on, without the root."""
+        node = self
+        while node.parent is not None:
+            yield node
+            node = node.parent
+
+
+class Slots:
+    """Hands out numbers from 0 on, the given-back ones first."""
+
+    def __init__(self) -> None:
+        self._free: list[int] = []
+        self.size = 0
+        """All numbers below have been handed out at some time."""
+
+    @property
+    def used(self) -> int:
+        """Numbers that are out."""
+        return self.size - len(self._free)
+
+    def take(self, count: int) -> IntArray:
+        """So many numbers."""
+        reused = self._free[len(self._free) - min(count, len(self._free)) :]
+        del self._free[len(self._free) - len(reused) :]
+        fresh = range(self.size, self.size + count - len(reused))
+        self.size += len(fresh)
+        return np.array([*reused, *fresh], dtype=np.int64)
+
+    def give_back(self, numbers: IntArray) -> None:
+        """Let others have them."""
+        self._free.extend(numbers.tolist())
+
+
+class RadixTree:
+    """The tree, the slots of its tokens, and who holds what."""
+
+    def __init__(self) -> None:
+        self.root = Node((), None)
+        self.slots = Slots()
+        self._held: dict[str, Node] = {}
+        self._clock = 0
+
+    def insert(self, ids: Sequence[int]) -> Node:
+        """The node at whose end `ids` ends, made if need be; it is now the last used."""
+        self._clock += 1
+        node, at, ids = self.root, 0, tuple(ids)
+        while at < len(ids):
+            child = node.children.get(ids[at])
+            if child is None:
+                child = Node(ids[at:], node)
+                node.children[ids[at]] = child
+                shared = len(child.ids)
+            else:
+                shared = _common(child.ids, ids, at)
+                if shared < len(child.ids):
+                    child = self._split(child, shared)
+            node, at = child, at + shared
+        for passed in node.lineage():
+            passed.last_used = self._clock
+        return node
+
+    def known(self, node: Node) -> int:
+        """How many of the tokens up to the node's end have been computed, from the start."""
+        count = 0
+        for passed in node.path():
+            if passed.slots is None:
+                break
+            count += len(passed.ids)
+        return count
+
+    def wait_for(self, nodes: Iterable[Node]) -> None:
+        """Announce that these will be computed: they and what leads to them stay."""
+        for node in nodes:
+            for passed in node.lineage():
+                passed.waiting += 1
+
+    def computed(self, node: Node) -> None:
+        """One that was waited for is done. What nobody needs any more goes."""
+        for passed in node.lineage():
+            passed.waiting -= 1
+        self._prune(node)
+
+    def hold(self, name: str, node: Node) -> None:
+        """Keep the path to `node` under a name."""
+        self.release(name)
+        node.holders.add(name)
+        self._held[name] = node
+
+    def release(self, name: str) -> None:
+        """Give up what is held under the name; nothing, if nothing is."""
+        node = self._held.pop(name, None)
+        if node is not None:
+            node.holders.discard(name)
+            self._prune(node)
+
+    def evict_down_to(self, num_tokens: int) -> None:
+        """Forget held leaves, the longest unused first, until at most `num_tokens` are kept."""
+        if self.slots.used <= num_tokens:
+            return
+        leaves = [n for n in self._nodes() if not n.children and not n.waiting]
+        while leaves and self.slots.used > num_tokens:
+            leaf = min(leaves, key=lambda n: n.last_used)
+            leaves.remove(leaf)
+            parent = leaf.parent
+            assert parent is not None
+            for name in leaf.holders:
+                self._held[name] = parent
+            if parent is not self.root:
+                parent.holders |= leaf.holders
+            leaf.holders = set()
+            self._remove(leaf)
+            if parent is not self.root and not parent.children and not parent.waiting:
+                leaves.append(parent)
+
+    def renumber(self) -> IntArray:
+        """Number the slots that are out 0, 1, ...; return their old numbers, in that order."""
+        kept: list[IntArray] = []
+        slots = Slots()
+        for node in self._nodes():
+            if node.slots is not None:
+                kept.append(node.slots)
+                node.slots = slots.take(len(node.ids))
+        self.slots = slots
+        return np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64)
+
+    def _nodes(self) -> Iterator[Node]:
+        stack = list(self.root.children.values())
+        while stack:
+            node = stack.pop()
+            yield node
+            stack.extend(node.children.values())
+
+    def _split(self, node: Node, at: int) -> Node:
+        """Cut a node in two; return the upper part."""
+        parent = node.parent
+        assert parent is not None
+        assert not node.waiting, "a node that is being computed can't be cut"
+        upper = Node(node.ids[:at], parent, last_used=node.last_used)
+        if node.slots is not None:
+            upper.slots, node.slots = node.slots[:at], node.slots[at:]
+        parent.children[upper.ids[0]] = upper
+        node.ids, node.parent = node.ids[at:], upper
+        upper.children[node.ids[0]] = node
+        return upper
+
+    def _prune(self, node: Node) -> None:
+        """Remove the node and those above it that nobody needs."""
+        while (above := node.parent) is not None:
+            if node.children or node.holders or node.waiting:
+                return
+            self._remove(node)
+            node = above
+
+    def _remove(self, node: Node) -> None:
+        assert node.parent is not None
+        if node.slots is not None:
+            self.slots.give_back(node.slots)
+            node.slots = None
+        if node.parent.children.get(node.ids[0]) is node:
+            del node.parent.children[node.ids[0]]
+
+
+def _common(run: tuple[int, ...], ids: tuple[int, ...], at: int) -> int:
+    """How many tokens `run` and `ids[at:]` begin with together."""
+    most = min(len(run), len(ids) - at)
+    if run[:most] == ids[at : at + most]:
+        return most
+    return next(k for k in range(most) if run[k] != ids[at + k])

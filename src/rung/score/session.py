@@ -1,0 +1,132 @@
+"""Scores of growing chains: a new step costs its own tokens, whatever stands before it.
+
+A session keeps the keys and values of every live prefix, shared where prefixes share tokens. Each
+score equals that of a full pass over its prefix, up to rounding (1e-5 in fp32, 0.02 in bf16),
+also where memory ran out and a prefix had to be computed again. A step's text decides its tokens
+alone: a family whose tokenizer would merge a step with the next one computes what changes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from rung.core.errors import RungError
+from rung.core.types import Chain, Problem, Step
+from rung.model.engine import PrefixEngine, Request, Usage
+from rung.model.reader import Reader
+
+
+class ScoredStep(NamedTuple):
+    """A step that a session has scored."""
+
+    id: str
+    """Names the prefix that ends with the step, for further steps."""
+    score: float | None
+    """P(right); None beyond the model's context."""
+
+
+class ScoringSession:
+    """Live prefixes of one or more problems, and their scores.
+
+    `RewardScorer.open` makes one. An ORM scores each prefix as if the chain ended there.
+    """
+
+    def __init__(self, name: str, reader: Reader, engine: PrefixEngine) -> None:
+        self._name, self._reader, self._engine = name, reader, engine
+        self._live: dict[str, Chain] = {}
+        self._scores: dict[str, float | None] = {}
+
+    @property
+    def live(self) -> frozenset[str]:
+        """Ids of the prefixes that can be extended."""
+        return frozenset(self._live)
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens that full passes over every prefix would have taken, and tokens that were run."""
+        return self._engine.usage
+
+    @property
+    def kept_tokens(self) -> int:
+        """Tokens whose keys and values are in memory."""
+        return self._engine.kept_tokens
+
+    def add(self, problem: Problem) -> str:
+        """Take up a problem; return the id of its empty prefix."""
+        self._live[problem.root_id] = Chain(problem, ())
+        return problem.root_id
+
+    def extend(self, prefix_ids: Sequence[str], steps: Sequence[str | Step]) -> list[ScoredStep]:
+        """Write a step behind each prefix and score it; the longer prefixes are live from now on.
+
+        Args:
+            prefix_ids: B live prefixes; one may be given several times, with several steps.
+            steps: B steps, as texts or with role and observation.
+
+        Raises:
+            RungError: A prefix is not live, or the model gives something that is not a number.
+        """
+        grown = self._grown(prefix_ids, steps)
+        fresh = {c.prefix_id: c for c in grown if c.prefix_id not in self._live}
+        self._scores |= self._score(fresh, hold=True)
+        self._live |= fresh
+        return [ScoredStep(c.prefix_id, self._scores[c.prefix_id]) for c in grown]
+
+    def peek(self, prefix_ids: Sequence[str], texts: Sequence[str]) -> list[float | None]:
+        """Scores of steps that are still being written; nothing is kept of them.
+
+        Raises:
+            RungError: A prefix is not live, or the score of an unfinished step means nothing for
+                this family of models.
+        """
+        if not self._reader.reads_unfinished_steps:
+            raise RungError(
+                f"{self._name} can't score a step before it ends: models of the family"
+                f" {self._reader.family} are read only behind whole steps"
+            )
+        grown = self._grown(prefix_ids, texts)
+        known = {c.prefix_id: self._scores[c.prefix_id] for c in grown if c.prefix_id in self._live}
+        rest = {c.prefix_id: c for c in grown if c.prefix_id not in known}
+        known |= self._score(rest, hold=False)
+        return [known[c.prefix_id] for c in grown]
+
+    def drop(self, prefix_ids: Iterable[str]) -> None:
+        """Let prefixes go; memory that no live prefix shares is free at once.
+
+        Longer prefixes stay live. An id that is not live is passed over.
+        """
+        for prefix_id in prefix_ids:
+            self._live.pop(prefix_id, None)
+            self._scores.pop(prefix_id, None)
+            self._engine.release(prefix_id)
+
+    def chain(self, prefix_id: str) -> Chain:
+        """The chain up to a live prefix.
+
+        Raises:
+            RungError: It is not live.
+        """
+        if prefix_id not in self._live:
+            raise RungError(f"no live prefix has the id {prefix_id!r}")
+        return self._live[prefix_id]
+
+    def _grown(self, prefix_ids: Sequence[str], steps: Sequence[str | Step]) -> list[Chain]:
+        pairs = zip(map(self.chain, prefix_ids), steps, strict=True)
+        return [
+            Chain(chain.problem, (*chain.steps, Step(step) if isinstance(step, str) else step))
+            for chain, step in pairs
+        ]
+
+    def _score(self, chains: dict[str, Chain], *, hold: bool) -> dict[str, float | None]:
+        requests: dict[str, Request] = {}
+        rendered_B = self._reader.render(list(chains.values()))
+        for (prefix_id, chain), rendered in zip(chains.items(), rendered_B, strict=True):
+            end = rendered.step_ends[len(chain.steps) - 1]
+            if end is not None:
+                name = prefix_id if hold else None
+                requests[prefix_id] = Request(rendered.ids[: end + 1], (end,), name)
+        features_KD = self._engine.features(list(requests.values()))
+        scores_K = self._reader.scores(features_KD, self._name)
+        found = dict(zip(requests, scores_K, strict=True))
+        return {prefix_id: found.get(prefix_id) for prefix_id in chains}
