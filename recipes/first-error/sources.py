@@ -31,7 +31,7 @@ RESERVED = (
 MR_BEN_DOMAINS = ("math",)
 NO_MISTAKES = ("circular", "redundency")
 """Classes of PRMBench whose planted steps are superfluous, not wrong (spelled as there)."""
-PRMBENCH_CHAINS = 1200
+PRMBENCH_CHAINS = 400
 LABEL_SOURCE = "first-error"
 """What the labels of every file are called here: up to the first wrong step, none behind."""
 HELD_OUT_PROBLEMS = 50
@@ -92,7 +92,7 @@ def load_chains(data: Path, held_out_problems: int = HELD_OUT_PROBLEMS) -> Chain
         train=[_one_source(r) for r in [*split.train, *extra]],
         validation=[_one_source(r) for r in split.held_out],
         held_out=held_out,
-        processbench=list(load(data / PROCESSBENCH)),
+        processbench=[_judged_part(r) for r in load(data / PROCESSBENCH)],
         dropped_reserved=len(first) + len(second) + len(mr_ben) - len(free),
         dropped_held_out=len(free) - len(kept) - len(held_out),
     )
@@ -126,6 +126,16 @@ def _until_first_error(record: ChainRecord) -> ChainRecord:
     end = len(labels.labels) if labels.first_error is None else labels.first_error + 1
     kept = (*labels.labels[:end], *[None] * (len(labels.labels) - end))
     return replace(record, labels=(replace(labels, labels=kept),))
+
+
+def _judged_part(record: ChainRecord) -> ChainRecord:
+    """The chain up to its first error: no metric reads further, and nothing before changes."""
+    labels = record.labels[0]
+    if labels.first_error is None:
+        return record
+    end = labels.first_error + 1
+    chain = replace(record.chain, steps=record.chain.steps[:end])
+    return replace(record, chain=chain, labels=(replace(labels, labels=labels.labels[:end]),))
 
 
 def _one_source(record: ChainRecord) -> ChainRecord:

@@ -81,7 +81,7 @@ def trunk(few_rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def first_error(few_rows: Path, trunk: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("recipe") / "first-error"
     options = ["--data", few_rows, "--out", out, "--trunk", trunk, "--layers", 1]
-    options += ["--trainable", "all", "--epochs", 1, "--held-out-problems", 5]
+    options += ["--held-out-problems", 5]
     said = run("first-error", *options)
     assert "| held-out PRM800K |" in said
     return out
@@ -104,7 +104,7 @@ def test_first_error_measures_prm_and_floor_on_all_test_sets(first_error: Path):
 
 def test_rerank_gsm8k_compares_every_way_to_pick(first_error: Path, few_rows: Path, tmp_path: Path):
     options = ["--data", few_rows, "--first-error", first_error, "--out", tmp_path / "rerank"]
-    said = run("rerank-gsm8k", *options, "--trainable", "all", "--epochs", 1, "--num-problems", 6)
+    said = run("rerank-gsm8k", *options, "--num-problems", 6)
     assert "| prm_min_minus_majority |" in said
     pools = json.loads((tmp_path / "rerank" / "results.json").read_bytes())["pools"]
     assert [pools[name]["num_problems"] for name in ("zeroeval", "openai")] == [6, 6]
