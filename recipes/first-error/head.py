@@ -21,7 +21,8 @@ from rung.core.files import replacing
 from rung.model import Reading, new_reward_model, save_reward_model
 from rung.model.engine import PrefixEngine, Request
 from rung.model.reading import Kind
-from rung.train import RewardTraining
+from rung.train import Method, RewardTraining
+from rung.train.distributed import World
 from rung.train.examples import Example, reward_examples
 from rung.train.folder import begin, claim, fingerprint
 
@@ -51,10 +52,12 @@ def fit_head(kind: Kind, trunk: Path, records: Sequence[ChainRecord], out: Path)
     Raises:
         RungError: `out` holds something else, or a model of other chains or another trunk.
     """
-    settings = RewardTraining(kind=kind, trunk=trunk, trainable="head", max_tokens=MAX_TOKENS)
+    settings = RewardTraining(
+        kind=kind, trunk=trunk, method=Method(trainable="head"), max_tokens=MAX_TOKENS
+    )
     run = fingerprint(settings, records, [])
     claim(out, run)
-    begin(out, run)
+    begin(out, run, World())
     report = out / REPORT_FILE
     if report.exists():
         return msgspec.json.decode(report.read_bytes())
