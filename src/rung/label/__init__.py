@@ -1,6 +1,7 @@
 """Where step labels and outcomes come from."""
 
 from rung.label.arithmetic import ArithmeticLabeler
+from rung.label.code import CodeLabeler
 from rung.label.intervals import Interval, anytime_interval, wilson_interval
 from rung.label.lab import LabLabeler
 from rung.label.next import Choice, next_to_label
@@ -13,6 +14,7 @@ __all__ = [
     "ArithmeticLabeler",
     "Ask",
     "Choice",
+    "CodeLabeler",
     "Interval",
     "LabLabeler",
     "OmegaForest",
