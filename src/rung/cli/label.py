@@ -14,6 +14,7 @@ import msgspec
 import tyro
 
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
+from rung.cli.label_judge import Judge
 from rung.cli.output import JsonFlag, Output
 from rung.core import ChainRecord, Labeler, RungError, Skipped, Verifier, read_records
 from rung.core.codec import encode_record
@@ -161,4 +162,4 @@ def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
-COMMANDS = {"verify": Verify}
+COMMANDS = {"verify": Verify, "judge": Judge}
