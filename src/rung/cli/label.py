@@ -14,6 +14,7 @@ import msgspec
 import tyro
 
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
+from rung.cli.label_consensus import Consensus
 from rung.cli.label_judge import Judge
 from rung.cli.output import JsonFlag, Output
 from rung.core import ChainRecord, Labeler, RungError, Skipped, Verifier, read_records
@@ -162,4 +163,4 @@ def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
-COMMANDS = {"verify": Verify, "judge": Judge}
+COMMANDS = {"verify": Verify, "judge": Judge, "consensus": Consensus}
