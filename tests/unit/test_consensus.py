@@ -28,7 +28,7 @@ def simulated(
 
 @pytest.mark.parametrize("judged", [1.0, 0.7])
 def test_dawid_skene_finds_the_rates_that_were_simulated(judged: float):
-    truth_S, said_SL = simulated(20_000, RATES, judged=judged)
+    _, said_SL = simulated(20_000, RATES, judged=judged)
     found = dawid_skene(said_SL)
     assert found.rates_L2 == pytest.approx(RATES, abs=0.03)
     assert found.share_right == pytest.approx(0.7, abs=0.03)

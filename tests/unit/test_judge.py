@@ -1,6 +1,7 @@
 """Judges: what they say becomes labels, whatever they and their servers do."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def test_the_majority_of_votes_decides_and_ties_give_none():
 
 
 def test_each_vote_is_an_answer_of_its_own():
-    with stand_in(lambda _, n: said(r"\boxed{%d}" % (1 if n > 1 else 0))) as server:
+    with stand_in(lambda _, n: said(rf"\boxed{{{int(n > 1)}}}")) as server:
         [labels] = judge(server.url, votes=3).label([CHAIN])
     assert len(server.asked) == 3
     assert labels.first_error == 1
@@ -173,13 +174,13 @@ def test_a_chain_too_long_for_the_server_is_refused_alone():
 
 
 def test_a_server_that_turns_everything_away_is_a_mistake_of_the_asking():
-    with stand_in(lambda *_: Reply({"error": {"message": "no field max_tokens"}}, 400)) as server:
-        with pytest.raises(RungError, match="refuses with 400: no field max_tokens"):
+    for status, words in ((400, "no field max_tokens"), (401, "wrong key")):
+        turned_away = Reply({"error": {"message": words}}, status)
+        with (
+            stand_in(lambda *_, reply=turned_away: reply) as server,
+            pytest.raises(RungError, match=f"refuses with {status}: {words}"),
+        ):
             judge(server.url).label(chains(2))
-    with stand_in(lambda *_: Reply({"error": {"message": "wrong key"}}, 401)) as server:
-        with pytest.raises(RungError, match="refuses with 401: wrong key"):
-            judge(server.url).label(chains(2))
-        assert len(server.asked) <= 2
 
 
 FAILURES = {
@@ -203,9 +204,11 @@ def test_failures_that_pass_are_survived(what: str):
 
 def test_answers_of_another_kind_are_one_sentence():
     for body in ({"choices": 3}, [1], {"object": "list"}):
-        with stand_in(lambda *_, body=body: Reply(body)) as server:
-            with pytest.raises(RungError, match="not what such a server answers"):
-                judge(server.url).label([CHAIN])
+        with (
+            stand_in(lambda *_, body=body: Reply(body)) as server,
+            pytest.raises(RungError, match="not what such a server answers"),
+        ):
+            judge(server.url).label([CHAIN])
 
 
 def test_a_failure_loses_no_reply_and_the_next_run_pays_for_none_twice(tmp_path: Path):
@@ -247,12 +250,14 @@ def test_half_a_row_in_the_log_is_passed_over(tmp_path: Path):
 def test_other_models_sampling_and_prompts_are_asked_anew(tmp_path: Path):
     own = tmp_path / "prompt.txt"
     own.write_text("{question}\n{paragraphs}\nWhich is wrong? {k} \\boxed{k}")
-    with stand_in(lambda *_: said(r"\boxed{-1}")) as server:
-        with ReplyLog.open(tmp_path / "log") as log:
-            for form, temperature in [(None, 0.0), (None, 0.5), (make_form("first-error", own), 0)]:
-                model = ChatServer(url=server.url, name="m", temperature=temperature)
-                form = form or make_form("first-error")
-                JudgeLabeler(model, form, "j", log=log).label([CHAIN])
+    usual = make_form("first-error")
+    with (
+        stand_in(lambda *_: said(r"\boxed{-1}")) as server,
+        ReplyLog.open(tmp_path / "log") as log,
+    ):
+        for form, temperature in [(usual, 0), (usual, 0.5), (make_form("first-error", own), 0)]:
+            model = ChatServer(url=server.url, name="m", temperature=temperature)
+            JudgeLabeler(model, form, "j", log=log).label([CHAIN])
     assert len(server.asked) == 3
     assert server.asked[2].body["messages"][0]["content"].endswith("{k} \\boxed{k}")
 
@@ -260,7 +265,7 @@ def test_other_models_sampling_and_prompts_are_asked_anew(tmp_path: Path):
 def test_a_prompt_without_the_names_it_needs_is_refused(tmp_path: Path):
     own = tmp_path / "prompt.txt"
     own.write_text("Judge this: {paragraphs}")
-    with pytest.raises(InputError, match="lacks {question}"):
+    with pytest.raises(InputError, match=r"lacks \{question\}"):
         make_form("chain", own)
     with pytest.raises(InputError, match="can't be read"):
         make_form("chain", tmp_path / "nothing")
@@ -321,7 +326,7 @@ def test_any_completer_can_judge():
         name = "echo"
 
         def complete(self, prompts: Any, how: Any) -> list[Completion]:
-            return [Completion(r"\boxed{%d}" % how.seed, (1, 2)) for _ in prompts]
+            return [Completion(rf"\boxed{{{how.seed}}}", (1, 2)) for _ in prompts]
 
     model = LocalChat(completer=Echo(), show=lambda turns: turns[0].content, weights_hash="w")
     labeler = JudgeLabeler(model, make_form("first-error"), "j", votes=2, soft=True)
@@ -375,3 +380,24 @@ def test_options_that_make_no_sense_are_refused(
     command = ["label", "judge", str(source), "--out", str(tmp_path / "o.jsonl"), "--model", "m"]
     assert main([*command, "--url", "http://localhost:1/v1", *options]) == 2
     assert why in capsys.readouterr().err
+
+
+def test_a_local_model_is_asked_through_its_chat_template(
+    tiny_lm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    source, folder = tmp_path / "in.jsonl", Path(shutil.copytree(tiny_lm, tmp_path / "lm"))
+    write_records(source, [ChainRecord(CHAIN)])
+    command = ["label", "judge", str(source), "--out", str(tmp_path / "out.jsonl"), "--json"]
+    command += ["--model", str(folder), "--max-tokens", "4", "--repairs", "0"]
+    assert main(command) == 2
+    assert "has no chat template" in capsys.readouterr().err
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config["chat_template"] = "{% for m in messages %}{{ m['content'][:40] }}{% endfor %}"
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    for new_replies in (1, 0):
+        assert main(command) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert (result["new_replies"], result["unreadable"]) == (new_replies, 1)
+        assert result["source"] == "judge:lm"
+        assert result["labels"] == {"unjudged": 3}
+    assert result["logged_replies"] == 1

@@ -14,6 +14,7 @@ import msgspec
 import tyro
 
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
+from rung.cli.label_agreement import Agree
 from rung.cli.label_consensus import Consensus
 from rung.cli.label_judge import Judge
 from rung.cli.output import JsonFlag, Output
@@ -163,4 +164,4 @@ def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
-COMMANDS = {"verify": Verify, "judge": Judge, "consensus": Consensus}
+COMMANDS = {"verify": Verify, "judge": Judge, "consensus": Consensus, "agreement": Agree}

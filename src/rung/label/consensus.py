@@ -51,14 +51,16 @@ def dawid_skene(said_SL: FloatArray) -> Beliefs:
     judged_S = ~np.isnan(said_SL).all(axis=1)
     said_NL = said_SL[judged_S]
     right_N = np.nanmean(said_NL, axis=1)
-    for round_number in range(1, MAX_ROUNDS + 1):
+    rates_L2, share_right = _rates(said_NL, right_N), float(right_N.mean())
+    rounds, change = 0, np.inf
+    while change > TOLERANCE and rounds < MAX_ROUNDS:
+        rounds += 1
         rates_L2, share_right = _rates(said_NL, right_N), float(right_N.mean())
         before_N, right_N = right_N, _posterior(said_NL, rates_L2, share_right)
-        if np.abs(right_N - before_N).max() < TOLERANCE:
-            break
+        change = np.abs(right_N - before_N).max()
     right_S = np.full(len(said_SL), np.nan)
     right_S[judged_S] = right_N
-    return Beliefs(right_S, rates_L2, share_right, round_number)
+    return Beliefs(right_S, rates_L2, share_right, rounds)
 
 
 def noise_aware(said_SL: FloatArray, trusted_S: FloatArray) -> Beliefs:

@@ -23,7 +23,7 @@ class _Row(msgspec.Struct):
 
 
 def key_of(fingerprint: Any, asked: Asked) -> str:
-    """Names a reply by all that it depends on: model, sampling, conversation, number of the vote."""
+    """Names a reply by all it depends on: model, sampling, conversation, number of the vote."""
     content = msgspec.json.encode([fingerprint, asked], order="deterministic")
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
