@@ -76,13 +76,14 @@ _OPENER = urllib.request.build_opener(_NoRedirects)
 
 def ask_json(
     url: str,
+    path: str,
     body: Any,
     kind: type[T],
     patience: Patience,
     *,
     headers: Mapping[str, str] | None = None,
 ) -> T:
-    """The server's answer to `body` (None: to a GET), decoded as `kind`.
+    """The answer of the server at `url` to `body` (None: to a GET) at `path`, decoded as `kind`.
 
     Asks again when the server is overloaded (429, or 5xx, and then no sooner than its Retry-After
     says), is silent, breaks off or sends what is not JSON; waits longer each time.
@@ -94,11 +95,11 @@ def ask_json(
     """
     for attempt in range(1, patience.attempts + 1):
         try:
-            return _ask_once(url, body, kind, patience.timeout_s, headers or {})
+            return _ask_once(url + path, body, kind, patience.timeout_s, headers or {})
         except _Passing as failure:
             if attempt == patience.attempts:
-                tries = f"{attempt} attempts" if attempt > 1 else "1 attempt"
-                raise UnavailableError(f"{url}: {failure} ({tries})") from failure
+                tries = f" ({attempt} attempts)" if attempt > 1 else ""
+                raise UnavailableError(f"{url}: {failure}{tries}") from failure
             wait_s = patience.first_wait_s * 2 ** (attempt - 1) * (1 + random.random() / 4)
             time.sleep(min(failure.wait_s or wait_s, LONGEST_WAIT_S))
     raise AssertionError("unreachable: the last attempt returns or raises")

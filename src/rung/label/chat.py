@@ -117,7 +117,8 @@ class ChatServer:
         """Replies as they arrive; after a failure those under way are waited for, then it is said.
 
         Raises:
-            RungError: The server fails time after time, or knows neither key nor model.
+            UnavailableError: The server fails time after time.
+            RungError: It takes not this key, or has no such model.
         """
         failure: RungError | None = None
         stop = Event()
@@ -151,9 +152,10 @@ class ChatServer:
 
     def _ask(self, messages: Sequence[Message]) -> Reply:
         headers = {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
-        url = f"{self.url.rstrip('/')}/chat/completions"
+        url, path = self.url.rstrip("/"), "/chat/completions"
         try:
-            chat = ask_json(url, self._body(messages), _Chat, self.patience, headers=headers)
+            body = self._body(messages)
+            chat = ask_json(url, path, body, _Chat, self.patience, headers=headers)
         except RefusedError as error:
             if error.status not in REFUSALS:
                 raise

@@ -59,7 +59,7 @@ class PoolingServer:
         body = {"model": self.model, "input": ids_BT, "task": "token_classify"}
         # raw logits, whatever the server was started with: we know how the family reads them
         body |= {"use_activation": False, "encoding_format": "float"}
-        answer = ask_json(f"{self.url}/pooling", body, _Pooling, self.patience)
+        answer = ask_json(self.url, "/pooling", body, _Pooling, self.patience)
         pooled = sorted(answer.data, key=lambda one: one.index)
         if [one.index for one in pooled] != list(range(len(ids_BT))):
             raise RungError(f"{self.url} gave {len(pooled)} answers to {len(ids_BT)} sequences")
