@@ -74,9 +74,8 @@ def connect(url: str, wanted: str) -> PoolingServer:
         RungError: It is not clear which model is meant.
     """
     url = url.rstrip("/")
-    names = [
-        model.id for model in ask_json(f"{url}/v1/models", None, _Models, Patience(attempts=1)).data
-    ]
+    models = ask_json(url, "/v1/models", None, _Models, Patience(attempts=1)).data
+    names = [model.id for model in models]
     if wanted in names or len(names) == 1:
         return PoolingServer(url, wanted if wanted in names else names[0])
     raise RungError(f"{url} has no model {wanted!r}, only {', '.join(names) or 'none'}")
