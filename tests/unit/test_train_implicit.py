@@ -30,7 +30,7 @@ def solved(problem: int, try_: int) -> ChainRecord:
     )
 
 
-TRAIN = [solved(problem, k) for problem in range(12) for k in range(4)]
+TRAIN = [solved(problem, k) for problem in range(100, 148) for k in range(4)]
 HELD_OUT = [solved(problem, k) for problem in range(20, 25) for k in range(4)]
 
 
@@ -46,7 +46,7 @@ def settings(trunk, loss="ce", **changes) -> ImplicitTraining:
 
 @pytest.mark.parametrize("loss", ["ce", "dpo"])
 def test_outcomes_alone_teach_which_step_is_wrong(trunk, tmp_path, loss):
-    train_implicit(settings(trunk, loss, epochs=12), TRAIN, HELD_OUT, tmp_path / "prm")
+    train_implicit(settings(trunk, loss, epochs=6), TRAIN, HELD_OUT, tmp_path / "prm")
     found = load_implicit(tmp_path / "prm").score([record.chain for record in HELD_OUT])
     whole = [scores.scores[-1] for scores in found]
     assert min(whole[0::2]) > max(whole[1::2])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -13,18 +12,16 @@ import tyro
 
 from rung.cli.inputs import Separator, read_twice, tell_skipped
 from rung.cli.output import JsonFlag, Output
+from rung.cli.policies import check_sampling, open_policy
 from rung.core.codec import Skipped, encode_record, read_records
 from rung.core.errors import RungError
 from rung.core.protocols import Sampling
 from rung.core.resume import fingerprint_of, resumable_rows
 from rung.core.types import Problem
 from rung.data import load_problems
-from rung.verify import extract_answer
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from rung.generate import TransformersGenerator
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,21 +85,25 @@ class Sample:
         out.result(result, lambda console: _show(console, result))
 
     def _check(self) -> None:
-        for name in ("n", "max_tokens", "max_batch_chains"):
-            if getattr(self, name) < 1:
-                option = "--" + name.replace("_", "-")
-                raise RungError(f"{option} is {getattr(self, name)}, expected at least 1")
-        if self.temperature < 0:
-            raise RungError(f"--temperature is {self.temperature}, expected at least 0")
-        if not 0 < self.top_p <= 1:
-            raise RungError(f"--top-p is {self.top_p}, expected above 0 and at most 1")
-        if not self.step_separator:
-            raise RungError("--step-separator is empty")
+        check_sampling(
+            self.temperature,
+            self.top_p,
+            self.step_separator,
+            n=self.n,
+            max_tokens=self.max_tokens,
+            max_batch_chains=self.max_batch_chains,
+        )
 
     def _sample(self, out: Output, sources: tuple[str, ...], problems: list[Problem]) -> None:
         from rung.generate import problems_a_window, sample_windows
 
-        generator, policy_hash = self._open()
+        generator, policy_hash = open_policy(
+            self.policy,
+            chat=self.chat,
+            question_separator=self.question_separator,
+            step_separator=self.step_separator,
+            max_batch_chains=self.max_batch_chains,
+        )
         sampling = Sampling(self.temperature, self.top_p, self.max_tokens, self.seed)
         settings = replace(self, problems=(), out=Path(), json=False)
         made_from = fingerprint_of(sources, [str(settings), policy_hash])
@@ -117,23 +118,6 @@ class Sample:
             ):
                 rows.append(map(encode_record, window))
                 out.progress.advance(len(window))
-
-    def _open(self) -> tuple[TransformersGenerator, str]:
-        from rung.generate import TransformersGenerator
-        from rung.model import load_causal_lm
-        from rung.train.loop import pick_device
-
-        loaded = load_causal_lm(self.policy)
-        loaded.model.to(pick_device("auto"))
-        generator = TransformersGenerator(
-            *loaded,
-            extract_answer=extract_answer,
-            show=_chat(loaded.tokenizer, self.policy) if self.chat else None,
-            question_separator=self.question_separator,
-            step_separator=self.step_separator,
-            max_batch_chains=self.max_batch_chains,
-        )
-        return generator, _digest(self.policy)
 
 
 def summarize(path: Path) -> dict[str, Any]:
@@ -153,25 +137,6 @@ def summarize(path: Path) -> dict[str, Any]:
         "with_answer": num_answered,
         "finish_reasons": dict(sorted(endings.items())),
     }
-
-
-def _chat(tokenizer: Any, policy: str) -> Callable[[Problem], str]:
-    if not tokenizer.chat_template:
-        raise RungError(f"{policy} has no chat template; sample without --chat")
-
-    def show(problem: Problem) -> str:
-        message = {"role": "user", "content": problem.question}
-        return tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
-
-    return show
-
-
-def _digest(policy: str) -> str:
-    """Names the policy's weights, so that other weights of the same name start afresh."""
-    from rung.model import weights_hash
-    from rung.model.gguf import causal_lm_folder
-
-    return weights_hash(causal_lm_folder(policy))
 
 
 def _show(console: Console, result: dict[str, Any]) -> None:

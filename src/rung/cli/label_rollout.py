@@ -1,0 +1,280 @@
+"""`rung label rollout` and `rung label omega`: step labels by letting a policy finish prefixes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from rung.cli.inputs import Chains, Separator, read_twice, records_of, tell_skipped
+from rung.cli.output import JsonFlag, Output
+from rung.cli.policies import check_sampling, open_policy
+from rung.core import (
+    ChainRecord,
+    RungError,
+    Sampling,
+    Skipped,
+    StepLabels,
+    Verifier,
+    write_records,
+)
+from rung.core.resume import fingerprint_of
+from rung.label import (
+    LabLabeler,
+    OmegaForest,
+    OmegaRule,
+    RolloutLabels,
+    RolloutLog,
+    RolloutRule,
+    RolloutSource,
+    Spent,
+    anytime_interval,
+    label_by_rollouts,
+    next_to_label,
+    wilson_interval,
+    with_answer,
+    with_outcomes,
+)
+from rung.verify import AnswerVerifier
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rolling:
+    """How chains are read and rollouts made."""
+
+    policy: Annotated[str, tyro.conf.arg(metavar="FOLDER")]
+    """Who writes the rollouts: a Hugging Face causal LM folder, a GGUF file, or smollm2."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    """The rung file to write (.jsonl, .jsonl.gz, .jsonl.zst or .parquet)."""
+    verifier: Literal["answer", "lab"] = "answer"
+    """answer: compare final answers with the reference answers. lab: the truth of `rung lab`."""
+    rollouts: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Log of the rollouts, which other runs may use too; by default OUT.rollouts."""
+    only: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Label only the N chains that teach most: convincing mistakes, scorers' disagreement, no two
+    alike (needs chains with scores). The others are written as they are."""
+    temperature: float = 1.0
+    """0 takes the likeliest token each time."""
+    top_p: float = 1.0
+    """Draw from the likeliest tokens that together have this probability."""
+    max_tokens: int = 512
+    """Tokens a rollout may have."""
+    seed: int = 0
+    """Of the draws."""
+    chat: bool = False
+    """Show the question as a user's message in the policy's chat template."""
+    question_separator: Separator = "\n"
+    """Written behind the question (without --chat)."""
+    step_separator: Separator = "\n"
+    """What stands between steps; the policy's text is cut there."""
+    max_batch_chains: int = 256
+    """Rollouts written together: less takes less memory."""
+    format: str | None = None
+    """The chains' format; without it the first row tells."""
+    skip_bad: bool = False
+    """Leave out rows that can't be read, and count them."""
+
+    def check(self) -> None:
+        """Refuse what can't be done before anything is read."""
+        check_sampling(
+            self.temperature,
+            self.top_p,
+            self.step_separator,
+            max_tokens=self.max_tokens,
+            max_batch_chains=self.max_batch_chains,
+            only=1 if self.only is None else self.only,
+        )
+
+    @contextlib.contextmanager
+    def open(self) -> Generator[RolloutSource]:
+        """The policy, the verifier and the log."""
+        generator, policy_hash = open_policy(
+            self.policy,
+            chat=self.chat,
+            question_separator=self.question_separator,
+            step_separator=self.step_separator,
+            max_batch_chains=self.max_batch_chains,
+        )
+        sampling = Sampling(self.temperature, self.top_p, self.max_tokens, self.seed)
+        shown = (self.chat, self.question_separator, self.step_separator)
+        made_by = fingerprint_of([], [str(sampling), shown, policy_hash, self.verifier])
+        path = self.rollouts or self.out.with_name(f"{self.out.name}.rollouts")
+        with RolloutLog.open(path, made_by) as log, _verifier(self.verifier) as verifier:
+            yield RolloutSource(generator, verifier, sampling, log, self.max_batch_chains)
+
+    def read(self, chains: Sequence[str], out: Output) -> tuple[list[ChainRecord], list[int], int]:
+        """All chains with outcomes, the places of those to label, and the number of bad rows."""
+        with read_twice(chains) as sources, _verifier(self.verifier) as verifier:
+            skipped = Skipped()
+            counted = skipped if self.skip_bad else None
+            rows = records_of(sources, self.format, "good", counted)
+            records = with_outcomes([with_answer(row) for row in rows], verifier)
+        if not records:
+            raise RungError(f"no chain can be read: {skipped.count} rows are left out")
+        tell_skipped(out.progress, skipped)
+        checkable = [k for k, r in enumerate(records) if r.chain.problem.answer is not None]
+        if not checkable:
+            raise RungError("no chain's problem has a reference answer, so rollouts prove nothing")
+        if self.only is None:
+            return records, checkable, skipped.count
+        choices = next_to_label([records[k] for k in checkable], self.only)
+        return records, sorted(checkable[c.index] for c in choices), skipped.count
+
+
+RollingOptions = Annotated[Rolling, tyro.conf.arg(name="", prefix_name=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """Label steps by how often a policy reaches the right answer from there.
+
+    Stopped and run again, it takes the rollouts that are there and makes the rest. One seed gives
+    the same labels.
+    """
+
+    chains: Chains
+    """Files of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
+    rolling: RollingOptions
+    labels: Literal["any", "majority", "soft"] = "any"
+    """any: right if one of K rollouts is. majority: right if more than half are. soft: the share
+    that is, with its counts."""
+    k: int = 16
+    """Rollouts a prefix, at most."""
+    fixed: bool = False
+    """Give every prefix K rollouts of its own, instead of stopping when enough is known."""
+    margin: float = 0.2
+    """Soft labels: enough when the 95% anytime interval is no wider than this to either side."""
+    max_rollouts: int | None = None
+    """For all chains together; they go to the prefixes that are least certain."""
+    json: JsonFlag = False
+
+    def run(self, out: Output) -> None:
+        """Label."""
+        self.rolling.check()
+        rule = RolloutRule(
+            labels=self.labels,
+            k=self.k,
+            adaptive=not self.fixed,
+            margin=self.margin,
+            max_rollouts=self.max_rollouts,
+        )
+        records, chosen, skipped = self.rolling.read(self.chains, out)
+        some = [records[k] for k in chosen]
+        machine = RolloutLabels.start([r.chain for r in some], [r.outcome for r in some], rule)
+        with self.rolling.open() as source:
+            out.progress.start(f"roll out with {source.generator.name}")
+            label_by_rollouts(machine, source, out.progress)
+        labels = machine.result()
+        for k, given in zip(chosen, labels, strict=True):
+            records[k] = _with_intervals(records[k].with_labels(given), given, rule, self.fixed)
+        _finish(out, self.rolling.out, records, labels, machine.spent, source, skipped)
+
+
+@dataclass(frozen=True, slots=True)
+class Omega:
+    """Find each chain's first error by binary search, as OmegaPRM does.
+
+    With --grow the policy's own wrong rollouts are searched as well and written behind the given
+    chains. Stopped and run again, it takes the rollouts that are there and makes the rest.
+    """
+
+    chains: Chains
+    """Files of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
+    rolling: RollingOptions
+    k: int = 8
+    """Rollouts a prefix that is tried, at most."""
+    fixed: bool = False
+    """Give every prefix that is tried all K rollouts, also behind the first right one."""
+    grow: int = 0
+    """Wrong rollouts to search a problem, beyond the given chains."""
+    json: JsonFlag = False
+
+    def run(self, out: Output) -> None:
+        """Search."""
+        self.rolling.check()
+        rule = OmegaRule(k=self.k, adaptive=not self.fixed, grow=self.grow)
+        records, chosen, skipped = self.rolling.read(self.chains, out)
+        some = [records[k] for k in chosen]
+        with self.rolling.open() as source:
+            out.progress.start(f"roll out with {source.generator.name}")
+            machine = OmegaForest.start([r.chain for r in some], [r.outcome for r in some], rule)
+            label_by_rollouts(machine, source, out.progress)
+            grown = [ChainRecord(s.chain, labels=(s.labels,)) for s in machine.grown()]
+            records += with_outcomes(grown, source.verifier)
+        labels = machine.result()
+        for k, given in zip(chosen, labels, strict=True):
+            records[k] = records[k].with_labels(given)
+        labels += [record.labels[0] for record in grown]
+        _finish(out, self.rolling.out, records, labels, machine.spent, source, skipped)
+
+
+@contextlib.contextmanager
+def _verifier(name: str) -> Generator[Verifier]:
+    if name == "lab":
+        yield LabLabeler()
+    else:
+        with AnswerVerifier() as verifier:
+            yield verifier
+
+
+def _with_intervals(
+    record: ChainRecord, labels: StepLabels, rule: RolloutRule, is_fixed: bool
+) -> ChainRecord:
+    """Put the intervals of soft labels beside them."""
+    if rule.labels != "soft":
+        return record
+    kind = wilson_interval if is_fixed else anytime_interval
+    found = [count and kind(count, rule.confidence) for count in labels.counts or ()]
+    told = {
+        "method": "wilson" if is_fixed else "beta-binomial confidence sequence",
+        "confidence": rule.confidence,
+        "low_high": [found_ and list(found_) for found_ in found],
+    }
+    return replace(record, meta={**record.meta, f"{labels.source}_intervals": told})
+
+
+def _finish(
+    out: Output,
+    path: Path,
+    records: Sequence[ChainRecord],
+    labels: Sequence[StepLabels],
+    spent: Spent,
+    source: RolloutSource,
+    skipped: int,
+) -> None:
+    write_records(path, records)
+    steps = Counter(_word_for(y) for given in labels for y in given.labels)
+    result = {
+        "out": str(path),
+        "chains": len(records),
+        "labeled_chains": sum(any(y is not None for y in given.labels) for given in labels),
+        "first_errors": sum(given.first_error is not None for given in labels),
+        "steps": dict(sorted(steps.items())),
+        "rollouts": spent.rollouts,
+        "new_rollouts": source.new_rollouts,
+        "tokens": None if spent.uncounted else spent.tokens,
+        "skipped_rows": skipped,
+    }
+    out.result(result, lambda console: _show(console, result))
+
+
+def _word_for(label: float | None) -> str:
+    if label is None:
+        return "unjudged"
+    return "right" if label == 1 else "wrong" if label == 0 else "between"
+
+
+def _show(console: Console, result: dict[str, Any]) -> None:
+    console.print(f"{result['chains']} chains in {result['out']}", soft_wrap=True, markup=False)
+    steps = ", ".join(f"{count} {name}" for name, count in result["steps"].items())
+    console.print(f"  {result['labeled_chains']} labeled; steps: {steps}")
+    tokens = "" if result["tokens"] is None else f", {result['tokens']} tokens"
+    console.print(f"  {result['rollouts']} rollouts ({result['new_rollouts']} new){tokens}")
