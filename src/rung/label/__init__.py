@@ -2,6 +2,7 @@
 
 from rung.label.arithmetic import ArithmeticLabeler
 from rung.label.chat import ChatServer, LocalChat
+from rung.label.code import CodeLabeler
 from rung.label.consensus import agreed_labels, dawid_skene, noise_aware
 from rung.label.intervals import Interval, anytime_interval, wilson_interval
 from rung.label.judge import JudgeLabeler
@@ -20,6 +21,7 @@ __all__ = [
     "Ask",
     "ChatServer",
     "Choice",
+    "CodeLabeler",
     "Interval",
     "JudgeLabeler",
     "LabLabeler",
