@@ -14,6 +14,9 @@ import msgspec
 import tyro
 
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
+from rung.cli.label_agreement import Agree
+from rung.cli.label_consensus import Consensus
+from rung.cli.label_judge import Judge
 from rung.cli.label_rollout import Omega, Rollout
 from rung.cli.output import JsonFlag, Output
 from rung.core import ChainRecord, Labeler, RungError, Skipped, Verifier, read_records
@@ -175,4 +178,11 @@ def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
-COMMANDS = {"verify": Verify, "rollout": Rollout, "omega": Omega}
+COMMANDS = {
+    "verify": Verify,
+    "rollout": Rollout,
+    "omega": Omega,
+    "judge": Judge,
+    "consensus": Consensus,
+    "agreement": Agree,
+}
