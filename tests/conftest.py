@@ -6,6 +6,8 @@ from typing import Literal, Protocol
 
 import pytest
 
+from rung.verify.sandbox import Sandbox
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -15,6 +17,14 @@ def shared_data() -> Path:
     if not (SHARED_DATA / "README.md").is_file():
         pytest.skip("needs the real data in ../shared/data")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Sandbox:
+    """Bubblewrap; tests that need it skip where it is missing, and fail in CI."""
+    from sandboxes import bubblewrap
+
+    return bubblewrap()
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+
+from rung.verify import Sandbox
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
@@ -181,3 +184,13 @@ def test_publishing_again_replaces_the_table(tmp_path: Path):
         table.publish({"value": value}, f"| {value} |", tmp_path)
     assert readme.read_text() == f"before\n{table.BEGIN}\n| 2 |\n{table.END}\nafter\n"
     assert json.loads((tmp_path / "results.json").read_bytes()) == {"value": 2}
+
+
+def test_reference_programs_are_put_through_the_sandbox(
+    sandbox: Sandbox, shared_data: Path, tmp_path: Path
+):
+    with gzip.open(shared_data / "problems_mbpp.jsonl.gz", "rb") as stream:
+        (tmp_path / "few.jsonl").write_bytes(b"".join(islice(stream, 3)))
+    printed = run("verify-code", tmp_path / "few.jsonl")
+    assert "3 programs, {'correct': 3}" in printed
+    assert "ms bare" in printed

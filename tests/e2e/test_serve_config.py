@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import time
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -77,7 +78,8 @@ def test_a_run_that_a_server_failed_goes_on_where_it_stopped(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr("rung.score.server.time", SimpleNamespace(sleep=lambda _: None))
+    clock = SimpleNamespace(sleep=lambda _: None, monotonic=time.monotonic)
+    monkeypatch.setattr("rung.core.http.time", clock)
     folder, (source, out) = tiny_reward(), (tmp_path / "in.jsonl", tmp_path / "out.jsonl")
     write_records(source, toy_records(260))  # a whole window, and a few more
     good, is_up = logits_by(folder, tag=None), Event()

@@ -1,6 +1,7 @@
 """A scorer behind a server: the local one's scores, patience where it helps, else one sentence."""
 
 import json
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from transformers import LlamaConfig, MistralConfig, Qwen2Config
 from conftest import TinyReward
 from published import WIDTH, qwen_tokenizer, random_heads, save, two_layer_heads
 from rung import Chain, Problem, RungError, Scorer
+from rung.core.http import Patience
 from rung.model.serving import Serving, serving
 from rung.score import RemoteScorer, load_scorer, remote_scorer
 from rung.score.server import PoolingServer, connect
@@ -39,9 +41,8 @@ def chains(count: int = 30) -> list[Chain]:
 
 def fast(scorer: RemoteScorer, **changes: Any) -> RemoteScorer:
     """The scorer with waits that a test can bear."""
-    server = PoolingServer(
-        scorer.server.url, scorer.server.model, **{"attempts": 3, "first_wait_s": 0.01, **changes}
-    )
+    patience = Patience(**{"attempts": 3, "first_wait_s": 0.01, **changes})
+    server = PoolingServer(scorer.server.url, scorer.server.model, patience)
     return RemoteScorer(scorer.name, scorer.serving, server)
 
 
@@ -237,7 +238,8 @@ def test_a_server_that_says_how_long_to_wait_is_believed(
     tiny_reward: TinyReward, monkeypatch: pytest.MonkeyPatch
 ):
     folder, waited = tiny_reward(), list[float]()
-    monkeypatch.setattr("rung.score.server.time", SimpleNamespace(sleep=waited.append))
+    clock = SimpleNamespace(sleep=waited.append, monotonic=time.monotonic)
+    monkeypatch.setattr("rung.core.http.time", clock)
     busy = Reply(RECORDED["error"], 429, headers=(("Retry-After", "7"),))
     good = logits_by(folder, tag=None)
     with stand_in(lambda body, n: busy if n < 2 else good(body, n)) as server:
@@ -275,7 +277,7 @@ def test_rows_that_are_not_this_models_are_refused(
 
 def test_answers_of_another_kind_are_refused(tiny_reward: TinyReward):
     for body, words in [
-        ({"data": [{"embedding": [1]}]}, "not what a vLLM server answers"),
+        ({"data": [{"embedding": [1]}]}, "not what such a server answers"),
         (pooling([[[0.5]], [[0.5]]]), "gave 2 answers to 1 sequences"),
     ]:
         with stand_in(lambda *_, body=body: Reply(body)) as server:

@@ -6,6 +6,7 @@ import pytest
 
 from rung import RungError
 from rung.data import gaps, join_steps, split_steps, step_texts
+from rung.data.split import WAYS
 
 
 @pytest.mark.parametrize(
@@ -45,11 +46,12 @@ def test_steps_are_cut_where_a_reader_would_cut_them(how, text, steps):
 
 @pytest.mark.parametrize("how", ["lines", "marker:", ""])
 def test_an_unknown_way_to_split_lists_the_known_ones(how):
-    with pytest.raises(RungError, match="expected blank-line, newline, numbered, sentence, marker"):
+    known = "blank-line, newline, numbered, sentence, function, cell, block, line, marker"
+    with pytest.raises(RungError, match=f"expected {known}"):
         split_steps("a", how)
 
 
-@pytest.mark.parametrize("how", ["blank-line", "newline", "numbered", "sentence", "marker:x"])
+@pytest.mark.parametrize("how", [*WAYS, "marker:x"])
 def test_a_long_text_is_split_in_time_linear_in_its_length(how):
     text = ("Step 1. " * 5 + " " * 200 + "\n") * 2000
     started_s = time.monotonic()

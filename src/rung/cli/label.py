@@ -14,21 +14,24 @@ import msgspec
 import tyro
 
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
+from rung.cli.label_agreement import Agree
+from rung.cli.label_consensus import Consensus
+from rung.cli.label_judge import Judge
 from rung.cli.label_rollout import Omega, Rollout
 from rung.cli.output import JsonFlag, Output
 from rung.core import ChainRecord, Labeler, RungError, Skipped, Verifier, read_records
 from rung.core.codec import encode_record
 from rung.core.resume import fingerprint_of, resumable_rows
 from rung.data import Neutral
-from rung.label import ArithmeticLabeler, LabLabeler, with_answer, with_outcomes
-from rung.verify import AnswerVerifier
+from rung.label import ArithmeticLabeler, CodeLabeler, LabLabeler, with_answer, with_outcomes
+from rung.verify import AnswerVerifier, CodeVerifier, find_sandbox
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 WINDOW = 256
 """Records checked together; a kill loses at most these."""
-VerifierName = Literal["answer", "arithmetic", "lab"]
+VerifierName = Literal["answer", "arithmetic", "code", "lab"]
 Check = Callable[[Sequence[ChainRecord]], list[ChainRecord]]
 
 
@@ -59,10 +62,13 @@ class Verify:
     verifier: Annotated[tuple[VerifierName, ...], tyro.conf.UseAppendAction] = ()
     """answer: compare final answers with the reference answers, for the outcome.
     arithmetic: label steps by the equations in them.
+    code: run the problems' unit tests in a sandbox, for the outcome and the failing step.
     lab: exact labels and outcomes for the chains of `rung lab`.
     Give the option again for another; without it, answer."""
     workers: int | None = None
-    """Processes for math-verify; without it one a core, at most 4."""
+    """Processes for math-verify, or programs run at once; without it one a core, at most 4."""
+    unsafe_local: bool = False
+    """Run programs without a sandbox, with all your rights."""
     format: str | None = None
     """The chains' format; without it the first row tells."""
     neutral: Neutral = "good"
@@ -94,7 +100,7 @@ class Verify:
         names = sorted(set(self.verifier or ("answer",)))
         made_from = fingerprint_of(sources, [self.format, self.neutral, self.skip_bad, names])
         with (
-            _checks(names, self.workers) as checks,
+            _checks(names, self.workers, self.unsafe_local) as checks,
             resumable_rows(self.out, made_from, out.progress, rows_a_chunk=WINDOW) as rows,
         ):
             out.progress.start(f"check by {', '.join(names)}", num_rows)
@@ -122,14 +128,24 @@ def summarize(records: Iterable[ChainRecord], out: str) -> Summary:
 
 
 @contextlib.contextmanager
-def _checks(names: Sequence[str], workers: int | None) -> Generator[list[Check]]:
-    """What to do to a window of records; the lab's outcome stands over the answer's."""
+def _checks(
+    names: Sequence[str], workers: int | None, unsafe_local: bool
+) -> Generator[list[Check]]:
+    """What to do to a window of records; the lab's outcome and the tests' stand over the answer's.
+
+    Raises:
+        RungError: Programs are to be run, and there is no sandbox.
+    """
     checks: list[Check] = []
     with AnswerVerifier(workers=workers) as answers:
         if "answer" in names:
             checks.append(lambda records: _judge_outcomes(map(with_answer, records), answers))
         if "arithmetic" in names:
             checks.append(lambda records: _judge_steps(records, ArithmeticLabeler()))
+        if "code" in names:
+            sandbox = find_sandbox(unsafe_local=unsafe_local)
+            code = CodeLabeler(CodeVerifier(sandbox, workers=workers, trace=True))
+            checks.append(code.judge)
         if "lab" in names:
             lab = LabLabeler()
             checks.append(lambda records: _judge_outcomes(_judge_steps(records, lab), lab))
@@ -162,4 +178,11 @@ def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
-COMMANDS = {"verify": Verify, "rollout": Rollout, "omega": Omega}
+COMMANDS = {
+    "verify": Verify,
+    "rollout": Rollout,
+    "omega": Omega,
+    "judge": Judge,
+    "consensus": Consensus,
+    "agreement": Agree,
+}

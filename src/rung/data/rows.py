@@ -25,10 +25,15 @@ class Choices:
 
 
 def problem_of(
-    question: str, answer: str | None = None, *, id: str | None = None, domain: str | None = None
+    question: str,
+    answer: str | None = None,
+    *,
+    id: str | None = None,
+    domain: str | None = None,
+    tests: tuple[str, ...] | None = None,
 ) -> Problem:
     """A problem; when the source gives it no id, its id is the hash of its question."""
-    return Problem(id or Problem("", question).root_id, question, answer, domain=domain)
+    return Problem(id or Problem("", question).root_id, question, answer, tests, domain)
 
 
 def labels_to_first_error(num_steps: int, first_error: int | None) -> tuple[float | None, ...]:

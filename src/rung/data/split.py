@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from rung.core.errors import RungError
+from rung.data.split_code import CODE_WAYS, starts_of
 
 MARKER = "marker:"
 
@@ -38,7 +39,7 @@ _SENTENCE_END = re.compile(
     r"(?<!\bDr\.)(?<!\bSt\.)(?<!\bEq\.)(?<!\bFig\.)"
     r"(?<=[.!?。])(?!(?<=\b[Nn]o\.)\s+\d)[\"')\]*$]*\s+(?=[A-Z0-9\"'(\[$\\*#-])"
 )
-WAYS = ("blank-line", "newline", "numbered", "sentence")
+WAYS = ("blank-line", "newline", "numbered", "sentence", *CODE_WAYS)
 
 
 def split_steps(text: str, how: str) -> list[Span]:
@@ -48,7 +49,9 @@ def split_steps(text: str, how: str) -> list[Span]:
         text: The solution's text.
         how: "blank-line", "newline", "numbered" ("Step k:" and numbered lists: a step begins at
             each such line, text before the first is a step of its own), "sentence", or
-            "marker:TOKEN" (every TOKEN ends a step and belongs to none).
+            "marker:TOKEN" (every TOKEN ends a step and belongs to none). Programs, whose steps
+            keep their indentation: "function" (and what stands between functions), "cell" (at
+            `# %%`, or up to the end of each fenced block), "block" (between blank lines), "line".
 
     Returns:
         The steps' spans in order. They don't overlap, none is blank, and all that lies outside
@@ -58,7 +61,8 @@ def split_steps(text: str, how: str) -> list[Span]:
         RungError: There is no such way to split.
     """
     pieces = _pieces(text, how)
-    return [span for span in (_trim(text, span) for span in pieces) if span.start < span.end]
+    trim = _trim_lines if how in CODE_WAYS else _trim
+    return [span for span in (trim(text, span) for span in pieces) if span.start < span.end]
 
 
 def step_texts(text: str, how: str) -> list[str]:
@@ -86,6 +90,8 @@ def _pieces(text: str, how: str) -> Iterator[Span]:
         "numbered": lambda text: _from_starts(text, [m.start() for m in _NUMBERED.finditer(text)]),
         "sentence": _sentences,
     }
+    if how in CODE_WAYS:
+        return _from_starts(text, starts_of(text, how))
     if how not in ways:
         known = ", ".join((*WAYS, MARKER + "TOKEN"))
         raise RungError(f"there is no way {how!r} to split text into steps, expected {known}")
@@ -116,3 +122,11 @@ def _trim(text: str, span: Span) -> Span:
     piece = span.of(text)
     start = span.start + len(piece) - len(piece.lstrip())
     return Span(start, max(start, span.end - (len(piece) - len(piece.rstrip()))))
+
+
+def _trim_lines(text: str, span: Span) -> Span:
+    """Without blank lines at the start; the first line keeps its indentation."""
+    inner = _trim(text, span)
+    if inner.start >= inner.end:
+        return inner
+    return Span(max(span.start, text.rfind("\n", 0, inner.start) + 1), inner.end)

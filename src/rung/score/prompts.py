@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from rung.core.templates import filled
+
 GENPRM_SYSTEM = (
     "You are a math teacher. Your task is to review and critique the paragraphs in solution step by"
     " step."
@@ -54,21 +56,16 @@ _STEP_NAME = re.compile(r"Step \d+:")
 def genprm_turns(question: str, steps: Sequence[str], first_turn: str) -> list[str]:
     """The user's turns for a chain, one a step."""
     template = GENPRM_FIRST_TURN[first_turn]
-    return [_filled(template, question=question, step=steps[0]), *steps[1:]]
+    return [filled(template, question=question, step=steps[0]), *steps[1:]]
 
 
 def thinkprm_task(problem: str, steps: Sequence[str]) -> str:
     """The user's turn for a prefix. Steps are named "Step i:" here, whatever they were named."""
     named = (f"Step {k}: {_STEP_NAME.sub('', step).strip()}" for k, step in enumerate(steps, 1))
-    return _filled(THINKPRM_TASK, problem=problem, solution="\n".join(named))
+    return filled(THINKPRM_TASK, problem=problem, solution="\n".join(named))
 
 
 def last_code(text: str) -> str | None:
     """The last block of Python in a text, stripped; None if there is none."""
     blocks = re.findall(r"```python\s*(.*?)\s*```", text, re.DOTALL)
     return blocks[-1].strip() if blocks else None
-
-
-def _filled(template: str, **values: str) -> str:
-    """The template with each {name} replaced once; braces in values stay as they are."""
-    return re.sub(r"\{(\w+)\}", lambda found: values[found[1]], template)

@@ -1,0 +1,281 @@
+"""How far sources of labels agree, and how one errs against another that is trusted.
+
+Every number has a bootstrap interval over problems. A label of 0.5 and above says right. Steps
+that chains share count once.
+
+P is the number of problems, R of resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from rung.core import ChainRecord, RungError
+from rung.eval.statistics import (
+    CONFIDENCE,
+    RESAMPLES,
+    Estimate,
+    FloatArray,
+    estimate,
+    resample_weights,
+)
+from rung.label.step_table import StepRow, StepTable, step_table
+
+POSITIONS = (1, 2, 3, 4, 5, 9)
+"""Where bins begin: the fifth to the eighth step are one, and so are those behind."""
+LENGTHS = (0, 50, 100, 200, 400)
+"""Characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """How a source errs against a trusted one, on some of the steps."""
+
+    by: str
+    """"all", "position", "length" (in characters) or "domain"."""
+    group: str
+    num_steps: int
+    """Steps that the trusted source judged."""
+    wrong_said_wrong: int
+    wrong_said_right: int
+    wrong_not_judged: int
+    right_said_wrong: int
+    right_said_right: int
+    right_not_judged: int
+    accuracy: Estimate | None
+    """Of the steps that both judged."""
+    missed: Estimate | None
+    """P(says right | wrong): errors that it overlooks."""
+    false_alarms: Estimate | None
+    """P(says wrong | right)."""
+    judged: Estimate | None
+    """Share of the trusted source's steps that it judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """How far two sources agree."""
+
+    first: str
+    second: str
+    num_steps: int
+    """Steps that both judged."""
+    agreement: Estimate | None
+    """Share of them on which they say the same."""
+    kappa: Estimate | None
+    """Cohen's; None where both only ever say one thing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far all sources agree."""
+
+    sources: tuple[str, ...]
+    pairs: tuple[Pair, ...]
+    alpha: Estimate | None
+    """Krippendorff's, nominal, over all sources and whatever each judged."""
+    num_steps: int
+    """Steps that at least two sources judged."""
+    num_problems: int
+
+
+def agreement(
+    records: Iterable[ChainRecord],
+    sources: Sequence[str],
+    *,
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Agreement:
+    """Cohen's kappa of every pair and Krippendorff's alpha of all.
+
+    Cohen (1960); Krippendorff (2011), Computing Krippendorff's Alpha-Reliability, nominal data
+    with missing values. Both are closed forms of counts, so the counts of each problem are enough
+    to resample problems. Tested against scikit-learn and the paper's own example.
+
+    Raises:
+        RungError: There are fewer than two sources, or one has no labels.
+    """
+    if len(sources) < 2:
+        raise RungError("agreement needs two sources or more")
+    table = step_table(records, sources)
+    said_SL, problem_S = table.said_SL, _problems(table)
+    weights_RP = resample_weights(int(problem_S.max()) + 1, resamples=resamples, seed=seed)
+
+    def estimated(
+        counts_SC: FloatArray, read: Callable[[FloatArray], FloatArray]
+    ) -> Estimate | None:
+        return _estimate(_by_problem(counts_SC, problem_S), weights_RP, read, confidence)
+
+    pairs: list[Pair] = []
+    for (i, first), (j, second) in combinations(enumerate(sources), 2):
+        cells_S4 = _cells(said_SL[:, i], said_SL[:, j])
+        num_steps = int(cells_S4.sum())
+        pairs.append(
+            Pair(first, second, num_steps, estimated(cells_S4, _same), estimated(cells_S4, kappa))
+        )
+    units_S3 = _units(said_SL)
+    num_units = int(((~np.isnan(said_SL)).sum(axis=1) >= 2).sum())
+    return Agreement(
+        tuple(sources), tuple(pairs), estimated(units_S3, alpha), num_units, weights_RP.shape[1]
+    )
+
+
+def error_profile(
+    records: Iterable[ChainRecord],
+    source: str,
+    trusted: str,
+    *,
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> list[Errors]:
+    """How a source errs: over all steps, by position, by length and by domain.
+
+    Raises:
+        RungError: One of the two has no labels, or the trusted one is the source itself.
+    """
+    if source == trusted:
+        raise RungError(f"{source!r} is compared with itself")
+    table = step_table(records, [source, trusted])
+    said_SL, problem_S = table.said_SL, _problems(table)
+    weights_RP = resample_weights(int(problem_S.max()) + 1, resamples=resamples, seed=seed)
+    cells_S6 = _cells_with_gaps(said_SL[:, 0], said_SL[:, 1])
+    found: list[Errors] = []
+    for (by, group), inside_S in _groups(table).items():
+        if counts := int(cells_S6[inside_S].sum()):
+            sums_P6 = _by_problem(cells_S6 * inside_S[:, None], problem_S)
+            found.append(_errors(by, group, counts, sums_P6, weights_RP, confidence))
+    return found
+
+
+def kappa(cells_R4: FloatArray) -> FloatArray:
+    """Cohen's kappa from counts (both wrong, only the second right, only the first, both right)."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ww, wr, rw, rr = cells_R4.T / cells_R4.sum(axis=1)
+        by_chance = (ww + wr) * (ww + rw) + (rw + rr) * (wr + rr)
+        return np.where(by_chance < 1, (ww + rr - by_chance) / (1 - by_chance), np.nan)
+
+
+def alpha(units_R3: FloatArray) -> FloatArray:
+    """Krippendorff's alpha of two classes.
+
+    Args:
+        units_R3: Sums over the steps that two or more judged: wrong verdicts, right verdicts, and
+            wrong times right over one less than their number (the coincidences).
+    """
+    wrong_R, right_R, mixed_R = units_R3.T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found_R = 1 - (wrong_R + right_R - 1) * mixed_R / (wrong_R * right_R)
+    return np.where(wrong_R * right_R > 0, found_R, np.nan)
+
+
+def _units(said_SL: FloatArray) -> FloatArray:
+    right_S, count_S = np.nansum(said_SL, axis=1), (~np.isnan(said_SL)).sum(axis=1)
+    wrong_S, pairable_S = count_S - right_S, count_S >= 2
+    mixed_S = wrong_S * right_S / np.maximum(count_S - 1, 1)
+    return np.stack([wrong_S, right_S, mixed_S], axis=1) * pairable_S[:, None]
+
+
+def _cells(first_S: FloatArray, second_S: FloatArray) -> FloatArray:
+    return np.stack(
+        [(first_S == a) & (second_S == b) for a in (0, 1) for b in (0, 1)], axis=1
+    ).astype(np.float64)
+
+
+def _cells_with_gaps(said_S: FloatArray, trusted_S: FloatArray) -> FloatArray:
+    """Columns: wrong said wrong, right, not judged; right said wrong, right, not judged."""
+    said = [said_S == 0, said_S == 1, np.isnan(said_S)]
+    return np.stack([(trusted_S == t) & one for t in (0, 1) for one in said], axis=1).astype(
+        np.float64
+    )
+
+
+def _same(cells_R4: FloatArray) -> FloatArray:
+    return _share(cells_R4[:, 0] + cells_R4[:, 3], cells_R4.sum(axis=1))
+
+
+def _share(part_R: FloatArray, whole_R: FloatArray) -> FloatArray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(whole_R > 0, part_R / whole_R, np.nan)
+
+
+def _problems(table: StepTable) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    number: dict[str, int] = {}
+    rows = table.rows.values()
+    return np.array([number.setdefault(row.problem, len(number)) for row in rows], dtype=np.int64)
+
+
+def _by_problem(
+    counts_SC: FloatArray, problem_S: np.ndarray[tuple[int], np.dtype[np.int64]]
+) -> FloatArray:
+    sums_PC = np.zeros((int(problem_S.max()) + 1, counts_SC.shape[1]))
+    np.add.at(sums_PC, problem_S, counts_SC)
+    return sums_PC
+
+
+def _estimate(
+    sums_PC: FloatArray,
+    weights_RP: FloatArray,
+    read: Callable[[FloatArray], FloatArray],
+    confidence: float,
+) -> Estimate | None:
+    value = float(read(sums_PC.sum(axis=0, keepdims=True))[0])
+    return estimate(value, read(weights_RP @ sums_PC), confidence=confidence)
+
+
+def _errors(
+    by: str,
+    group: str,
+    num_steps: int,
+    sums_P6: FloatArray,
+    weights_RP: FloatArray,
+    confidence: float,
+) -> Errors:
+    def estimated(part: Sequence[int], whole: Sequence[int]) -> Estimate | None:
+        def read(sums: FloatArray) -> FloatArray:
+            return _share(sums[:, part].sum(axis=1), sums[:, whole].sum(axis=1))
+
+        return _estimate(sums_P6, weights_RP, read, confidence)
+
+    cells = [int(count) for count in sums_P6.sum(axis=0)]
+    return Errors(
+        by,
+        group,
+        num_steps,
+        *cells,
+        accuracy=estimated([0, 4], [0, 1, 3, 4]),
+        missed=estimated([1], [0, 1]),
+        false_alarms=estimated([3], [3, 4]),
+        judged=estimated([0, 1, 3, 4], [0, 1, 2, 3, 4, 5]),
+    )
+
+
+def _groups(
+    table: StepTable,
+) -> dict[tuple[str, str], np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+    rows = list(table.rows.values())
+    names = {("all", "all"): [True] * len(rows)}
+    kinds: list[tuple[str, Callable[[StepRow], str], list[str]]] = [
+        ("position", lambda row: _bin(row.position + 1, POSITIONS), _bins(POSITIONS)),
+        ("length", lambda row: _bin(row.num_chars, LENGTHS), _bins(LENGTHS)),
+        ("domain", lambda row: row.domain, sorted({row.domain for row in rows})),
+    ]
+    for by, group_of, groups in kinds:
+        found = [group_of(row) for row in rows]
+        names |= {(by, group): [one == group for one in found] for group in groups}
+    return {key: np.array(inside, dtype=np.bool_) for key, inside in names.items()}
+
+
+def _bins(starts: Sequence[int]) -> list[str]:
+    ends = [start - 1 for start in starts[1:]]
+    closed = [f"{a}" if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=False)]
+    return [*closed, f"{starts[-1]}+"]
+
+
+def _bin(value: int, starts: Sequence[int]) -> str:
+    return _bins(starts)[sum(value >= start for start in starts) - 1]
