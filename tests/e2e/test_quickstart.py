@@ -102,7 +102,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(
         """
     )
     here = str(Path(__file__).parent)
-    stage = "sample and label test chains"
+    stage = "sample and label chains"
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "out"), here, stage])
     assert done.returncode == -signal.SIGKILL
     assert not (tmp_path / "out" / "results.json").exists()

@@ -8,8 +8,9 @@ chosen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ from rung.eval import (
 )
 from rung.generate import problems_a_window, sample_windows
 from rung.label import LabLabeler, with_outcomes
+from rung.loop.side_by_side import Job, run_side_by_side
 from rung.loop.stages import Stages
 from rung.score import score_windows
 from rung.train import Optimization, PolicyTraining, RewardTraining, TrainingReport
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 WINDOW_CHAINS = 2048
 RESULTS, REPORT = "results.json", "report.html"
 RULE = "min"
+SAMPLE, TRAIN = "sample and label chains", "train the PRM and the ORM"
 SETTING = (
     "Made word problems whose every step is checked exactly. A small policy learned from chains "
     "with systematic errors; the PRM and the ORM learned from the same chains of that policy, "
@@ -112,11 +115,8 @@ def run_quickstart(
     stages = run.stages
     stages.run("make problems", run.make_problems)
     stages.run("train the policy", run.train_policy)
-    stages.run("sample and label training chains", lambda: run.sample("train"))
-    stages.run("sample and label validation chains", lambda: run.sample("validation"))
-    stages.run("sample and label test chains", lambda: run.sample("test"))
-    stages.run("train the PRM", lambda: run.train_reward("prm"))
-    stages.run("train the ORM", lambda: run.train_reward("orm"))
+    stages.run(SAMPLE, run.sample_all)
+    stages.run(TRAIN, run.train_both)
     stages.run("score", run.score)
     return run.evaluate()
 
@@ -163,6 +163,12 @@ class _Run:
         )
         return report.tokens
 
+    def sample_all(self) -> int:
+        """Sample and label every split."""
+        splits = {"training": ("train",), "validation and test": ("validation", "test")}
+        jobs = {name: self._job(_sample, *parts) for name, parts in splits.items()}
+        return run_side_by_side(SAMPLE, jobs, self.progress)
+
     def sample(self, split: str) -> int:
         """Let the policy write chains for a split's problems; label every step and outcome."""
         n = self.settings.test_chains if split == "test" else self.settings.train_chains
@@ -182,6 +188,11 @@ class _Run:
                 rows.append(map(encode_record, _labeled(records)))
                 self.progress.advance(len(records))
         return sum(_num_tokens(record) for record in read_records(path))
+
+    def train_both(self) -> int:
+        """Train the PRM and the ORM."""
+        jobs = {kind.upper(): self._job(_train_reward, kind) for kind in ("prm", "orm")}
+        return run_side_by_side(TRAIN, jobs, self.progress)
 
     def train_reward(self, kind: Any) -> int:
         """Train the PRM or the ORM on the policy's chains, from the policy's weights."""
@@ -259,6 +270,9 @@ class _Run:
             setting=SETTING,
         )
 
+    def _job(self, work: Callable[..., int], *told: str) -> Job:
+        return partial(_in_process, self.settings, self.out, work, told)
+
     def _problems(self, split: str) -> Iterator[Problem]:
         """A split's problems; no question stands in two splits."""
         settings = self.settings
@@ -281,6 +295,24 @@ class _Run:
 
         policy = load_causal_lm(self.out / "policy")
         return TransformersGenerator(*policy, extract_answer=extract_answer)
+
+
+def _in_process(
+    settings: Quickstart,
+    out: Path,
+    work: Callable[..., int],
+    told: Sequence[str],
+    progress: Progress,
+) -> int:
+    return work(_Run(settings, out, progress, Stages.open(out, settings)), *told)
+
+
+def _sample(run: _Run, *splits: str) -> int:
+    return sum(run.sample(split) for split in splits)
+
+
+def _train_reward(run: _Run, kind: str) -> int:
+    return run.train_reward(kind)
 
 
 def _labeled(records: Sequence[ChainRecord]) -> list[ChainRecord]:
