@@ -1,0 +1,87 @@
+"""Orders for continuations, and the policy's answers to them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from rung.core.errors import RungError
+from rung.core.protocols import Generator, Sampling
+from rung.core.types import Chain, Provenance
+from rung.search.log import Piece
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Continuations of a prefix that are wanted now."""
+
+    prefix: Chain
+    first: int
+    """How many continuations of this prefix the same search was given before."""
+    n: int
+    sampling: Sampling
+    """Its `max_tokens`, `until` and temperature are this order's."""
+
+    @property
+    def key(self) -> str:
+        """Names the answer in a log: all that it depends on within a run."""
+        how = self.sampling
+        kind = "greedy" if how.temperature == 0 else "sampled"
+        counts = f"{self.first}+{self.n}"
+        return f"{self.prefix.prefix_id} {counts} {how.until} {kind} {how.max_tokens}"
+
+    def chains(self, pieces: Iterable[Piece], policy: str) -> list[Chain]:
+        """The prefix with each piece behind it; a chain's tokens are those of all its pieces."""
+        return [self._chain(piece, policy) for piece in pieces]
+
+    def _chain(self, piece: Piece, policy: str) -> Chain:
+        before = self.prefix.source.num_tokens if self.prefix.source is not None else None
+        source = Provenance(
+            policy=policy,
+            temperature=self.sampling.temperature,
+            top_p=self.sampling.top_p,
+            seed=self.sampling.seed,
+            finish_reason=piece.finish_reason,
+            num_tokens=(before or 0) + piece.num_tokens,
+        )
+        steps = (*self.prefix.steps, *piece.steps)
+        return Chain(self.prefix.problem, steps, piece.answer, source=source)
+
+
+def sample(generator: Generator, orders: Sequence[Order]) -> list[tuple[Piece, ...]]:
+    """Let the policy fill orders that agree in `first` and `sampling`, in one call.
+
+    Every continuation draws from random numbers named by the seed, its prefix and how many that
+    prefix had before, so an answer doesn't depend on what else is ordered.
+
+    Raises:
+        RungError: The policy gives another number of chains, or chains that don't go on from
+            their prefixes.
+    """
+    prefixes = [order.prefix for order in orders for _ in range(order.n)]
+    [(first, sampling)] = {(order.first, order.sampling) for order in orders}
+    seeded = replace(sampling, seed=_seed(sampling.seed, first))
+    groups = generator.sample(prefixes, 1, seeded)
+    if [len(group) for group in groups] != [1] * len(prefixes):
+        raise RungError(
+            f"the policy {generator.name} was asked for a chain for each of {len(prefixes)}"
+            f" prefixes, and gave {[len(group) for group in groups]}"
+        )
+    written = iter(zip(prefixes, (chain for [chain] in groups), strict=True))
+    return [tuple(_piece(*next(written)) for _ in range(order.n)) for order in orders]
+
+
+def _piece(prefix: Chain, chain: Chain) -> Piece:
+    num_steps = len(prefix.steps)
+    if chain.prefix(num_steps).prefix_id != prefix.prefix_id:
+        raise RungError("the policy gave a chain that does not go on from its prefix")
+    source = chain.source or Provenance()
+    tokens = source.num_tokens or 0
+    return Piece(chain.steps[num_steps:], chain.answer, source.finish_reason, tokens)
+
+
+def _seed(seed: int, first: int) -> int:
+    """A seed of its own for continuations that come behind others of their prefix."""
+    digest = hashlib.blake2b(f"search {seed} {first}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest)
