@@ -77,8 +77,6 @@ ALGORITHMS: dict[str, Callable[[Knobs], Search | SpanningSearch]] = {
     "abort": lambda k: EarlyAbort(
         below=k.below, enough=k.enough, n=k.n, in_flight=k.width, by=k.by, seed=k.seed, rule=k.by
     ),
-    "allocate": lambda k: Allocate(
-        n=k.n, first=k.width, batch=k.width, by=k.by, rule=k.by
-    ),
+    "allocate": lambda k: Allocate(n=k.n, first=k.width, batch=k.width, by=k.by, rule=k.by),
 }
 """One line an algorithm."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Literal
 
 from rung.core.errors import RungError
@@ -60,22 +62,23 @@ class Spent:
         """What the tokens cost."""
         return (self.tokens_sampled * prices.sampled + self.tokens_scored * prices.scored) / 1e6
 
-    def over(self, budget: Budget, prices: Prices) -> Reason | None:
-        """Which limit is reached, if one is."""
-        if budget.tokens is not None and self.tokens >= budget.tokens:
-            return "tokens"
-        if budget.calls is not None and self.calls >= budget.calls:
-            return "calls"
-        if budget.money is not None and self.money(prices) >= budget.money:
-            return "money"
-        return None
+    def room(
+        self, budget: Budget, prices: Prices, *, is_scored: bool
+    ) -> tuple[int | None, Reason | None]:
+        """Tokens that may still be sampled, if each is scored too or not; None: no limit.
 
-    def room(self, budget: Budget, prices: Prices, *, is_scored: bool) -> int | None:
-        """Tokens that may still be sampled if each is scored too, or not; None: no limit."""
-        rooms: list[int] = []
+        At 0 the second value says which limit is reached.
+        """
+        rooms: list[tuple[int, Reason]] = []
+        if budget.calls is not None and self.calls >= budget.calls:
+            rooms.append((0, "calls"))
         if budget.tokens is not None:
-            rooms.append((budget.tokens - self.tokens) // (1 + is_scored))
+            rooms.append(((budget.tokens - self.tokens) // (1 + is_scored), "tokens"))
         price = prices.sampled + prices.scored * is_scored
         if budget.money is not None and price:
-            rooms.append(int((budget.money - self.money(prices)) * 1e6 / price))
-        return max(0, min(rooms)) if rooms else None
+            left = budget.money - self.money(prices)
+            rooms.append((math.floor(left * 1e6 / price), "money"))
+        if not rooms:
+            return None, None
+        room, limit = min(rooms, key=itemgetter(0))
+        return (room, None) if room > 0 else (0, limit)

@@ -60,11 +60,14 @@ class Job:
         """
         while self.reason is None and not self._left:
             self._ask(partial(self.growth.send, self._answers))
-        if self.reason is None:
-            over = self.spent.over(self.budget, self.prices)
-            if over is not None:
-                self.end(over)
-        return list(self._slice()) if self.reason is None else []
+        if self.reason is not None:
+            return []
+        is_scored = any(ask.is_scored for ask in self._asks)
+        room, limit = self.spent.room(self.budget, self.prices, is_scored=is_scored)
+        if limit is not None:
+            self.end(limit)
+            return []
+        return list(self._slice(room))
 
     def fill(self, ask: int, chains: Sequence[Chain], scores: Sequence[StepScores | None]) -> None:
         """The chains of an order, and their scores."""
@@ -92,11 +95,9 @@ class Job:
         self._answers = [[] for _ in asks]
         self._left = deque((k, ask.n) for k, ask in enumerate(asks) if ask.n > 0)
 
-    def _slice(self) -> Iterator[tuple[int, Order]]:
+    def _slice(self, room: int | None) -> Iterator[tuple[int, Order]]:
         calls = self.budget.calls
         can_call = None if calls is None else calls - self.spent.calls
-        is_scored = any(ask.is_scored for ask in self._asks)
-        room = self.spent.room(self.budget, self.prices, is_scored=is_scored)
         while self._left and can_call != 0 and room != 0:
             k, lacks = self._left.popleft()
             n = lacks if can_call is None else min(lacks, can_call)

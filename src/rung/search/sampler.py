@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from rung.core.errors import RungError
 from rung.core.protocols import Generator, Sampling
 from rung.core.types import Chain, Provenance
+from rung.search.growth import STOP
 from rung.search.log import Piece
 
 
@@ -68,17 +70,19 @@ def sample(generator: Generator, orders: Sequence[Order]) -> list[tuple[Piece, .
             f"the policy {generator.name} was asked for a chain for each of {len(prefixes)}"
             f" prefixes, and gave {[len(group) for group in groups]}"
         )
-    written = iter(zip(prefixes, (chain for [chain] in groups), strict=True))
-    return [tuple(_piece(*next(written)) for _ in range(order.n)) for order in orders]
+    written = zip(prefixes, (chain for [chain] in groups), strict=True)
+    pieces = (_piece(prefix, chain, sampling) for prefix, chain in written)
+    return [tuple(islice(pieces, order.n)) for order in orders]
 
 
-def _piece(prefix: Chain, chain: Chain) -> Piece:
+def _piece(prefix: Chain, chain: Chain, sampling: Sampling) -> Piece:
     num_steps = len(prefix.steps)
     if chain.prefix(num_steps).prefix_id != prefix.prefix_id:
         raise RungError("the policy gave a chain that does not go on from its prefix")
     source = chain.source or Provenance()
-    tokens = source.num_tokens or 0
-    return Piece(chain.steps[num_steps:], chain.answer, source.finish_reason, tokens)
+    # a policy that was asked for whole chains and doesn't say how they ended has ended them
+    reason = source.finish_reason or (STOP if sampling.until == "end" else None)
+    return Piece(chain.steps[num_steps:], chain.answer, reason, source.num_tokens or 0)
 
 
 def _seed(seed: int, first: int) -> int:

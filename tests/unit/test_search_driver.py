@@ -1,0 +1,315 @@
+"""The driver of searches: budgets, the log, kills, and policies and scorers that misbehave."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from conftest import TinyReward
+from rung.core import Chain, InputError, Problem, Provenance, RungError, Sampling, Step, StepScores
+from rung.score import load_scorer
+from rung.search import (
+    Beam,
+    BestOfN,
+    Budget,
+    Busy,
+    Mcts,
+    Prices,
+    Search,
+    SearchLog,
+    SearchResult,
+    Setting,
+    rule,
+    run_searches,
+)
+from rung.search.scoring import growing
+from tree_policy import PROBLEM, DicePolicy, TableScorer, words
+
+PICK = rule("min", scorer=None, answer_key=lambda chain: chain.answer)
+PROBLEMS = [Problem(str(k), f"Problem {k}?") for k in range(6)]
+
+
+def setting(policy: Any = None, scorer: Any = None, **given: Any) -> Setting:
+    scorer = scorer or TableScorer(otherwise=lambda text: int(text) / 10)
+    return Setting(generator=policy or DicePolicy(), scorer=scorer, pick=PICK, **given)
+
+
+def seen(results: Sequence[SearchResult]) -> list[Any]:
+    return [(r.chosen and r.chosen.chain.texts, r.value, r.reason, r.spent) for r in results]
+
+
+def test_what_a_search_is_told_does_not_depend_on_the_others() -> None:
+    together = run_searches(Beam(n=8), PROBLEMS, setting(in_flight=6, batch=1000))
+    alone = [run_searches(Beam(n=8), [p], setting(batch=1))[0] for p in PROBLEMS]
+    assert seen(together) == seen(alone)
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 5, 17, 40, 41, 200])
+@pytest.mark.parametrize("search", [BestOfN(n=8), Beam(n=8, width=2)])
+def test_a_budget_of_tokens_is_kept_and_the_best_so_far_is_given(
+    tokens: int, search: Search
+) -> None:
+    how = setting(budget=Budget(tokens=tokens), sampling=Sampling(max_tokens=4))
+    [result] = run_searches(search, [PROBLEM], how)
+    assert result.spent.tokens <= tokens
+    assert result.reason == ("done" if tokens == 200 else "tokens")
+    assert (result.chosen is not None) == (tokens > 1)
+    assert result.is_finished or tokens < 200
+
+
+def test_a_budget_of_calls_or_money_is_kept() -> None:
+    [result] = run_searches(Beam(n=8), [PROBLEM], setting(budget=Budget(calls=11)))
+    assert (result.spent.calls, result.reason) == (11, "calls")
+    prices = Prices(sampled=1e6, scored=0.5e6)
+    how = setting(budget=Budget(money=12), prices=prices, sampling=Sampling(max_tokens=4))
+    [result] = run_searches(Beam(n=8), [PROBLEM], how)
+    assert result.spent.money(prices) <= 12 and result.reason == "money"
+
+
+def test_a_budget_of_seconds_ends_what_is_under_way() -> None:
+    class Slow(DicePolicy):
+        def sample(self, prefixes: Any, n: int, sampling: Sampling) -> Any:
+            time.sleep(0.05)
+            return super().sample(prefixes, n, sampling)
+
+    how = setting(Slow(steps=1000), budget=Budget(seconds=0.2))
+    [result] = run_searches(Beam(n=4), [PROBLEM], how)
+    assert result.reason == "seconds" and result.chosen is not None and not result.is_finished
+
+
+@pytest.mark.parametrize("limit", [{"tokens": 0}, {"calls": -1}, {"seconds": 0.0}, {"money": -1}])
+def test_a_budget_of_nothing_is_refused(limit: dict[str, Any]) -> None:
+    with pytest.raises(RungError, match="expected above 0"):
+        Budget(**limit)
+
+
+def test_no_problems_are_refused() -> None:
+    with pytest.raises(RungError, match="no problems"):
+        run_searches(BestOfN(), [], setting())
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_killed_run_goes_on_from_its_log_and_pays_for_nothing_twice(tmp_path: Path) -> None:
+    class Dies(DicePolicy):
+        def sample(self, prefixes: Any, n: int, sampling: Sampling) -> Any:
+            if self.calls == 3:
+                raise Killed
+            return super().sample(prefixes, n, sampling)
+
+    path, search = tmp_path / "log.jsonl", Beam(n=8)
+    whole = run_searches(search, PROBLEMS, setting(unbroken := DicePolicy(), in_flight=2))
+    with SearchLog.open(path, "dice") as log, pytest.raises(Killed):
+        run_searches(search, PROBLEMS, setting(Dies(), in_flight=2), log=log)
+    with open(path, "ab") as stream:
+        stream.write(b'{"event":"sampled","key":"half a row')
+    scorer = TableScorer(otherwise=lambda text: int(text) / 10)
+    with SearchLog.open(path, "dice") as log:
+        paid = set(log.scored)
+        resumed = DicePolicy()
+        again = run_searches(search, PROBLEMS, setting(resumed, scorer, in_flight=2), log=log)
+    assert seen(again) == seen(whole)
+    assert 0 < resumed.calls <= unbroken.calls - 3
+    again_paid = {chain.prefix_id for chain in scorer.scored}
+    assert paid and not again_paid & {name.split()[0] for name in paid}
+    with SearchLog.open(path, "dice") as log:
+        silent = DicePolicy()
+        assert seen(run_searches(search, PROBLEMS, setting(silent), log=log)) == seen(whole)
+    assert silent.calls == 0
+
+
+def test_a_log_serves_a_larger_budget_too(tmp_path: Path) -> None:
+    small, large, fresh = (DicePolicy() for _ in range(3))
+    with SearchLog.open(tmp_path / "log", "dice") as log:
+        run_searches(Beam(n=8), PROBLEMS, setting(small, budget=Budget(calls=20)), log=log)
+        results = run_searches(Beam(n=8), PROBLEMS, setting(large), log=log)
+    assert seen(results) == seen(run_searches(Beam(n=8), PROBLEMS, setting(fresh)))
+    assert large.calls < fresh.calls
+
+
+def test_the_log_is_typed_jsonl(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    with SearchLog.open(path, "dice") as log:
+        run_searches(BestOfN(n=2), PROBLEMS[:1], setting(), log=log)
+    rows = [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]
+    assert [row["event"] for row in rows[:2]] == ["begun", "sampled"]
+    assert rows[-1]["event"] == "ended" and rows[-1]["reason"] == "done"
+    assert {"scored"} == {row["event"] for row in rows[2:-1]}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"event":"begun","search_of":"cards"}\n', "another policy, sampling or scorer"),
+        (b'{"event":"ended"}\n', "line 1: this is no row of a search's log"),
+        (b'{"question":"?"}\n', "line 1: this is no row"),
+        (b"notes", "line 1: this is no log of searches"),
+        (b'{"event":"begun","search_of":"dice"}\n[]\n', "line 2: this is no row"),
+    ],
+)
+def test_a_file_that_is_no_log_of_this_run_is_refused_and_left_alone(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=said), SearchLog.open(path, "dice"):
+        pass
+    assert path.read_bytes() == content
+
+
+@dataclass
+class Odd:
+    """A policy that does what it was not asked for."""
+
+    write: Callable[[Chain, Sampling], list[Chain]]
+    name: str = "odd"
+
+    def sample(self, prefixes: Sequence[Chain], n: int, sampling: Sampling) -> list[list[Chain]]:
+        return [self.write(prefix, sampling) for prefix in prefixes]
+
+
+def nothing(prefix: Chain, sampling: Sampling) -> list[Chain]:
+    return [prefix]
+
+
+def no_chain(prefix: Chain, sampling: Sampling) -> list[Chain]:
+    return []
+
+
+def elsewhere(prefix: Chain, sampling: Sampling) -> list[Chain]:
+    return [Chain.of(Problem("other", "Where?"), ["here"])]
+
+
+def endless(prefix: Chain, sampling: Sampling) -> list[Chain]:
+    source = Provenance(num_tokens=1)
+    return [Chain(prefix.problem, (*prefix.steps, Step("and on")), source=source)]
+
+
+def raises(prefix: Chain, sampling: Sampling) -> list[Chain]:
+    raise ConnectionError("the server is gone")
+
+
+@pytest.mark.parametrize("search", [Beam(n=4, width=2), Mcts(n=4, width=2)])
+def test_a_policy_that_writes_nothing_ends_the_search_without_an_answer(search: Search) -> None:
+    [result] = run_searches(search, [PROBLEM], setting(Odd(nothing)))
+    assert (result.chosen, result.reason) == (None, "done")
+
+
+def test_a_policy_that_never_ends_a_chain_is_stopped_by_the_limit_of_steps() -> None:
+    scorer = TableScorer({"and on": 0.0})  # scores of 0 all the way
+    [result] = run_searches(Beam(n=4), [PROBLEM], setting(Odd(endless), scorer, max_steps=9))
+    assert result.chosen is not None and len(result.chosen.chain.steps) == 9
+    assert not result.is_finished and result.value == 0.0
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (no_chain, "was asked for a chain for each of 4 prefixes"),
+        (elsewhere, "does not go on from its prefix"),
+        (raises, "ConnectionError: the server is gone"),
+    ],
+)
+def test_a_policy_that_fails_ends_its_searches_and_says_why(write: Any, said: str) -> None:
+    [result] = run_searches(Beam(n=4), [PROBLEM], setting(Odd(write)))
+    assert result.reason == "failed" and result.error is not None and said in result.error
+
+
+def test_a_policy_that_dies_half_way_leaves_what_there_was() -> None:
+    class Dies(DicePolicy):
+        def sample(self, prefixes: Any, n: int, sampling: Sampling) -> Any:
+            if self.calls == 2:
+                raise ConnectionError
+            return super().sample(prefixes, n, sampling)
+
+    [result] = run_searches(Beam(n=4), [PROBLEM], setting(Dies()))
+    assert result.reason == "failed" and result.chosen is not None
+    assert len(result.chosen.chain.steps) == 2 and not result.is_finished
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        (lambda chains: [StepScores((float("nan"),) * len(c.steps), "s") for c in chains], "nan"),
+        (lambda chains: [], "gave other numbers of scores than of steps"),
+        (lambda chains: [StepScores((0.5,) * 9, "s") for _ in chains], "other numbers of scores"),
+    ],
+)
+def test_a_scorer_that_gives_no_scores_ends_the_search_and_says_why(scores: Any, said: str) -> None:
+    scorer = TableScorer()
+    scorer.score = scores
+    [result] = run_searches(Beam(n=4), [PROBLEM], setting(scorer=scorer))
+    assert result.reason == "failed" and result.error is not None and said in result.error
+
+
+def test_duplicates_everywhere_cost_one_place_and_one_score() -> None:
+    policy, scorer = DicePolicy(sides=1), TableScorer()
+    twins = [PROBLEM, replace(PROBLEM, id="twin")]
+    one, two = run_searches(Beam(n=8, width=2), twins, setting(policy, scorer))
+    assert seen([one]) == seen([two])
+    assert one.spent.tokens_scored == 4 and one.spent.tokens_sampled == 8 + 3 * 2
+    assert sorted(map(words, scorer.scored)) == ["1", "1 1", "1 1 1", "1 1 1 1"]
+
+
+def test_sampling_and_scoring_overlap() -> None:
+    """The scorer waits for the policy to be called again while it scores: alone it would wait."""
+    called = threading.Event()
+
+    class Policy(DicePolicy):
+        def sample(self, prefixes: Any, n: int, sampling: Sampling) -> Any:
+            if self.calls == 1:
+                called.set()
+            return super().sample(prefixes, n, sampling)
+
+    class Scorer(TableScorer):
+        def score(self, chains: Sequence[Chain]) -> list[StepScores]:
+            assert called.wait(timeout=30)
+            return super().score(chains)
+
+    busy, how = Busy(), setting(Policy(), Scorer(), batch=4)
+    results = run_searches(BestOfN(n=4), PROBLEMS[:2], how, busy=busy)
+    assert [r.reason for r in results] == ["done", "done"]
+    assert busy.sampling_s > 0 and busy.scoring_s > 0 and busy.total_s > 0
+
+
+class Bare:
+    """A scorer with its sessions hidden."""
+
+    def __init__(self, scorer: Any) -> None:
+        self.name, self.score = scorer.name, scorer.score
+
+
+def test_one_of_our_prms_scores_a_growing_tree_as_it_scores_whole_chains(
+    tiny_reward: TinyReward,
+) -> None:
+    scorer = load_scorer(tiny_reward())
+    for search in (Beam(n=8, width=2), BestOfN(n=8)):
+        grown = run_searches(search, PROBLEMS, setting(scorer=scorer))
+        whole = run_searches(search, PROBLEMS, setting(scorer=Bare(scorer)))
+        for one, other in zip(grown, whole, strict=True):
+            assert one.value == pytest.approx(other.value, abs=1e-5)
+            assert one.spent == other.spent
+
+
+def test_a_step_costs_the_scorer_its_own_tokens_and_a_problem_that_is_over_no_memory(
+    tiny_reward: TinyReward,
+) -> None:
+    scorer = growing(load_scorer(tiny_reward()))
+    chain = Chain(PROBLEM, ())
+    costs: list[int] = []
+    for _ in range(4):
+        chain = chain.extend("we add one")
+        before = 0 if scorer._session is None else scorer._session.usage.computed  # type: ignore[attr-defined]
+        scorer.score([chain])
+        costs.append(scorer._session.usage.computed - before)  # type: ignore[attr-defined]
+    assert costs[1] == costs[2] == costs[3] < costs[0]
+    scorer.forget(PROBLEM)
+    assert scorer._session.kept_tokens == 0  # type: ignore[attr-defined]
+    assert scorer.score([chain])[0].scores[-1] is not None
