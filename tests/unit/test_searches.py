@@ -1,5 +1,6 @@
 """Each search on a tree written by hand: what it asks for, in which order, and what it picks."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ from rung.search import (
     rule,
     run_searches,
 )
-from rung.search.rebase import apportion
+from rung.search.growth import apportion
 from tree_policy import PROBLEM, DicePolicy, TableScorer, TreePolicy, words
 
 # Two roads. "left" looks better at once, but only "right" leads to a good end.
@@ -133,9 +134,11 @@ def test_mcts_leaves_a_road_that_turned_out_bad() -> None:
     assert chosen(result) == "right yes"
 
 
-def test_mcts_ends_when_nothing_is_left_to_write() -> None:
+def test_mcts_expands_the_better_road_again_and_again() -> None:
     result, policy, _ = run(Mcts(n=100, width=2))
-    assert len(policy.asked) == 3 and len(result.chains) == 4
+    often = Counter(place for place, _ in policy.asked)
+    assert often["right"] > 5 * often["left"] > 0
+    assert len(result.chains) == 4 and sum(often.values()) == 52
 
 
 def test_particles_gather_where_the_odds_are() -> None:

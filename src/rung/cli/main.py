@@ -49,6 +49,7 @@ VERBS = {
     "score": Verb("score the steps of chains", "rung.cli.score"),
     "calibrate": Verb("fit maps from scores to probabilities", "rung.cli.calibrate"),
     "serve-config": Verb("how a vLLM server for a checkpoint is started", "rung.cli.serve_config"),
+    "search": Verb("search for good chains while they are written", "rung.cli.search"),
     "rerank": Verb("pick the best of each problem's chains", "rung.cli.rerank"),
     "eval": Verb("measure: best-of-N curves, step metrics, ProcessBench", "rung.cli.eval"),
 }

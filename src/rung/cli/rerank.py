@@ -82,7 +82,7 @@ class Rerank:
         records = self._read(skipped)
         tell_skipped(out.progress, skipped)
         scorer = None if self.by == MAJORITY else _scorer(records, self.scorer)
-        pick = rule(self.by, scorer=scorer, answer_key=_answer_key, weigh_by=self.weigh_by)
+        pick = rule(self.by, scorer=scorer, answer_key=answer_key, weigh_by=self.weigh_by)
         out.progress.start(f"pick by {self.by}")
         picked = rerank(records, pick, self.n)
         write_records(self.out, (_noted(p, self.by, scorer) for p in picked))
@@ -125,7 +125,8 @@ def _scorer(records: Sequence[ChainRecord], name: str | None) -> str:
     return choose_scorer(records, name)
 
 
-def _answer_key(chain: Chain) -> str | None:
+def answer_key(chain: Chain) -> str | None:
+    """What chains with equal answers share; None for a chain without an answer."""
     from rung.eval.pools import same_answer
     from rung.verify.answer import answer_of
 

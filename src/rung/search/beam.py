@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from rung.core.aggregate import AGGREGATIONS
 from rung.core.types import Problem
-from rung.search.growth import Expand, Grown, Growth, best, distinct, flat, root
+from rung.search.growth import Expand, Grown, Growth, apportion, best, distinct, flat, root
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +17,9 @@ class Beam:
 
     Snell et al. (arXiv 2408.03314), section 5.2. Differences: a chain that has ended keeps its
     place in the beam and competes with the others, so later rounds write less; equal candidates
-    hold one place, since they would be expanded into equal work; a prefix is judged by any
-    aggregation of its scores, where the paper takes the last one ("last" does).
+    hold one place, and what is written is shared evenly by the kept prefixes, so that fewer of
+    them get more steps each; a prefix is judged by any aggregation of its scores, where the paper
+    takes the last one ("last" does).
     """
 
     n: int = 16
@@ -36,7 +37,7 @@ class Beam:
             candidates = distinct([*held, *flat((yield asks))])
             kept = best(candidates, _places(self.n, self.width), AGGREGATIONS[self.by])
             held = [one for one in kept if one.is_finished]
-            asks = [Expand(one.chain, self.width) for one in kept if one.is_open]
+            asks = _next(kept, self.n, self.width)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +67,21 @@ class Lookahead:
             kept = sorted(judged, key=itemgetter(0), reverse=True)
             kept = kept[: _places(self.n, self.width)]
             held = [(value, one) for value, one in kept if one.is_finished]
-            asks = [Expand(one.chain, self.width) for _, one in kept if one.is_open]
+            asks = _next([one for _, one in kept], self.n, self.width)
 
 
 def _places(n: int, width: int) -> int:
     return max(1, n // width)
+
+
+def _next(kept: Sequence[Grown], n: int, width: int) -> list[Expand]:
+    """M steps for every place that no finished chain holds, shared by the open prefixes."""
+    going = [one.chain for one in kept if one.is_open]
+    if not going:
+        return []
+    places = _places(n, width) - sum(one.is_finished for one in kept)
+    shares = apportion(places * width, [1 / len(going)] * len(going))
+    return [Expand(prefix, share) for prefix, share in zip(going, shares, strict=True)]
 
 
 def _roll(

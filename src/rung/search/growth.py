@@ -119,3 +119,18 @@ def best(grown: Iterable[Grown], count: int, aggregation: Aggregation) -> list[G
 def root(problem: Problem) -> Chain:
     """The prefix without steps."""
     return Chain(problem, ())
+
+
+def apportion(total: int, shares: Sequence[float]) -> list[int]:
+    """Whole numbers that add up to `total`, each within 1 of its share (largest remainder).
+
+    Args:
+        total: 0 or less gives everybody 0.
+        shares: They add up to 1.
+    """
+    exact = [max(0, total) * share for share in shares]
+    given = [math.floor(part) for part in exact]
+    by_remainder = sorted(range(len(exact)), key=lambda k: given[k] - exact[k])
+    for k in by_remainder[: max(0, total) - sum(given)]:
+        given[k] += 1
+    return given

