@@ -249,12 +249,12 @@ def test_a_scorer_that_gives_no_scores_ends_the_search_and_says_why(scores: Any,
     assert result.reason == "failed" and result.error is not None and said in result.error
 
 
-def test_duplicates_everywhere_cost_one_place_and_one_score() -> None:
+def test_duplicates_hold_one_place_and_cost_one_score() -> None:
     policy, scorer = DicePolicy(sides=1), TableScorer()
     twins = [PROBLEM, replace(PROBLEM, id="twin")]
     one, two = run_searches(Beam(n=8, width=2), twins, setting(policy, scorer))
     assert seen([one]) == seen([two])
-    assert one.spent.tokens_scored == 4 and one.spent.tokens_sampled == 8 + 3 * 2
+    assert one.spent.tokens_scored == 4 and one.spent.tokens_sampled == 4 * 8
     assert sorted(map(words, scorer.scored)) == ["1", "1 1", "1 1 1", "1 1 1 1"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from rung.generate.acting import Act, ActingGenerator
 from rung.generate.records import problems_a_window, sample_windows
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 _HOME = {"TransformersCompleter": "completer", "TransformersGenerator": "transformers"}
 
 __all__ = [
+    "Act",
+    "ActingGenerator",
     "TransformersCompleter",
     "TransformersGenerator",
     "problems_a_window",
