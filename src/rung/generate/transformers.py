@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from rung.core.protocols import Sampling
@@ -12,6 +12,7 @@ from rung.core.types import Chain, Problem, Provenance, Step
 from rung.generate.decoding import STOP, Row, ends_of, write
 
 MAX_BATCH_CHAINS = 256
+KEPT_PIECES = 2**16
 
 
 def no_answer(text: str) -> str | None:
@@ -54,6 +55,10 @@ class TransformersGenerator:
     question_separator: str = "\n"
     step_separator: str = "\n"
     max_batch_chains: int = MAX_BATCH_CHAINS
+    _ids: dict[str, list[int]] = field(
+        default_factory=dict[str, list[int]], init=False, repr=False, compare=False
+    )
+    """Token ids of pieces: a search shows the same steps again and again."""
 
     def sample(self, prefixes: Sequence[Chain], n: int, sampling: Sampling) -> list[list[Chain]]:
         """Continue each of B prefixes `n` ways.
@@ -79,7 +84,8 @@ class TransformersGenerator:
         return [[chains[k * n + j] for j in range(n)] for k in range(len(prefixes))]
 
     def _requests(self, prefixes: Sequence[Chain], n: int, sampling: Sampling) -> list[_Request]:
-        prompts = {prefix.prefix_id: self._prompt(prefix) for prefix in prefixes}
+        distinct = {prefix.prefix_id: prefix for prefix in prefixes}
+        prompts = {name: self._prompt(prefix) for name, prefix in distinct.items()}
         seen = Counter[str]()
         requests: list[_Request] = []
         for prefix in prefixes:
@@ -101,8 +107,12 @@ class TransformersGenerator:
         return (*([] if bos is None else [bos]), *question, *steps)
 
     def _encode(self, text: str) -> list[int]:
-        encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
-        return list(encoded["input_ids"])
+        if text not in self._ids:
+            if len(self._ids) >= KEPT_PIECES:
+                self._ids.clear()
+            encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+            self._ids[text] = list(encoded["input_ids"])
+        return self._ids[text]
 
     def _chain(self, prefix: Chain, row: Row, sampling: Sampling) -> Chain:
         pieces = self._decode(row.ids).split(self.step_separator)
