@@ -1,9 +1,11 @@
-"""Is it right? Final answers, the equations in a step, and programs by their tests."""
+"""Is it right? Answers, the equations in a step, programs, proofs, and the calls of tools."""
 
 from rung.verify.answer import AnswerVerifier, answer_of
 from rung.verify.arithmetic import Equation, StepCheck, check_step
 from rung.verify.code import CodeReport, CodeVerifier, TestResult
 from rung.verify.extract import extract_answer
+from rung.verify.findings import Finding, Findings, StepChecker
+from rung.verify.proof import ProofVerifier
 from rung.verify.sandbox import LocalSandbox, Sandbox, find_sandbox
 from rung.verify.supervise import Limits, Outcome
 
@@ -12,11 +14,15 @@ __all__ = [
     "CodeReport",
     "CodeVerifier",
     "Equation",
+    "Finding",
+    "Findings",
     "Limits",
     "LocalSandbox",
     "Outcome",
+    "ProofVerifier",
     "Sandbox",
     "StepCheck",
+    "StepChecker",
     "TestResult",
     "answer_of",
     "check_step",
