@@ -72,7 +72,7 @@ def test_a_wrong_step_is_no_help_and_what_is_proved_without_it_is_right(verifier
 
 
 def test_behind_a_step_that_cannot_be_read_nothing_is_called_wrong(verifier: ProofVerifier):
-    steps = found(verifier, ["p"], "we see that q", "q", "p or q")
+    steps = found(verifier, ["p", "q or r"], "we see that q", "q", "p or q")
     assert [step.status for step in steps] == ["unparsed", "in-doubt", "follows"]
     assert [step.label for step in steps] == [None, None, 1.0]
 
@@ -91,7 +91,7 @@ def test_contradictory_premises_are_told_and_judge_nothing(verifier: ProofVerifi
         (["not p", "q", "r"], Verdict.CORRECT),
         (["q"], Verdict.INCORRECT),
         (["q", "not r"], Verdict.INCORRECT),
-        (["s", "s and r"], Verdict.INCORRECT),
+        (["not s", "r and not s"], Verdict.INCORRECT),
         (["q", "clearly r"], Verdict.UNPARSED),
     ],
 )
@@ -150,6 +150,8 @@ def test_a_premise_that_cannot_be_read_is_the_users_mistake(
         "so " * 20_000,
         "[" * 60_000,
         " by" * 20_000,
+        "QED.",
+        "p" + " " * 60_000 + "q",
         "\x00",
         "(assert false)",
         "(check-sat)",
@@ -166,7 +168,9 @@ def test_no_text_makes_it_raise_or_is_called_right(verifier: ProofVerifier, text
 
 
 def test_names_that_smt_lib_knows_are_a_users_own(verifier: ProofVerifier):
-    steps = found(verifier, ["pi > 3", "store(select) = pi", "let"], "pi > 2", "let or e", "assert")
+    steps = found(
+        verifier, ["pi > 3", "store(select) = pi", "let"], "pi > 2", "let or e", "not assert"
+    )
     assert [step.label for step in steps] == [1.0, 1.0, 0.0]
 
 

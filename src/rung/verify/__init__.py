@@ -8,6 +8,9 @@ from rung.verify.findings import Finding, Findings, StepChecker
 from rung.verify.proof import ProofVerifier
 from rung.verify.sandbox import LocalSandbox, Sandbox, find_sandbox
 from rung.verify.supervise import Limits, Outcome
+from rung.verify.tool_calls import ToolCall, calls_in
+from rung.verify.tool_schema import ToolSchema, read_tool_schema
+from rung.verify.tools import ToolVerifier
 
 __all__ = [
     "AnswerVerifier",
@@ -24,8 +27,13 @@ __all__ = [
     "StepCheck",
     "StepChecker",
     "TestResult",
+    "ToolCall",
+    "ToolSchema",
+    "ToolVerifier",
     "answer_of",
+    "calls_in",
     "check_step",
     "extract_answer",
     "find_sandbox",
+    "read_tool_schema",
 ]

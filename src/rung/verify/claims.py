@@ -21,6 +21,7 @@ def claim_of(text: str) -> str:
     marked = _CODE.findall(text)
     if marked:
         return marked[-1].strip()
+    text = " ".join(text.split())
     text = _NUMBERING.sub("", text, count=1) if _NUMBERING.match(text) else text
     text = _CONCLUSION.split(text)[-1]
     return _REASON.sub("", text).strip().rstrip(".,;").strip()

@@ -15,18 +15,24 @@ READY = b"ready\n"
 MAX_MEMORY_BYTES = 2 * 2**30
 
 
-def serve(answer: Callable[[bytes], bytes], warm_up: Callable[[], object]) -> None:
+def serve(
+    answer: Callable[[bytes], bytes],
+    warm_up: Callable[[], object],
+    memory_bytes: int | None = MAX_MEMORY_BYTES,
+) -> None:
     """Answer until stdin ends. The first argument of the process is the time limit in seconds.
 
     Args:
         answer: A request to its reply, both without line ends. It must not raise.
         warm_up: Loads what is slow to load, so that no request pays for it.
+        memory_bytes: Address space that the process may have; None: as much as it likes.
     """
     # what the work prints is no reply
     replies, sys.stdout = sys.stdout.buffer, sys.stderr
     time_limit_s = float(sys.argv[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _limit_memory()
+    if memory_bytes is not None:
+        _limit_memory(memory_bytes)
     warm_up()
     replies.write(READY)
     replies.flush()
@@ -38,11 +44,11 @@ def serve(answer: Callable[[bytes], bytes], warm_up: Callable[[], object]) -> No
         replies.flush()
 
 
-def _limit_memory() -> None:
+def _limit_memory(num_bytes: int) -> None:
     with contextlib.suppress(ImportError, ValueError, OSError):  # not on every system
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_AS, (num_bytes, num_bytes))
 
 
 def _limit_time(seconds: float) -> None:

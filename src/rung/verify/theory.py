@@ -41,7 +41,7 @@ class Theory:
     """Terms of SMT-LIB."""
 
     def read(self, text: str) -> Statement:
-        """Read a formula about these names (new ones may come in).
+        """Read a formula about these names (new ones may come in, but no new one alone).
 
         Raises:
             ValueError: It is no formula, or goes against the sorts of the names.
@@ -49,6 +49,9 @@ class Theory:
         form = _form_of(text)
         if isinstance(form, str):
             return Statement(form, {})
+        if form.is_name and not form.args and form.head not in self.names:
+            # a word such as "QED" is no claim
+            raise ValueError(f"nothing before it speaks of {form.head[:60]!r}")
         (term,), names = infer([form], self.names)
         return Statement(term, {name: names[name] for name in names if name not in self.names})
 
