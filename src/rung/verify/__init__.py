@@ -5,6 +5,7 @@ from rung.verify.arithmetic import Equation, StepCheck, check_step
 from rung.verify.code import CodeReport, CodeVerifier, TestResult
 from rung.verify.extract import extract_answer
 from rung.verify.findings import Finding, Findings, StepChecker
+from rung.verify.lean import LeanVerifier
 from rung.verify.proof import ProofVerifier
 from rung.verify.sandbox import LocalSandbox, Sandbox, find_sandbox
 from rung.verify.supervise import Limits, Outcome
@@ -19,6 +20,7 @@ __all__ = [
     "Equation",
     "Finding",
     "Findings",
+    "LeanVerifier",
     "Limits",
     "LocalSandbox",
     "Outcome",
