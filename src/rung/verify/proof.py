@@ -44,7 +44,8 @@ class ProofVerifier:
     - does-not-follow (0): with a counterexample, in which premises and right steps are true and
       the step is false. The step is then no help to later ones.
     - in-doubt (None): it follows only if earlier steps are taken for true that are wrong,
-      undecided or in doubt themselves; or an earlier step could not be read.
+      undecided or in doubt themselves; or an earlier step could not be read. Behind a step that
+      contradicts the premises this is so of every step that does not follow without it.
     - timeout, unknown (None): Z3 did not come back in time, or does not know.
     - unparsed (None): the step is no formula.
     - premises-contradict (None): everything would follow.
