@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rung import Chain, ChainRecord, Problem, Step, Verdict, read_records, write_records
-from rung.cli.label import WINDOW
+from rung.cli.label import SLOW_WINDOW
 from rung.cli.main import main
 from rung.core.resume import partial_path
 
@@ -69,7 +69,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(source: Path, tmp_pat
     # the second window takes as long as Z3 is given for what it can't do
     cubes = Problem("c", "?", premises=("x, y, z: int",))
     endless = Chain.of(cubes, ["x*x*x + y*y*y + z*z*z != 114"])
-    write_records(source, [*proofs(4) * (WINDOW // 4), ChainRecord(endless)])
+    write_records(source, [*proofs(4) * (SLOW_WINDOW // 4), ChainRecord(endless)])
     command = [sys.executable, "-m", "rung.cli.main", "label", "verify", str(source)]
     command += ["--verifier", "proof", "--workers", "1", "--timeout-s", "3", "--out"]
     whole, broken = tmp_path / "whole.jsonl", tmp_path / "broken.jsonl"

@@ -85,6 +85,20 @@ def test_a_number_beyond_all_bounds_is_no_call(verifier: ToolVerifier):
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    ['{"a": Infinity, "b": NaN}', '{"a": %s, "b": 1}' % ("[" * 900 + "]" * 900), '"\\ud800"'],
+)
+def test_no_arguments_make_it_raise(verifier: ToolVerifier, arguments: str):
+    text = f'{{"name": "add", "arguments": {arguments}}}'
+    assert checked(verifier, (text, "x")).labels in ((0.0,), (None,))
+
+
+def test_whole_numbers_may_be_large(verifier: ToolVerifier):
+    text = '{"name": "add", "arguments": {"a": 1%s, "b": 1}}' % ("0" * 30)
+    assert checked(verifier, (text, "1" + "0" * 29 + "1")).labels == (1.0,)
+
+
+@pytest.mark.parametrize(
     ("text", "seen", "status", "label"),
     [
         (PRICE, '{"price": 0.5, "fruit": "apple"}', "replayed", 1.0),

@@ -16,6 +16,7 @@ import tyro
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
 from rung.cli.label_agreement import Agree
 from rung.cli.label_checkers import (
+    CHECKERS,
     LEAN,
     MAX_SHOWN,
     CheckerOptions,
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 WINDOW = 256
 """Records checked together; a kill loses at most these."""
+SLOW_WINDOW = 32
+"""The same where a step may take seconds: proofs, and the calls of tools."""
 VerifierName = Literal["answer", "arithmetic", "code", "lab", "lean", "proof", "tools"]
 Check = Callable[[Sequence[ChainRecord]], list[ChainRecord]]
 
@@ -147,15 +150,16 @@ class Verify:
         )
         settings = [self.format, self.neutral, self.skip_bad, names, steps.fingerprint]
         made_from = fingerprint_of(sources, settings)
+        window_size = SLOW_WINDOW if set(CHECKERS) & set(names) else WINDOW
         with (
             step_checks(steps, out.progress) as more,
             _checks(names, self.workers, self.unsafe_local, more) as checks,
-            resumable_rows(self.out, made_from, out.progress, rows_a_chunk=WINDOW) as rows,
+            resumable_rows(self.out, made_from, out.progress, rows_a_chunk=window_size) as rows,
         ):
             out.progress.start(f"check by {', '.join(names)}", num_rows)
             out.progress.advance(rows.done)
             left = iter(islice(self._records(sources, Skipped()), rows.done, None))
-            while window := list(islice(left, WINDOW)):
+            while window := list(islice(left, window_size)):
                 for check in checks:
                     window = check(window)
                 rows.append(map(encode_record, window))

@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from threading import Lock
 from types import TracebackType
 
@@ -69,7 +70,7 @@ class ProofVerifier:
         size = workers or min(4, os.cpu_count() or 1)
         self._timeout_s = timeout_s
         self._pool = WorkerPool("rung.verify.z3_worker", size, timeout_s + KILL_S, [str(timeout_s)])
-        self._kept: dict[str, Answer] = {}
+        self._kept: dict[bytes, Answer] = {}
         self._lock = Lock()
         weakref.finalize(self, self._pool.close)
 
@@ -175,17 +176,19 @@ class ProofVerifier:
         return Verdict.CORRECT if says == "unsat" else Verdict.INCORRECT
 
     def _ask(self, text: str) -> Answer:
+        request = msgspec.json.encode(text)
+        key = blake2b(request, digest_size=16).digest()
         with self._lock:
-            if (kept := self._kept.get(text)) is not None:
+            if (kept := self._kept.get(key)) is not None:
                 return kept
-        reply = self._pool.ask(msgspec.json.encode(text))
-        answer = (
-            Answer("unknown", _KILLED) if reply is None else msgspec.json.decode(reply, type=Answer)
-        )
+        reply = self._pool.ask(request)
+        answer = Answer("unknown", _KILLED)
+        if reply is not None:
+            answer = msgspec.json.decode(reply, type=Answer)
         with self._lock:
             if len(self._kept) >= MAX_KEPT:
                 self._kept.clear()
-            self._kept[text] = answer
+            self._kept[key] = answer
         return answer
 
 

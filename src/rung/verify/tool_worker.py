@@ -76,9 +76,12 @@ def main() -> None:
     def answer(request: bytes) -> bytes:
         if failures:
             return msgspec.json.encode(Returned("unloadable", detail=failures[0]))
-        call = msgspec.json.decode(request, type=Call | None)
-        done = Returned("value") if call is None else run_tool(tools[call.name], call.arguments)
-        return msgspec.json.encode(done)
+        try:
+            call = msgspec.json.decode(request, type=Call | None)
+            done = Returned("value") if call is None else run_tool(tools[call.name], call.arguments)
+            return msgspec.json.encode(done)
+        except (ValueError, RecursionError, OverflowError) as error:
+            return msgspec.json.encode(Returned("unavailable", detail=_told(error)))
 
     serve(answer, warm_up=load, memory_bytes=None)
 

@@ -42,7 +42,8 @@ class ToolVerifier:
     - differs (0): the tool gives something else than the observation.
     - replayed (1): the tool gives the observation.
     - fits-schema (1): there is nothing to replay, but a schema, and it is kept.
-    - timeout, unavailable (None): the tool did not come back, or lost its connection.
+    - timeout, unavailable, unsendable (None): the tool did not come back, or lost its connection,
+      or its arguments can't be handed over (nested a thousand deep).
     - no-call, several-calls, unknown-tool (None): there is nothing that could be replayed.
 
     A step is judged by itself: what it wants the tool for is not looked at. The outcome is left
@@ -154,7 +155,10 @@ class ToolVerifier:
     def _replay(self, call: ToolCall, seen: str, ran: Ran | None) -> Finding | None:
         """What running the call again says; None when it can't be run."""
         if call.name in self._tools:
-            reply = self._ask(Call(call.name, call.arguments))
+            try:
+                reply = self._ask(Call(call.name, call.arguments))
+            except (RecursionError, ValueError, OverflowError) as error:
+                return Finding("unsendable", None, str(error)[:MAX_SHOWN])
             return _judge_tool(reply, seen, self._timeout_s)
         if self._sandbox is not None and _code_of(call) is not None:
             return _judge_cell(ran, seen, self._timeout_s)
