@@ -7,6 +7,8 @@ import pytest
 from rung import Chain, Problem, RungError, Verdict
 from rung.verify import Finding, ProofVerifier
 from rung.verify import proof as proof_module
+from rung.verify.theory import Theory, read_premises, script
+from rung.verify.z3_worker import solve
 
 SUM_OF_CUBES = "x, y, z: int"
 NO_SUM_OF_CUBES = "x*x*x + y*y*y + z*z*z != 114"
@@ -179,3 +181,16 @@ def test_the_number_of_processes_does_not_change_what_is_found():
     with ProofVerifier(workers=1) as one, ProofVerifier(workers=2) as two:
         labels = [[report.labels for report in v.check(chains)] for v in (one, two)]
     assert labels[0] == labels[1] == [(1.0, float(k % 2 == 0)) for k in range(6)]
+
+
+def test_a_counterexample_does_not_depend_on_what_was_asked_before():
+    bounds = [f"{a}*x + {b}*y <= {a * b} and x >= {b}*z" for a in (1, 2, 3) for b in (-2, 1, 4)]
+    scripts = [theory_script(read_premises([bound]), f"x + y < {len(bound)}") for bound in bounds]
+    forward = [solve(one, 5.0) for one in scripts]
+    backward = [solve(one, 5.0) for one in reversed(scripts)]
+    assert forward == backward[::-1]
+    assert sum(answer.said == "sat" for answer in forward) > 5
+
+
+def theory_script(theory: Theory, claim: str) -> str:
+    return script(theory.names, theory.premises, theory.read(claim).term)

@@ -28,9 +28,11 @@ def solve(script: str, timeout_s: float) -> Answer:
     import z3
 
     try:
-        solver = z3.Solver()
+        # of its own, so that a counterexample does not depend on what was asked before
+        context = z3.Context()
+        solver = z3.Solver(ctx=context)
         solver.set("timeout", max(1, int(1000 * timeout_s)))
-        solver.add(z3.parse_smt2_string(script))
+        solver.add(z3.parse_smt2_string(script, ctx=context))
         said = solver.check()
         if said == z3.sat:
             return Answer("sat", _model(solver.model()))
