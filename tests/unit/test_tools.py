@@ -11,6 +11,7 @@ from rung.label import CheckedLabeler
 from rung.verify import (
     Findings,
     LocalSandbox,
+    Sandbox,
     ToolCall,
     ToolSchema,
     ToolVerifier,
@@ -181,6 +182,18 @@ def test_python_is_replayed_cell_by_cell_in_one_namespace():
         "replayed",
     ]
     assert "NameError" in found.steps[2].detail
+
+
+def test_python_is_replayed_in_bubblewrap_without_network_or_secrets(sandbox: Sandbox):
+    code = "import os, socket\nprint(sorted(os.environ))\nsocket.socket()"
+    with ToolVerifier(sandbox=sandbox, workers=1, timeout_s=5.0) as verifier:
+        found = checked(
+            verifier,
+            ("```python\nprint(2 ** 10)\n```", "1024"),
+            (f"```python\n{code}\n```", "connected"),
+        )
+    assert found.labels == (1.0, 0.0)
+    assert found.steps[1].status == "failed"
 
 
 def test_a_process_that_dies_leaves_what_came_after_it_open():
