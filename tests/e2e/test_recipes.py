@@ -194,3 +194,17 @@ def test_reference_programs_are_put_through_the_sandbox(
     printed = run("verify-code", tmp_path / "few.jsonl")
     assert "3 programs, {'correct': 3}" in printed
     assert "ms bare" in printed
+
+
+def test_known_non_sequiturs_are_found_and_right_steps_are_left_alone():
+    made = module("verify-proofs", "made")
+    chains = [made.make(family, k) for family in made.FAMILIES for k in range(3)]
+    firsts = [one.kinds.count("first wrong") for one in chains]
+    assert 0 < sum(firsts) <= len(chains)
+    rows = run("verify-proofs", "--chains", 6).splitlines()[2:]
+    assert len(rows) == len(made.FAMILIES)
+    for row in rows:
+        _, _, _, right, first, later, _, _ = (cell.strip() for cell in row.split("|"))
+        assert right.endswith("/ 0 / 0")
+        assert first.startswith("0 /") and first.endswith("/ 0")
+        assert later.startswith("0 /")

@@ -30,6 +30,7 @@ problems = st.builds(
     answer=maybe_texts,
     tests=st.none() | st.lists(texts, max_size=2).map(tuple),
     domain=maybe_texts,
+    premises=st.none() | st.lists(texts, max_size=2).map(tuple),
 )
 sources = st.builds(
     Provenance,

@@ -45,6 +45,13 @@ def test_targets_stand_where_scores_are_read(tokenizer):
     assert example.ids == shown.ids
 
 
+def test_steps_behind_a_mended_error_are_targets_where_the_source_judged_them(tokenizer):
+    mended = record(["a", "b", "c", "d"], (1.0, 0.0, None, 1.0), outcome=Verdict.CORRECT)
+    made = of_prm([mended], tokenizer)
+    assert made.examples[0].targets == (1.0, 0.0, 1.0)
+    assert made.counts.unlabeled == 1
+
+
 def test_tokens_behind_the_last_target_are_not_run(tokenizer):
     one = record(["a", "b", "c"], (1.0, 0.0, None))
     (example,) = of_prm([one], tokenizer).examples

@@ -15,6 +15,16 @@ import tyro
 
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
 from rung.cli.label_agreement import Agree
+from rung.cli.label_checkers import (
+    CHECKERS,
+    LEAN,
+    MAX_SHOWN,
+    CheckerOptions,
+    found_in,
+    refuse_bad_premises,
+    step_checks,
+    wrong_steps,
+)
 from rung.cli.label_consensus import Consensus
 from rung.cli.label_judge import Judge
 from rung.cli.label_rollout import Omega, Rollout
@@ -31,7 +41,9 @@ if TYPE_CHECKING:
 
 WINDOW = 256
 """Records checked together; a kill loses at most these."""
-VerifierName = Literal["answer", "arithmetic", "code", "lab"]
+SLOW_WINDOW = 32
+"""The same where a step may take seconds: proofs, and the calls of tools."""
+VerifierName = Literal["answer", "arithmetic", "code", "lab", "lean", "proof", "tools"]
 Check = Callable[[Sequence[ChainRecord]], list[ChainRecord]]
 
 
@@ -46,6 +58,10 @@ class Summary:
     """Chains by outcome; "unchecked" where the problem has no reference answer."""
     labels: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
     """Steps by label ("right", "wrong", "unjudged") for each source of labels."""
+    findings: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
+    """Steps by what was found out, for each checker of proofs and tools."""
+    wrong: list[str] = field(default_factory=list[str])
+    """The first steps that such a checker calls wrong, with their reasons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +80,26 @@ class Verify:
     arithmetic: label steps by the equations in them.
     code: run the problems' unit tests in a sandbox, for the outcome and the failing step.
     lab: exact labels and outcomes for the chains of `rung lab`.
+    proof: ask Z3 which steps follow from the problems' premises and the right steps before them.
+    lean: run each step as a tactic of Lean 4, on the theorem that is the last premise.
+    tools: run the steps' calls again and compare what came back, or hold both against schemas.
     Give the option again for another; without it, answer."""
     workers: int | None = None
-    """Processes for math-verify, or programs run at once; without it one a core, at most 4."""
+    """Processes for math-verify, Z3 and tools, or programs run at once; without it one a core, at
+    most 4. Of Lean's REPLs, which are large, one."""
     unsafe_local: bool = False
     """Run programs without a sandbox, with all your rights."""
+    lean: Annotated[str, tyro.conf.arg(metavar="COMMAND")] = LEAN
+    """How Lean's REPL is started, as "env -C FOLDER lake env PATH/TO/repl"."""
+    tool: Annotated[
+        tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=MODULE:FUNCTION")
+    ] = ()
+    """A Python function to replay calls of tool NAME with, found from this folder. Give the option
+    again for another. "python" is replayed in the sandbox."""
+    tool_schema: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """JSON schemas: {"calls": {NAME: SCHEMA}, "observations": {NAME: SCHEMA}}."""
+    timeout_s: float | None = None
+    """Seconds for a step of a proof or a call of a tool; without it 5, for Lean 60."""
     format: str | None = None
     """The chains' format; without it the first row tells."""
     neutral: Neutral = "good"
@@ -83,7 +114,7 @@ class Verify:
             raise RungError(f"--workers is {self.workers}, expected at least 1")
         with read_twice(self.chains) as sources:
             skipped = Skipped()
-            num_rows = sum(1 for _ in self._records(sources, skipped))
+            num_rows = self._count(sources, skipped)
             if not num_rows:
                 raise RungError(f"no chain can be read: {skipped.count} rows are left out")
             tell_skipped(out.progress, skipped)
@@ -96,17 +127,39 @@ class Verify:
         counted = skipped if self.skip_bad else None
         return records_of(sources, self.format, self.neutral, counted)
 
+    def _count(self, sources: Sequence[str], skipped: Skipped) -> int:
+        """How many chains there are; a proof's premises are read before any work is done."""
+        num_rows = 0
+        for source in sources:
+            for number, record in enumerate(self._records([source], skipped), start=1):
+                if "proof" in self.verifier:
+                    refuse_bad_premises(record, source, number)
+                num_rows += 1
+        return num_rows
+
     def _check(self, out: Output, sources: Sequence[str], num_rows: int) -> None:
         names = sorted(set(self.verifier or ("answer",)))
-        made_from = fingerprint_of(sources, [self.format, self.neutral, self.skip_bad, names])
+        steps = CheckerOptions(
+            names=names,
+            workers=self.workers,
+            unsafe_local=self.unsafe_local,
+            lean=self.lean,
+            tool=self.tool,
+            tool_schema=self.tool_schema,
+            timeout_s=self.timeout_s,
+        )
+        settings = [self.format, self.neutral, self.skip_bad, names, steps.fingerprint]
+        made_from = fingerprint_of(sources, settings)
+        window_size = SLOW_WINDOW if set(CHECKERS) & set(names) else WINDOW
         with (
-            _checks(names, self.workers, self.unsafe_local) as checks,
-            resumable_rows(self.out, made_from, out.progress, rows_a_chunk=WINDOW) as rows,
+            step_checks(steps, out.progress) as more,
+            _checks(names, self.workers, self.unsafe_local, more) as checks,
+            resumable_rows(self.out, made_from, out.progress, rows_a_chunk=window_size) as rows,
         ):
             out.progress.start(f"check by {', '.join(names)}", num_rows)
             out.progress.advance(rows.done)
             left = iter(islice(self._records(sources, Skipped()), rows.done, None))
-            while window := list(islice(left, WINDOW)):
+            while window := list(islice(left, window_size)):
                 for check in checks:
                     window = check(window)
                 rows.append(map(encode_record, window))
@@ -117,19 +170,35 @@ def summarize(records: Iterable[ChainRecord], out: str) -> Summary:
     """Count the outcomes and labels that records carry."""
     outcomes: Counter[str] = Counter()
     labels: dict[str, Counter[str]] = {}
+    findings: dict[str, Counter[str]] = {}
+    wrong: list[str] = []
     rows = 0
     for record in records:
         rows += 1
+        for source, words in found_in(record):
+            findings.setdefault(source, Counter()).update([words.partition(":")[0]])
+        wrong += wrong_steps(record)[: MAX_SHOWN - len(wrong)]
         outcomes[record.outcome or "unchecked"] += 1
         for given in record.labels:
             labels.setdefault(given.source, Counter()).update(map(_word_for, given.labels))
-    by_source = {source: dict(sorted(counts.items())) for source, counts in labels.items()}
-    return Summary(out, rows, 0, dict(sorted(outcomes.items())), by_source)
+    return Summary(
+        out,
+        rows,
+        0,
+        dict(sorted(outcomes.items())),
+        _by_source(labels),
+        _by_source(findings),
+        wrong,
+    )
+
+
+def _by_source(counts: dict[str, Counter[str]]) -> dict[str, dict[str, int]]:
+    return {source: dict(sorted(counted.items())) for source, counted in counts.items()}
 
 
 @contextlib.contextmanager
 def _checks(
-    names: Sequence[str], workers: int | None, unsafe_local: bool
+    names: Sequence[str], workers: int | None, unsafe_local: bool, more: Sequence[Check]
 ) -> Generator[list[Check]]:
     """What to do to a window of records; the lab's outcome and the tests' stand over the answer's.
 
@@ -149,7 +218,7 @@ def _checks(
         if "lab" in names:
             lab = LabLabeler()
             checks.append(lambda records: _judge_outcomes(_judge_steps(records, lab), lab))
-        yield checks
+        yield [*checks, *more]
 
 
 def _judge_outcomes(records: Iterable[ChainRecord], verifier: Verifier) -> list[ChainRecord]:
@@ -172,6 +241,11 @@ def _show(console: Console, summary: Summary) -> None:
     console.print(f"  outcomes: {_counted(summary.outcomes)}", soft_wrap=True)
     for source, counts in summary.labels.items():
         console.print(f"  steps by {source}: {_counted(counts)}", soft_wrap=True, markup=False)
+        if source in summary.findings:
+            counts = summary.findings[source]
+            console.print(f"    {_counted(counts)}", soft_wrap=True, markup=False)
+    for line in summary.wrong:
+        console.print(f"  {line}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _counted(counts: dict[str, int]) -> str:

@@ -70,7 +70,14 @@ def _flatten(row: dict[str, Any]) -> dict[str, Any]:
 def _schema(pa: Any) -> Any:
     text, texts = pa.string(), pa.list_(pa.string())
     problem = pa.struct(
-        [("id", text), ("question", text), ("answer", text), ("tests", texts), ("domain", text)]
+        [
+            ("id", text),
+            ("question", text),
+            ("answer", text),
+            ("tests", texts),
+            ("domain", text),
+            ("premises", texts),
+        ]
     )
     step = pa.struct([("text", text), ("id", text), ("role", text), ("observation", text)])
     source = pa.struct(

@@ -46,6 +46,8 @@ class Problem:
     tests: tuple[str, ...] | None = None
     """Unit tests, for a problem whose answer is a program."""
     domain: str | None = None
+    premises: tuple[str, ...] | None = None
+    """What a proof starts from: formulas for Z3, or Lean's text with the theorem last."""
 
     @property
     def root_id(self) -> str:

@@ -4,6 +4,7 @@ from rung.label.arithmetic import ArithmeticLabeler
 from rung.label.chat import ChatServer, LocalChat
 from rung.label.code import CodeLabeler
 from rung.label.consensus import agreed_labels, dawid_skene, noise_aware
+from rung.label.findings import CheckedLabeler
 from rung.label.intervals import Interval, anytime_interval, wilson_interval
 from rung.label.judge import JudgeLabeler
 from rung.label.judge_forms import make_form
@@ -20,6 +21,7 @@ __all__ = [
     "ArithmeticLabeler",
     "Ask",
     "ChatServer",
+    "CheckedLabeler",
     "Choice",
     "CodeLabeler",
     "Interval",

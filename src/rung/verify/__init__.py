@@ -1,25 +1,41 @@
-"""Is it right? Final answers, the equations in a step, and programs by their tests."""
+"""Is it right? Answers, the equations in a step, programs, proofs, and the calls of tools."""
 
 from rung.verify.answer import AnswerVerifier, answer_of
 from rung.verify.arithmetic import Equation, StepCheck, check_step
 from rung.verify.code import CodeReport, CodeVerifier, TestResult
 from rung.verify.extract import extract_answer
+from rung.verify.findings import Finding, Findings, StepChecker
+from rung.verify.lean import LeanVerifier
+from rung.verify.proof import ProofVerifier
 from rung.verify.sandbox import LocalSandbox, Sandbox, find_sandbox
 from rung.verify.supervise import Limits, Outcome
+from rung.verify.tool_calls import ToolCall, calls_in
+from rung.verify.tool_schema import ToolSchema, read_tool_schema
+from rung.verify.tools import ToolVerifier
 
 __all__ = [
     "AnswerVerifier",
     "CodeReport",
     "CodeVerifier",
     "Equation",
+    "Finding",
+    "Findings",
+    "LeanVerifier",
     "Limits",
     "LocalSandbox",
     "Outcome",
+    "ProofVerifier",
     "Sandbox",
     "StepCheck",
+    "StepChecker",
     "TestResult",
+    "ToolCall",
+    "ToolSchema",
+    "ToolVerifier",
     "answer_of",
+    "calls_in",
     "check_step",
     "extract_answer",
     "find_sandbox",
+    "read_tool_schema",
 ]

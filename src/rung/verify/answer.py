@@ -7,10 +7,12 @@ import weakref
 from collections.abc import Sequence
 from types import TracebackType
 
+import msgspec
+
 from rung.core import Chain, Verdict
 from rung.verify.extract import extract_answer
 from rung.verify.normalize import is_text, normalize, number_within, read_choice, read_number
-from rung.verify.workers import Pair, WorkerPool
+from rung.verify.workers import WorkerPool
 
 MAX_ANSWER_CHARS = 1000
 """A longer "answer" is no answer; nothing is spent on it."""
@@ -32,7 +34,8 @@ class AnswerVerifier:
     """
 
     def __init__(self, *, workers: int | None = None, timeout_s: float = TIMEOUT_S) -> None:
-        self._pool = WorkerPool(workers or min(4, os.cpu_count() or 1), timeout_s)
+        size = workers or min(4, os.cpu_count() or 1)
+        self._pool = WorkerPool("rung.verify.math_worker", size, timeout_s)
         self._end = weakref.finalize(self, self._pool.close)
 
     def __enter__(self) -> AnswerVerifier:
@@ -62,12 +65,14 @@ class AnswerVerifier:
         """One verdict a pair (reference answer, answer or None), in order."""
         distinct = list(dict.fromkeys(pairs))
         verdicts = {pair: quick_verdict(*pair) for pair in distinct}
-        hard: dict[tuple[str, str | None], Pair] = {
-            (reference, answer): (normalize(reference), normalize(answer))
+        hard: dict[tuple[str, str | None], bytes] = {
+            (reference, answer): msgspec.json.encode((normalize(reference), normalize(answer)))
             for reference, answer in distinct
             if verdicts[reference, answer] is None and answer is not None
         }
-        verdicts.update(zip(hard, self._pool.compare(list(hard.values())), strict=True))
+        replies = self._pool.ask_all(list(hard.values()))
+        for pair, reply in zip(hard, replies, strict=True):
+            verdicts[pair] = Verdict.TIMEOUT if reply is None else Verdict(reply.decode())
         return [verdicts[pair] or Verdict.UNPARSED for pair in pairs]
 
 

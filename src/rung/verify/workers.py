@@ -1,4 +1,4 @@
-"""A few math-verify processes with a hard time limit; one that was killed is replaced."""
+"""A few processes with a hard time limit a request; one that was killed is replaced."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, cast
 
-import msgspec
-
-from rung.core import RungError, Verdict
-from rung.verify.math_worker import READY
+from rung.core import RungError
+from rung.verify.serving import READY
 
 ORPHAN_GRACE_S = 1.0
 """How much longer than its owner a worker waits before it ends itself."""
-
-Pair = tuple[str, str]
 
 
 class Worker:
     """One process. Used by one thread at a time.
 
+    Args:
+        module: The module that it runs; it calls `rung.verify.serving.serve`.
+        timeout_s: Seconds for one request.
+        arguments: Further arguments of the process.
+
     Raises:
         RungError: The process does not start.
     """
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, module: str, timeout_s: float, arguments: Sequence[str] = ()) -> None:
         self._timeout_s = timeout_s
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "rung.verify.math_worker", str(timeout_s + ORPHAN_GRACE_S)],
+            [sys.executable, "-m", module, str(timeout_s + ORPHAN_GRACE_S), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -42,9 +43,8 @@ class Worker:
         )
         if self._stdout.readline() != READY:
             self.close()
-            raise RungError(
-                "math-verify can't be started; try: python -m rung.verify.math_worker 1"
-            )
+            command = " ".join(["python -m", module, "1", *arguments])
+            raise RungError(f"{module} can't be started; try: {command}")
 
     @property
     def _stdout(self) -> IO[bytes]:
@@ -52,32 +52,32 @@ class Worker:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it can take another pair."""
+        """Whether it can take another request."""
         return self._process.poll() is None
 
-    def compare(self, pair: Pair) -> Verdict:
-        """Ask; a process that is not back in time is killed, and the verdict is TIMEOUT."""
+    def ask(self, request: bytes) -> bytes | None:
+        """The reply; None from a process that was not back in time and was killed, or that died."""
         expired = threading.Event()
         killer = threading.Timer(self._timeout_s, self._kill, [expired])
         killer.start()
         try:
-            reply = self._ask(pair)
+            reply = self._reply(request)
         finally:
             killer.cancel()
             killer.join()
-        if expired.is_set() or not reply:
+        if expired.is_set() or not reply.endswith(b"\n"):
             self._process.kill()
             self._process.wait()
-        return Verdict(reply.decode().strip()) if reply else Verdict.TIMEOUT
+        return reply[:-1] if reply.endswith(b"\n") else None
 
     def _kill(self, expired: threading.Event) -> None:
         expired.set()
         self._process.kill()
 
-    def _ask(self, pair: Pair) -> bytes:
+    def _reply(self, request: bytes) -> bytes:
         stdin = cast("IO[bytes]", self._process.stdin)
         try:
-            stdin.write(msgspec.json.encode(pair) + b"\n")
+            stdin.write(request + b"\n")
             stdin.flush()
             return self._stdout.readline()
         except BrokenPipeError:
@@ -88,42 +88,47 @@ class Worker:
         self._process.kill()
         self._process.wait()
         self._stdout.close()
-        with contextlib.suppress(BrokenPipeError):  # it may have died with our last pair unread
+        with contextlib.suppress(BrokenPipeError):  # it may have died with our last request unread
             cast("IO[bytes]", self._process.stdin).close()
 
 
 class WorkerPool:
-    """Up to `size` workers, started when they are first needed."""
+    """Up to `size` workers, started when they are first needed. See `Worker` for the others."""
 
-    def __init__(self, size: int, timeout_s: float) -> None:
-        self._size = size
+    def __init__(
+        self, module: str, size: int, timeout_s: float, arguments: Sequence[str] = ()
+    ) -> None:
+        self.size = size
+        self._module = module
         self._timeout_s = timeout_s
+        self._arguments = arguments
         self._idle: queue.LifoQueue[Worker] = queue.LifoQueue()
 
-    def compare(self, pairs: Sequence[Pair]) -> list[Verdict]:
-        """One verdict a pair, in order, whatever the number of workers."""
-        if not pairs:
+    def ask_all(self, requests: Sequence[bytes]) -> list[bytes | None]:
+        """One reply a request (see `Worker.ask`), in order, whatever the number of workers."""
+        if not requests:
             return []
-        with ThreadPoolExecutor(min(self._size, len(pairs))) as threads:
-            return list(threads.map(self._compare, pairs))
+        with ThreadPoolExecutor(min(self.size, len(requests))) as threads:
+            return list(threads.map(self.ask, requests))
 
-    def close(self) -> None:
-        """End all workers."""
-        while not self._idle.empty():
-            self._idle.get().close()
-
-    def _compare(self, pair: Pair) -> Verdict:
+    def ask(self, request: bytes) -> bytes | None:
+        """One reply; for at most `size` threads at a time."""
         worker = self._take()
         try:
-            return worker.compare(pair)
+            return worker.ask(request)
         finally:
             if worker.is_alive:
                 self._idle.put(worker)
             else:
                 worker.close()
 
+    def close(self) -> None:
+        """End all workers."""
+        while not self._idle.empty():
+            self._idle.get().close()
+
     def _take(self) -> Worker:
         try:
             return self._idle.get_nowait()
         except queue.Empty:
-            return Worker(self._timeout_s)
+            return Worker(self._module, self._timeout_s, self._arguments)

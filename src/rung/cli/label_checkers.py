@@ -1,0 +1,154 @@
+"""What `rung label verify` does with proofs and with the calls of tools."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rung.core import ChainRecord, InputError, Progress, RungError
+from rung.label import CheckedLabeler
+from rung.verify import (
+    LeanVerifier,
+    ProofVerifier,
+    Sandbox,
+    StepChecker,
+    ToolVerifier,
+    find_sandbox,
+    read_tool_schema,
+)
+from rung.verify.lean import COMMAND
+from rung.verify.proof import theory_of
+
+CHECKERS = ("proof", "lean", "tools")
+LEAN = shlex.join(COMMAND)
+MAX_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckerOptions:
+    """How steps are checked: options of `rung label verify`."""
+
+    names: Sequence[str]
+    workers: int | None = None
+    unsafe_local: bool = False
+    lean: str = LEAN
+    tool: Sequence[str] = ()
+    tool_schema: Path | None = None
+    timeout_s: float | None = None
+
+    @property
+    def fingerprint(self) -> Any:
+        """All that findings depend on besides the chains, as JSON."""
+        if not set(CHECKERS) & set(self.names):
+            return None
+        schema = None if self.tool_schema is None else _text(self.tool_schema)
+        return [self.lean, list(self.tool), schema, self.timeout_s]
+
+
+@contextlib.contextmanager
+def step_checks(
+    options: CheckerOptions, progress: Progress
+) -> Generator[list[Callable[[Sequence[ChainRecord]], list[ChainRecord]]]]:
+    """What to do to a window of records for proofs and tools.
+
+    Raises:
+        RungError: An option is wrong, or what a checker needs is not there.
+    """
+    if options.timeout_s is not None and options.timeout_s <= 0:
+        raise RungError(f"--timeout-s is {options.timeout_s:g}, expected more than 0")
+    limits: dict[str, float] = {}
+    if options.timeout_s is not None:
+        limits = {"timeout_s": options.timeout_s}
+    with contextlib.ExitStack() as stack:
+        checkers: dict[str, StepChecker] = {}
+        if "proof" in options.names:
+            proof = ProofVerifier(workers=options.workers, **limits)
+            checkers["proof"] = stack.enter_context(proof)
+        if "lean" in options.names:
+            lean = LeanVerifier(_words(options.lean), workers=options.workers or 1, **limits)
+            checkers["lean"] = stack.enter_context(lean)
+        if "tools" in options.names:
+            tools = _tools(options, limits, progress)
+            checkers["tools"] = stack.enter_context(tools)
+        yield [CheckedLabeler(checker, name).judge for name, checker in checkers.items()]
+
+
+def refuse_bad_premises(record: ChainRecord, file: str, number: int) -> None:
+    """Say at once which problem's formulas can't be read.
+
+    Raises:
+        InputError: They can't.
+    """
+    if record.chain.problem.premises is None:
+        return
+    try:
+        theory_of(record.chain.problem)
+    except RungError as error:
+        raise InputError(f"chain {number}: {error}", file=file) from error
+
+
+def found_in(record: ChainRecord) -> list[tuple[str, str]]:
+    """What the checkers said of a record's steps: (source, words) for each."""
+    return [
+        (source, str(words))
+        for source in CHECKERS
+        for words in record.meta.get(source) or ()
+        if record.labels_from(source) is not None
+    ]
+
+
+def wrong_steps(record: ChainRecord) -> list[str]:
+    """The steps that a checker calls wrong, each with its reason."""
+    return [
+        f"{source}: {record.chain.id or record.chain.problem.id}, step {k + 1}: {words}"
+        for source in CHECKERS
+        if (labels := record.labels_from(source)) is not None
+        for k, (label, words) in enumerate(
+            zip(labels.labels, record.meta.get(source) or (), strict=False)
+        )
+        if label == 0
+    ]
+
+
+def _words(command: str) -> list[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise RungError(f"--lean is no command: {error}") from error
+    if not words:
+        raise RungError("--lean is no command: it is empty")
+    return words
+
+
+def _tools(options: CheckerOptions, limits: dict[str, float], progress: Progress) -> ToolVerifier:
+    places: dict[str, str] = {}
+    for text in options.tool:
+        name, equals, place = text.partition("=")
+        if not (name and equals and place) or name in places:
+            raise RungError(f"--tool is {text!r}, expected NAME=MODULE:FUNCTION, each name once")
+        places[name] = place
+    schema = None if options.tool_schema is None else read_tool_schema(options.tool_schema)
+    sandbox = _sandbox(options, progress, is_needed=not places and schema is None)
+    return ToolVerifier(places, sandbox=sandbox, schema=schema, workers=options.workers, **limits)
+
+
+def _sandbox(options: CheckerOptions, progress: Progress, *, is_needed: bool) -> Sandbox | None:
+    """Where calls of Python run; they are left out, and that is said, where there is none."""
+    try:
+        return find_sandbox(unsafe_local=options.unsafe_local)
+    except RungError as error:
+        if is_needed:
+            raise
+        progress.log(f"calls of Python are not replayed: {error}")
+        return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError as error:
+        raise InputError(f"no tool schemas: {error}", file=str(path)) from error
