@@ -21,6 +21,7 @@ from rung.verify import (
 from rung.verify.same_output import is_same
 
 TOOLS = {name: f"agent_tools:{name}" for name in ("price", "add", "wait", "offline", "leave")}
+WAIT = '{"name": "wait", "arguments": {"seconds": 30}}'
 PRICE = '{"name": "price", "arguments": {"fruit": "apple"}}'
 
 
@@ -277,3 +278,36 @@ def test_a_tool_that_is_not_there_is_the_users_mistake(
 ):
     with pytest.raises(RungError, match=said):
         checked(ToolVerifier(tools, workers=1), (PRICE, "1"))
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        (PRICE, None),
+        ('{"name": "price", "arguments": {"fruit": "stone"}}', "error: KeyError: 'stone'"),
+        (
+            '{"name": "wait", "arguments": {"seconds": 30}}',
+            "error: the tool did not come back in 1 s",
+        ),
+        ("I think.", None),
+        (PRICE + PRICE, None),
+        ('{"name": "unknown", "arguments": {}}', None),
+    ],
+)
+def test_a_step_acts_and_what_came_of_it_can_be_replayed(
+    verifier: ToolVerifier, text: str, seen: str | None
+):
+    observation = verifier.act(chain((text, None)))
+    if text == PRICE:
+        assert observation is not None
+        assert checked(verifier, (text, observation)).labels == (1.0,)
+    else:
+        assert observation == seen
+
+
+def test_python_acts_with_the_names_of_earlier_cells():
+    with ToolVerifier(sandbox=LocalSandbox(), workers=1, timeout_s=5.0) as verifier:
+        first = ("```python\nx = 20\nprint('set')\n```", "set")
+        assert verifier.act(chain(first, ("```python\nx + 1\n```", None))) == "21"
+        failing = verifier.act(chain(first, ("```python\nprint(x)\n1 / 0\n```", None)))
+        assert failing == "20\nerror: ZeroDivisionError: division by zero"

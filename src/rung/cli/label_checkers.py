@@ -124,13 +124,23 @@ def _words(command: str) -> list[str]:
     return words
 
 
-def _tools(options: CheckerOptions, limits: dict[str, float], progress: Progress) -> ToolVerifier:
+def tool_places(texts: Sequence[str]) -> dict[str, str]:
+    """Read ``NAME=MODULE:FUNCTION``, each name once.
+
+    Raises:
+        RungError: One is something else.
+    """
     places: dict[str, str] = {}
-    for text in options.tool:
+    for text in texts:
         name, equals, place = text.partition("=")
         if not (name and equals and place) or name in places:
             raise RungError(f"--tool is {text!r}, expected NAME=MODULE:FUNCTION, each name once")
         places[name] = place
+    return places
+
+
+def _tools(options: CheckerOptions, limits: dict[str, float], progress: Progress) -> ToolVerifier:
+    places = tool_places(options.tool)
     schema = None if options.tool_schema is None else read_tool_schema(options.tool_schema)
     sandbox = _sandbox(options, progress, is_needed=not places and schema is None)
     return ToolVerifier(places, sandbox=sandbox, schema=schema, workers=options.workers, **limits)

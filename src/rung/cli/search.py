@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,11 +16,12 @@ from rung.cli.places import FamilyOptions, options_by_name, place_of
 from rung.cli.policies import check_sampling, open_policy
 from rung.cli.rerank import Aggregation, answer_key
 from rung.cli.scorers import Opening, open_scorer
+from rung.cli.search_tools import Limits, with_tools
 from rung.cli.search_view import noted, show, summarize
 from rung.core.aggregate import AGGREGATIONS
 from rung.core.codec import Skipped, write_records
 from rung.core.errors import RungError
-from rung.core.protocols import Sampling
+from rung.core.protocols import Generator, Sampling
 from rung.core.resume import fingerprint_of
 from rung.core.types import ChainRecord, Problem
 from rung.data import load_problems
@@ -30,7 +31,7 @@ from rung.search import (
     Budget,
     Busy,
     Knobs,
-    Prices,
+    Rule,
     SearchLog,
     SearchResult,
     Setting,
@@ -40,7 +41,7 @@ from rung.search import (
     stop_above,
 )
 from rung.search.thresholds import NEVER
-from rung.verify import AnswerVerifier
+from rung.verify import AnswerVerifier, Sandbox, find_sandbox
 
 if TYPE_CHECKING:
     from rung.score import ModelScorer
@@ -63,36 +64,6 @@ Algorithm = Literal[
 ]
 UNSCORED = ("majority", "adaptive-vote")
 CALIBRATED = ("adaptive", "abort")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """The most that the search for one problem's answer may take (allocate: for all)."""
-
-    tokens: int | None = None
-    """Tokens sampled and scored."""
-    calls: int | None = None
-    """Continuations that the policy writes."""
-    seconds: float | None = None
-    """Of the whole run."""
-    money: float | None = None
-    """By the prices below, in any currency."""
-    price_sampled: float = 0.0
-    """Of a million sampled tokens."""
-    price_scored: float = 0.0
-    """Of a million scored tokens."""
-
-    @property
-    def budget(self) -> Budget:
-        """The limits."""
-        if self.money is not None and not (self.price_sampled or self.price_scored):
-            raise RungError("--budget.money needs --budget.price-sampled or --budget.price-scored")
-        return Budget(tokens=self.tokens, calls=self.calls, seconds=self.seconds, money=self.money)
-
-    @property
-    def prices(self) -> Prices:
-        """What a million tokens cost."""
-        return Prices(sampled=self.price_sampled, scored=self.price_scored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +105,7 @@ class Search:
     """Write all chains that came to an end there, too."""
     log: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """The event log, which other searches may use too; by default OUT.events."""
-    budget: Limits = Limits()
+    budget: Limits = field(default_factory=Limits)
     temperature: float = 1.0
     """0 takes the likeliest token each time."""
     top_p: float = 1.0
@@ -155,6 +126,14 @@ class Search:
     """Continuations written together: less takes less memory."""
     in_flight: int = 64
     """Problems searched at the same time."""
+    tool: Annotated[
+        tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=MODULE:FUNCTION")
+    ] = ()
+    """A tool that the policy's steps may call (docs/guides/agents.md); again for another."""
+    python: bool = False
+    """Run the Python blocks of steps in the sandbox; what they print joins the step."""
+    unsafe_local: bool = False
+    """Run them without a sandbox where there is none, with all your rights."""
     family: str = "auto"
     """How the scorer is read: auto tells it from its files, or a published family's name."""
     family_option: FamilyOptions = ()
@@ -181,8 +160,22 @@ class Search:
             step_separator=self.step_separator,
             max_batch_chains=self.max_batch_chains,
         )
-        setting = Setting(
-            generator=generator,
+        busy, path = Busy(), self.log or self.out.with_name(f"{self.out.name}.events")
+        with (
+            SearchLog.open(path, self._search_of(policy_hash, scorer)) as log,
+            with_tools(generator, self.tool, self.max_steps, self._sandbox()) as policy,
+        ):
+            setting = self._setting(policy, scorer, pick, budget)
+            results = run_searches(
+                search, problems, setting, log=log, progress=out.progress, busy=busy
+            )
+        self._finish(out, results, busy, skipped)
+
+    def _setting(
+        self, policy: Generator, scorer: ModelScorer | None, pick: Rule, budget: Budget
+    ) -> Setting:
+        return Setting(
+            generator=policy,
             scorer=scorer,
             pick=pick,
             sampling=Sampling(self.temperature, self.top_p, self.max_tokens, self.seed),
@@ -192,12 +185,9 @@ class Search:
             in_flight=self.in_flight,
             batch=self.max_batch_chains,
         )
-        busy, path = Busy(), self.log or self.out.with_name(f"{self.out.name}.events")
-        with SearchLog.open(path, self._search_of(policy_hash, scorer)) as log:
-            results = run_searches(
-                search, problems, setting, log=log, progress=out.progress, busy=busy
-            )
-        self._finish(out, results, busy, skipped)
+
+    def _sandbox(self) -> Sandbox | None:
+        return find_sandbox(unsafe_local=self.unsafe_local) if self.python else None
 
     def _check(self) -> None:
         check_sampling(
@@ -261,7 +251,7 @@ class Search:
 
     def _search_of(self, policy_hash: str, scorer: ModelScorer | None) -> str:
         sampling = (self.temperature, self.top_p, self.seed)
-        shown = (self.chat, self.question_separator, self.step_separator)
+        shown = (self.chat, self.question_separator, self.step_separator, self.tool, self.python)
         scored_by = None if scorer is None else scorer.fingerprint
         return fingerprint_of([], [policy_hash, sampling, shown, scored_by])
 

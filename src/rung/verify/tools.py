@@ -113,6 +113,29 @@ class ToolVerifier:
         with ThreadPoolExecutor(self._pool.size) as threads:
             return list(threads.map(self._check, chains))
 
+    def act(self, chain: Chain) -> str | None:
+        """Call what a chain's last step calls, and return what a policy would see.
+
+        An error and a call without an end are told as text, for the policy to read. A step without
+        one known call gives None. Python sees the names of the chain's earlier cells, which run
+        again before it.
+
+        Raises:
+            RungError: A tool can't be loaded, or the sandbox does not start.
+        """
+        calls = [calls_in(step.text) for step in chain.steps]
+        if not calls or len(calls[-1]) != 1:
+            return None
+        [call] = calls[-1]
+        if call.name in self._tools:
+            try:
+                return _told(self._ask(Call(call.name, call.arguments)), self._timeout_s)
+            except (RecursionError, ValueError, OverflowError) as error:
+                return f"error: {error}"
+        ran = self._run_python(calls)
+        last = len(calls) - 1
+        return _printed(ran[last], self._timeout_s) if last in ran else None
+
     def _check(self, chain: Chain) -> Findings:
         calls = [calls_in(step.text) for step in chain.steps]
         ran = self._run_python(calls)
@@ -214,6 +237,24 @@ def _judge_cell(ran: Ran | None, seen: str, timeout_s: float) -> Finding:
     if ran.error is not None:
         return Finding("failed", 0.0, ran.error[:MAX_SHOWN])
     return _compared(ran.output, seen)
+
+
+def _told(reply: Returned | None, timeout_s: float) -> str:
+    """What a tool gave, as an observation."""
+    if reply is None:
+        return f"error: the tool did not come back in {timeout_s:g} s"
+    if reply.said != "value":
+        return f"error: {reply.detail}"
+    return (
+        reply.value if isinstance(reply.value, str) else msgspec.json.encode(reply.value).decode()
+    )
+
+
+def _printed(ran: Ran | None, timeout_s: float) -> str:
+    """What a cell printed, as an observation."""
+    if ran is None or ran.error == "timeout":
+        return f"error: the code did not end in {timeout_s:g} s"
+    return ran.output.rstrip("\n") if ran.error is None else f"{ran.output}error: {ran.error}"
 
 
 def _compared(output: Any, seen: str) -> Finding:
