@@ -10,6 +10,7 @@ from rung.train.losses import (
     class_cross_entropy,
     class_targets,
     comparative_ranking,
+    forward_corrected,
     implicit_cross_entropy,
     implicit_preference,
     squared_error,
@@ -203,3 +204,66 @@ def test_losses_are_sums_so_parts_add_up_to_the_whole(name):
     loss, logits = STEP_LOSSES[name], LOGITS_OF[name]
     parts = loss(logits[:1], LABELS[:1]) + loss(logits[1:], LABELS[1:])
     assert parts.item() == pytest.approx(loss(logits, LABELS).item())
+
+
+CONFUSION = torch.tensor([[0.35, 0.9], [0.1, 0.6], [0.0, 1.0]])
+
+
+def test_forward_correction_is_the_cross_entropy_of_the_noisy_label():
+    by_hand = 0.0
+    for x, y, (a, b) in zip(LOGITS.tolist(), LABELS.tolist(), CONFUSION.tolist(), strict=True):
+        q = a * (1 - sigmoid(x)) + b * sigmoid(x)
+        by_hand += -y * math.log(q) - (1 - y) * math.log(1 - q)
+    assert forward_corrected(LOGITS, LABELS, CONFUSION).item() == pytest.approx(by_hand, rel=1e-6)
+
+
+def test_forward_corrections_gradient_is_the_derived_one():
+    logits_K = LOGITS.clone().requires_grad_()
+    forward_corrected(logits_K, LABELS, CONFUSION).backward()
+    for k, (x, y) in enumerate(zip(LOGITS.tolist(), LABELS.tolist(), strict=True)):
+        a, b = CONFUSION[k].tolist()
+        s = sigmoid(x)
+        q = a + (b - a) * s
+        by_hand = (q - y) / (q * (1 - q)) * (b - a) * s * (1 - s)
+        assert logits_K.grad is not None
+        assert logits_K.grad[k].item() == pytest.approx(by_hand, rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [1.0, 40.0])
+def test_forward_correction_of_labels_that_never_err_is_the_plain_loss(size: float):
+    never = torch.tensor([0.0, 1.0], dtype=torch.float64).expand(3, 2)
+    for plain, logits in (
+        (binary_cross_entropy, LOGITS_OF["bce"]),
+        (class_cross_entropy, LOGITS_OF["ce"]),
+    ):
+        logits, labels_K = (size * logits).double().requires_grad_(), LABELS.double()
+        found, expected = forward_corrected(logits, labels_K, never), plain(logits, labels_K)
+        assert found.item() == pytest.approx(expected.item(), rel=1e-12)
+        [gradient], [wanted] = (torch.autograd.grad(loss, logits) for loss in (found, expected))
+        assert torch.allclose(gradient, wanted, rtol=1e-9, atol=1e-12)
+
+
+def test_forward_correction_finds_the_clean_probability_under_known_flips():
+    rng = torch.Generator().manual_seed(0)
+    clean, a, b, num = torch.tensor([0.2, 0.5, 0.9]), 0.35, 0.88, 20_000
+    is_right = torch.rand(num, 3, generator=rng) < clean
+    says_right = torch.rand(num, 3, generator=rng) < torch.where(is_right, b, a)
+    shares_K, confusion_K2 = says_right.float().mean(dim=0), torch.tensor([a, b]).expand(3, 2)
+
+    def fitted(loss) -> torch.Tensor:
+        logits_K = torch.zeros(3, requires_grad=True)
+        optimizer = torch.optim.LBFGS([logits_K], max_iter=200, line_search_fn="strong_wolfe")
+
+        def closure() -> torch.Tensor:
+            optimizer.zero_grad()
+            value = loss(logits_K)
+            value.backward()
+            return value
+
+        optimizer.step(closure)
+        return logits_K.detach().sigmoid()
+
+    corrected = fitted(lambda x: forward_corrected(x, shares_K, confusion_K2))
+    plain = fitted(lambda x: binary_cross_entropy(x, shares_K))
+    assert (corrected - clean).abs().max() < 0.04
+    assert (plain - clean).abs().max() > 0.2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -11,11 +12,12 @@ import tyro
 
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
-from rung.core import RungError, Skipped
+from rung.core import ChainRecord, RungError, Skipped
 from rung.data import Neutral
 from rung.eval.agreement import Agreement, Errors, agreement, error_profile
 from rung.eval.statistics import CONFIDENCE, RESAMPLES, Estimate
-from rung.label.step_table import sources_of
+from rung.label.noise import measure_noise, write_noise
+from rung.label.step_table import sources_of, step_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,6 +38,8 @@ class Agree:
     trusted: str | None = None
     """The source that is believed: how each other one errs against it, by position, by step
     length and by domain."""
+    noise_out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """With --trusted: write how each other source errs, for rung train prm --noise."""
     confidence: float = CONFIDENCE
     """Of the intervals."""
     resamples: int = RESAMPLES
@@ -52,6 +56,8 @@ class Agree:
         """Compare."""
         if not 0 < self.confidence < 1 or self.resamples < 1:
             raise RungError("--confidence is between 0 and 1, and --resamples at least 1")
+        if self.noise_out is not None and self.trusted is None:
+            raise RungError("--noise-out needs --trusted, against which sources err")
         skipped = Skipped()
         with read_twice(self.chains) as places:
             counted = skipped if self.skip_bad else None
@@ -70,6 +76,8 @@ class Agree:
                 )
                 for name in others
             }
+            if self.noise_out is not None:
+                self._write_noise(records, others, self.trusted, self.noise_out)
         result = {
             "agreement": msgspec.to_builtins(agreed),
             "errors": msgspec.to_builtins(profiles),
@@ -78,6 +86,13 @@ class Agree:
             "skipped_rows": skipped.count,
         }
         out.result(result, lambda console: _show(console, agreed, profiles))
+
+    def _write_noise(
+        self, records: Sequence[ChainRecord], others: Sequence[str], trusted: str, path: Path
+    ) -> None:
+        table = step_table(records, [*others, trusted])
+        right_S = table.said_SL[:, -1]
+        write_noise(path, trusted, {name: measure_noise(table, name, right_S) for name in others})
 
 
 def _show(console: Console, agreed: Agreement, profiles: dict[str, list[Errors]]) -> None:

@@ -16,6 +16,7 @@ from rung.cli.output import JsonFlag, Output
 from rung.core import ChainRecord, RungError, Skipped, StepLabels, write_records
 from rung.data import Neutral
 from rung.label.consensus import Beliefs, agreed_labels, dawid_skene, noise_aware
+from rung.label.noise import measure_noise, write_noise
 from rung.label.step_table import StepTable, sources_of, step_table
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Consensus:
     """A source of labels; give it again for another. Without it, all but the trusted one."""
     trusted: str | None = None
     """The source that is believed, for noise-aware; it need not judge every chain."""
+    noise_out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Write how each source errs by dawid-skene or noise-aware, for rung train prm --noise."""
     name: str | None = None
     """The new labels' source; by default the method's name."""
     format: str | None = None
@@ -57,6 +60,8 @@ class Consensus:
         """Find the consensus."""
         if (self.method == "noise-aware") != (self.trusted is not None):
             raise RungError("--trusted goes with --method noise-aware, which needs it")
+        if self.noise_out is not None and self.method == "filter":
+            raise RungError("--noise-out is not for the filter, which does not say how sources err")
         with read_twice(self.chains) as places:
             skipped = Skipped()
             known = sources_of(self._records(places, skipped))
@@ -69,6 +74,8 @@ class Consensus:
             else:
                 table, beliefs = self._believe(places, sources)
                 result = _rates_of(sources, beliefs)
+                if self.noise_out is not None:
+                    self._write_noise(table, sources, beliefs, self.noise_out)
                 labeled = self._believed(places, table, beliefs, counts)
             write_records(self.out, labeled)
         about = {"out": str(self.out), "method": self.method, "source": self._name}
@@ -99,6 +106,13 @@ class Consensus:
         if self.trusted is None:
             return table, dawid_skene(said_SL)
         return table, noise_aware(said_SL[:, :-1], said_SL[:, -1])
+
+    def _write_noise(
+        self, table: StepTable, sources: Sequence[str], beliefs: Beliefs, path: Path
+    ) -> None:
+        right_S = beliefs.right_S if self.trusted is None else table.said_SL[:, -1]
+        noise = {source: measure_noise(table, source, right_S) for source in sources}
+        write_noise(path, self.trusted or self.method, noise)
 
     def _believed(
         self, places: Sequence[str], table: StepTable, beliefs: Beliefs, counts: Counter[str]

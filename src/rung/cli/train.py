@@ -18,6 +18,7 @@ from rung.core.progress import Silent
 from rung.core.protocols import Progress
 from rung.core.types import ChainRecord
 from rung.data import Neutral, Split, split_by_problem
+from rung.label.noise import Confusion, Noise, read_noise
 from rung.train.settings import (
     ImplicitTraining,
     Method,
@@ -95,6 +96,11 @@ class Prm:
     data: SharedData = field(default_factory=Data)
     label_source: str | None = None
     """Whose labels to learn; needed where the chains carry labels from several sources."""
+    noise: Annotated[str | None, tyro.conf.arg(metavar="FILE|WRONG,RIGHT")] = None
+    """How these labels err, for forward correction: a file that label agreement or label consensus
+    wrote with --noise-out, or P(says right) of a wrong and of a right step, as 0.35,0.9."""
+    noise_by_position: bool = False
+    """Of the file, take the errors by position."""
     method: SharedMethod = field(default_factory=Method)
     step_separator: Separator = "\n"
     """Written behind every step; its score is read there."""
@@ -111,11 +117,21 @@ class Prm:
             trunk=self.trunk,
             method=self.method,
             label_source=self.label_source,
+            noise=self._noise(),
             step_separator=self.step_separator,
             max_tokens=self.max_tokens,
             optimization=self.optimization,
         )
         _run(settings, self.data, self.chains, self.out, self.tracker, out)
+
+    def _noise(self) -> Noise | None:
+        numbers = _two_numbers(self.noise)
+        if self.noise_by_position and (self.noise is None or numbers):
+            raise RungError("--noise-by-position goes with --noise FILE")
+        if self.noise is None or numbers:
+            return (Confusion(*numbers),) if numbers else None
+        found = read_noise(Path(self.noise), self.label_source)
+        return found.by_position if self.noise_by_position else (found.overall,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +232,14 @@ class Policy:
 
 
 COMMANDS = {"prm": Prm, "orm": Orm, "implicit": Implicit, "policy": Policy}
+
+
+def _two_numbers(text: str | None) -> tuple[float, float] | None:
+    try:
+        wrong, right = map(float, (text or "").split(","))
+    except ValueError:
+        return None
+    return wrong, right
 
 
 def _run(

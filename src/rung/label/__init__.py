@@ -10,6 +10,7 @@ from rung.label.judge import JudgeLabeler
 from rung.label.judge_forms import make_form
 from rung.label.lab import LabLabeler
 from rung.label.next import Choice, next_to_label
+from rung.label.noise import Confusion, Noise, SourceNoise, measure_noise, read_noise, write_noise
 from rung.label.omega import OmegaForest, OmegaRule, Searched
 from rung.label.outcome import with_answer, with_outcomes
 from rung.label.reply_log import ReplyLog
@@ -24,10 +25,12 @@ __all__ = [
     "CheckedLabeler",
     "Choice",
     "CodeLabeler",
+    "Confusion",
     "Interval",
     "JudgeLabeler",
     "LabLabeler",
     "LocalChat",
+    "Noise",
     "OmegaForest",
     "OmegaRule",
     "ReplyLog",
@@ -38,16 +41,20 @@ __all__ = [
     "RolloutSource",
     "Rubric",
     "Searched",
+    "SourceNoise",
     "Spent",
     "agreed_labels",
     "anytime_interval",
     "dawid_skene",
     "label_by_rollouts",
     "make_form",
+    "measure_noise",
     "next_to_label",
     "noise_aware",
+    "read_noise",
     "read_rubric",
     "wilson_interval",
     "with_answer",
     "with_outcomes",
+    "write_noise",
 ]

@@ -67,9 +67,10 @@ def noise_aware(said_SL: FloatArray, trusted_S: FloatArray) -> Beliefs:
     """P(right | what the sources say), by Bayes with their errors against a trusted subset.
 
     The confusion is that of forward correction (Patrini et al., arXiv 1609.03683). There it
-    changes the loss, so that a model trained on noisy labels predicts clean ones; here it makes
-    soft labels, so that any loss can be used. They differ: a model fitted to these soft labels
-    orders steps alike but is less sharp than the truth, the more so the noisier the source is.
+    changes the loss, so that a model trained on noisy labels predicts clean ones (see
+    `rung.train.losses.forward_corrected`); here it makes soft labels, so that any loss can be used.
+    They differ: a model fitted to these soft labels orders steps alike but is less sharp than the
+    truth, the more so the noisier the source is.
     A step with a trusted label keeps that one.
 
     Args:

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from rung.core.types import Chain, Problem
+from rung.label.noise import Noise
 from rung.model.reading import CLASSES, Reading
 from rung.train.settings import (
     LORA_SCALE,
@@ -44,7 +45,7 @@ def write_card(
         _head(name, reading),
         _in_rung("from rung.score import load_scorer", "load_scorer", last),
         _in_transformers(reading) if is_plain else "",
-        _training(_facts(settings.method, reading, source), settings.optimization, report),
+        _training(_facts(settings, reading, source), settings.optimization, report),
         _limits(source, reading.max_tokens, is_orm=reading.kind == "orm"),
     ]
     (folder / CARD_FILE).write_text("\n".join(part for part in parts if part), encoding="utf-8")
@@ -139,15 +140,27 @@ print(scores{"[-1].item()" if reading.kind == "orm" else ".tolist()"})
 """
 
 
-def _facts(method: Method, reading: Reading, source: str) -> dict[str, str]:
+def _facts(settings: RewardTraining, reading: Reading, source: str) -> dict[str, str]:
+    method = settings.method
     words = "" if reading.label_words is None else f", from {' and '.join(reading.label_words)}"
     return {
         "trunk": str(reading.trunk),
         "head": f"{reading.head}: {', '.join(CLASSES[reading.head])}{words}",
         "labels": source,
-        "loss": _LOSSES[method.step_loss].format(margin=method.margin),
+        "loss": _LOSSES[method.step_loss].format(margin=method.margin) + _corrected(settings.noise),
         "trained": _trained(method),
     }
+
+
+def _corrected(noise: Noise | None) -> str:
+    if noise is None:
+        return ""
+    rates = ", ".join(
+        f"{one.says_right_of_wrong:.3f} of wrong and {one.says_right_of_right:.3f} of right steps"
+        f" from step {one.first + 1} on"
+        for one in noise
+    )
+    return f"; corrected for labels that say right of {rates} (arXiv 1609.03683)"
 
 
 def _training(facts: dict[str, str], optimization: Optimization, report: TrainingReport) -> str:

@@ -28,6 +28,8 @@ class Example:
     targets: tuple[float, ...]
     question: str
     """Id of the question: chains of one question can share tokens."""
+    positions: tuple[int, ...] = ()
+    """Of a reward model, the steps that the targets are about: 0 is the chain's first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +224,7 @@ def _reward_example(
     seen: set[str],
     tally: _Tally,
 ) -> Example:
-    reads, targets = list[int](), list[float]()
+    reads, targets, positions = list[int](), list[float](), list[int]()
     for index, label in labels_S.items():
         step_id, end = record.chain.steps[index].id, shown.step_ends[index]
         tally.places += 1
@@ -236,8 +238,10 @@ def _reward_example(
             seen.add(step_id)
             reads.append(end)
             targets.append(target_of[step_id])
+            positions.append(index)
     ids = shown.ids[: reads[-1] + 1] if reads else ()
-    return Example(ids, tuple(reads), tuple(targets), record.chain.problem.root_id)
+    question = record.chain.problem.root_id
+    return Example(ids, tuple(reads), tuple(targets), question, tuple(positions))
 
 
 def _has_end(record: ChainRecord, shown: Rendered) -> bool:

@@ -59,6 +59,36 @@ def class_targets(labels_K: Float[Tensor, " K"], num_classes: int) -> Float[Tens
     return (1 - (labels_K[:, None] - worth_C).abs() * (num_classes - 1)).clamp(min=0)
 
 
+def forward_corrected(
+    logits: Float[Tensor, " K"] | Float[Tensor, "K 2"],
+    labels_K: Float[Tensor, " K"],
+    confusion_K2: Float[Tensor, "K 2"],
+) -> Float[Tensor, ""]:
+    """Sum of -y log q - (1 - y) log(1 - q): the cross entropy of noisy labels.
+
+    The forward correction of Patrini et al. (arXiv 1609.03683, theorem 2) for two classes. With
+    s = P(right), which the logits say, and a = P(says right | wrong), b = P(says right | right),
+    the source says right with the probability
+
+        q = a (1 - s) + b s,
+
+    so the sum is smallest where s is the truth's own probability: the noise is in the loss, and
+    the model's scores stay clean. Each target has its own a and b; the paper has one matrix for
+    all. A soft label y is taken as it is: then a and b are the mean labels of wrong and of right
+    steps. With a = 0 and b = 1 this is `binary_cross_entropy`, or `class_cross_entropy`.
+
+    Args:
+        logits: Of a scalar head, or of the two classes (wrong, right).
+        labels_K: What the source says, in [0, 1].
+        confusion_K2: a and b of each target.
+    """
+    logit_K = logits if logits.ndim == 1 else logits[:, 1] - logits[:, 0]
+    truth_K2 = F.logsigmoid(torch.stack([-logit_K, logit_K], dim=1))
+    says_right_K = (truth_K2 + confusion_K2.log()).logsumexp(dim=1)
+    says_wrong_K = (truth_K2 + (-confusion_K2).log1p()).logsumexp(dim=1)
+    return -(labels_K * says_right_K + (1 - labels_K) * says_wrong_K).sum()
+
+
 def comparative_ranking(
     logits_K: Float[Tensor, " K"],
     labels_K: Float[Tensor, " K"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from rung.core.errors import RungError
 from rung.core.progress import Silent
 from rung.core.protocols import Progress
 from rung.core.types import ChainRecord
+from rung.label.noise import Noise
 from rung.model.checkpoint import new_reward_model, write_reward_model
 from rung.model.reading import Reading
 from rung.model.reward_model import RewardModel
@@ -24,7 +26,7 @@ from rung.train.examples import Example, Examples, label_source, reward_examples
 from rung.train.folder import begin, claim, fingerprint, finish, run_id
 from rung.train.frozen import trunk_features
 from rung.train.loop import Task, pick_device, run_loop
-from rung.train.losses import step_loss
+from rung.train.losses import forward_corrected, step_loss
 from rung.train.settings import RewardTraining, TargetCounts, TrainingReport
 from rung.train.trackers import TrackerName, load_tracker, tracked
 from rung.train.trainable import open_weights
@@ -138,10 +140,14 @@ def _task(
     def loss(bundles: Sequence[Bundle], device: torch.device) -> Tensor:
         if known is None:
             batch = collate(bundles, target_type=torch.float32, device=device)
-            return judge(model(batch.tree, batch.rows_K), batch.targets_K, batch.chains_K)
-        features = [known[id(e)] for bundle in bundles for e in bundle.examples]
-        targets_K, chains_K = targets_of(bundles, torch.float32, device)
-        return judge(model.logits(torch.cat(features).to(device)), targets_K, chains_K)
+            logits, targets_K, chains_K = model(batch.tree, batch.rows_K), *batch[2:]
+        else:
+            features = [known[id(e)] for bundle in bundles for e in bundle.examples]
+            logits = model.logits(torch.cat(features).to(device))
+            targets_K, chains_K = targets_of(bundles, torch.float32, device)
+        if settings.noise is None:
+            return judge(logits, targets_K, chains_K)
+        return forward_corrected(logits, targets_K, _confusion(settings.noise, bundles, device))
 
     return Task(
         name=f"the {settings.kind.upper()}",
@@ -150,6 +156,15 @@ def _task(
         train=ours.examples,
         validation=held_out.examples,
     )
+
+
+def _confusion(noise: Noise, bundles: Sequence[Bundle], device: torch.device) -> Tensor:
+    """P(says right | wrong) and P(says right | right) of the source at each target: (K, 2)."""
+    rates = [(one.says_right_of_wrong, one.says_right_of_right) for one in noise]
+    firsts = [one.first for one in noise]
+    examples = (example for bundle in bundles for example in bundle.examples)
+    rows = [rates[bisect(firsts, at) - 1] for example in examples for at in example.positions]
+    return torch.tensor(rows, device=device)
 
 
 def _known_features(

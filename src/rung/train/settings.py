@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from rung.core.errors import RungError
+from rung.label.noise import Noise, check_noise
 from rung.model.reading import HeadName
 
 Precision = Literal["fp32", "bf16"]
@@ -134,6 +135,9 @@ class RewardTraining:
     method: Method = field(default_factory=Method)
     label_source: str | None = None
     """Whose step labels a PRM learns; may be left out when there is one source."""
+    noise: Noise | None = None
+    """How those labels err, by position: the loss is corrected for it. None learns them as the
+    truth."""
     orm_targets: Literal["last", "every"] = "last"
     """An ORM learns the outcome at the last step, or at every step on the way."""
     question_separator: str = "\n"
@@ -147,6 +151,15 @@ class RewardTraining:
             raise RungError("pqm ranks the steps of one chain; an ORM has one label a chain")
         if self.kind == "orm" and self.method.head == "3-class":
             raise RungError("an outcome is right or wrong; --head 3-class is for PRMs")
+        if self.noise is not None:
+            self._check_noise(self.noise)
+
+    def _check_noise(self, noise: Noise) -> None:
+        check_noise(noise)
+        if self.kind == "orm":
+            raise RungError("noise is how step labels err; an ORM learns outcomes")
+        if self.method.step_loss not in ("bce", "ce") or self.method.head == "3-class":
+            raise RungError("noise corrects bce, or ce of two classes; no other loss has P(right)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
