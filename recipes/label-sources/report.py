@@ -1,0 +1,116 @@
+"""The README's tables, made from results.json, so that no number in them is typed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rung.core.files import replacing
+
+HERE = Path(__file__).resolve().parent
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
+
+def show(results: Mapping[str, Any]) -> str:
+    """What was compared, the PRMs, their differences from the plain judge, the labels."""
+    parts = [_about(results), _prms(results), _differences(results), _labels(results)]
+    return "\n\n".join([*parts, _judges(results)])
+
+
+def publish(results: Mapping[str, Any]) -> None:
+    """Keep the results beside this file and put their tables into README.md."""
+    with replacing(HERE / "results.json") as aside:
+        aside.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    readme = HERE / "README.md"
+    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    shown = show(results)
+    with replacing(readme) as aside:
+        aside.write_text(f"{before}{BEGIN}\n{shown}\n{END}{after}", encoding="utf-8")
+
+
+def _about(results: Mapping[str, Any]) -> str:
+    chains, seeds = results["chains"], results["settings"]["seeds"]
+    said = f"{chains['train']} training chains, {chains['trusted']} trusted ones, {chains['test']} "
+    said += f"test chains of {results['settings']['test_problems']} problems, of which "
+    said += f"{_percent(results['pass_at_1'])} % are right; {seeds} PRMs a source. "
+    return said + f"Made by `{results['command']}` on {results['date']}."
+
+
+def _prms(results: Mapping[str, Any]) -> str:
+    n = results["settings"]["test_chains"]
+    head = ["labels", "step AUROC", "first-error F1", "F1, threshold tuned", f"best of {n}"]
+    rows = [
+        [
+            row["source"],
+            *(_estimate(row[key]) for key in ("auroc", "f1", "f1_tuned", "best_of_n")),
+            f"{row['brier']['value']:.3f}",
+        ]
+        for row in results["rows"]
+    ]
+    return _table([*head, "Brier score"], rows)
+
+
+def _differences(results: Mapping[str, Any]) -> str:
+    n = results["settings"]["test_chains"]
+    head = ["minus its plain judge", "step AUROC", "first-error F1", "F1, threshold tuned"]
+    rows = [
+        [
+            row["source"],
+            *(
+                _estimate(row[key]["minus_judge"], "+")
+                for key in ("auroc", "f1", "f1_tuned", "best_of_n")
+            ),
+        ]
+        for row in results["rows"]
+        if row["source"] != row["judge"]
+    ]
+    return _table([*head, f"best of {n}"], rows)
+
+
+def _labels(results: Mapping[str, Any]) -> str:
+    head = ["labels", "steps labeled, %", "of them wrong, %", "rollout tokens"]
+    head += ["chains read by a judge", "trusted chains"]
+    rows = [
+        [
+            row["source"],
+            _percent(row["labeled"]),
+            _percent(row["wrong_labels"]),
+            *(str(row[key] or "") for key in ("rollout_tokens", "judgings", "trusted_chains")),
+        ]
+        for row in results["rows"]
+    ]
+    return _table(head, rows)
+
+
+def _judges(results: Mapping[str, Any]) -> str:
+    head = ["says right of wrong steps / of right ones, %", "all training chains"]
+    head += ["trusted chains", "Dawid-Skene, no truth"]
+    rows = [
+        [
+            row["judge"],
+            *(
+                " / ".join(_percent(rate) for rate in row[key])
+                for key in ("all training chains", "trusted chains", "Dawid-Skene")
+            ),
+        ]
+        for row in results["judges"]
+    ]
+    return _table(head, rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _estimate(found: Mapping[str, float], sign: str = "") -> str:
+    value, low, high = (f"{100 * found[key]:{sign}.1f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
