@@ -11,25 +11,29 @@ import msgspec
 from rung.core.files import replacing
 
 HERE = Path(__file__).resolve().parent
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+RESULTS_PAGE = HERE.parents[1] / "docs" / "results.md"
 
 
 def show(results: Mapping[str, Any]) -> str:
     """What was compared, the PRMs, their differences from the plain judge, the labels."""
-    parts = [_about(results), _prms(results), _differences(results), _labels(results)]
+    parts = [_about(results), show_prms(results), _differences(results), _labels(results)]
     return "\n\n".join([*parts, _judges(results)])
 
 
 def publish(results: Mapping[str, Any]) -> None:
-    """Keep the results beside this file and put their tables into README.md."""
+    """Keep the results; put their tables into README.md, and one of them into docs/results.md."""
     with replacing(HERE / "results.json") as aside:
         aside.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
-    readme = HERE / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    shown = show(results)
-    with replacing(readme) as aside:
-        aside.write_text(f"{before}{BEGIN}\n{shown}\n{END}{after}", encoding="utf-8")
+    _put(HERE / "README.md", "results", show(results))
+    _put(RESULTS_PAGE, "label-sources", show_prms(results))
+
+
+def _put(page: Path, name: str, shown: str) -> None:
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    with replacing(page) as aside:
+        aside.write_text(f"{before}{begin}\n{shown}\n{end}{after}", encoding="utf-8")
 
 
 def _about(results: Mapping[str, Any]) -> str:
@@ -40,7 +44,8 @@ def _about(results: Mapping[str, Any]) -> str:
     return said + f"Made by `{results['command']}` on {results['date']}."
 
 
-def _prms(results: Mapping[str, Any]) -> str:
+def show_prms(results: Mapping[str, Any]) -> str:
+    """How good each source's PRMs are."""
     n = results["settings"]["test_chains"]
     head = ["labels", "step AUROC", "first-error F1", "F1, threshold tuned", f"best of {n}"]
     rows = [

@@ -27,6 +27,7 @@ from measure import (
     label_error_gap,
     value_error,
 )
+from picture import PICTURE, write_picture
 from policy import MAX_TOKENS, open_policy, train_lab_policy, write_chains
 from table import publish, table, write_results
 
@@ -56,7 +57,8 @@ class Recipe:
     seed: int = 0
     """Of everything."""
     publish: bool = False
-    """Put what came out into results.json and README.md beside this file."""
+    """Put what came out into results.json and README.md beside this file, and draw the picture of
+    docs/results.md."""
 
 
 def main(recipe: Recipe) -> None:
@@ -76,9 +78,11 @@ def main(recipe: Recipe) -> None:
         "rows": _rows(recipe, folder, policy, records),
     }
     write_results(results, recipe.out / "results.json")
+    write_picture(results, recipe.out / "label-error.svg")
     print(table(results))
     if recipe.publish:
         publish(results)
+        write_picture(results, PICTURE)
 
 
 def _rows(

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -84,13 +85,20 @@ def test_the_recipe_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "| omega | 16 |" in done.stdout
     assert json.loads((tmp_path / "results.json").read_bytes())["num_chains"] == 1
+    assert (tmp_path / "label-error.svg").read_text().count("<circle") == 14
 
 
-def test_the_table_in_the_recipes_readme_is_that_of_its_results() -> None:
-    spec = importlib.util.spec_from_file_location("recipe_rollout_table", RECIPE / "table.py")
+def part(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"recipe_rollout_{name}", RECIPE / f"{name}.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_and_the_picture_are_those_of_the_recipes_results() -> None:
     results = json.loads((RECIPE / "results.json").read_bytes())
-    assert module.table(results) in (RECIPE / "README.md").read_text()
+    assert part("table").table(results) in (RECIPE / "README.md").read_text()
+    picture = part("picture")
+    assert picture.picture(results) == picture.PICTURE.read_text(), "run the recipe with --publish"
