@@ -60,7 +60,7 @@ class Recipe:
     test_chains: int = 16
     """N of best-of-N."""
     epochs: int = 4
-    seeds: int = 3
+    seeds: int = 2
     """PRMs a source."""
     seed: int = 0
     """Of everything else."""
