@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rung.core import Chain, ChainRecord, InputError, Problem, read_records
+from rung.core import Chain, ChainRecord, InputError, Problem, RungError, read_records
 from rung.core.codec import encode_record
 from rung.core.files import open_binary
 from rung.core.resume import fingerprint_of, partial_path, resumable_rows
@@ -110,3 +110,14 @@ def test_the_fingerprint_is_of_content_and_settings(tmp_path: Path) -> None:
     assert fingerprint_of(["user/dataset"], None) != fingerprint_of(["user/other"], None)
     with pytest.raises(ValueError, match="standard input"):
         fingerprint_of(["-"], None)
+
+
+def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    with resumable_rows(out, "f", Log()) as rows:
+        rows.append(ROWS[:1])
+        with pytest.raises(RungError, match="another run is writing here"):
+            write(out)
+        rows.append(ROWS[1:2])
+    assert out.read_bytes() == b"".join(ROWS[:2])
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]

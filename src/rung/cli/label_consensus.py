@@ -14,6 +14,7 @@ import tyro
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.core import ChainRecord, RungError, Skipped, StepLabels, write_records
+from rung.core.urls import name_of
 from rung.data import Neutral
 from rung.label.consensus import Beliefs, agreed_labels, dawid_skene, noise_aware
 from rung.label.step_table import StepTable, sources_of, step_table
@@ -71,7 +72,7 @@ class Consensus:
                 result = _rates_of(sources, beliefs)
                 labeled = self._believed(places, table, beliefs, counts)
             write_records(self.out, labeled)
-        about = {"out": str(self.out), "method": self.method, "source": self._name}
+        about = {"out": name_of(self.out), "method": self.method, "source": self._name}
         result = {**about, **result, **counts, "skipped_rows": skipped.count}
         out.result(result, lambda console: _show(console, result))
 
