@@ -39,6 +39,34 @@ def cluster() -> Iterator[None]:
         ray.shutdown()
 
 
+def test_a_killed_driver_goes_on(tmp_path: Path) -> None:
+    code = (
+        "import sys; from functools import partial; from pathlib import Path;"
+        "from ray_blocks import shouting; from rung.label.scale import Cluster, in_order;"
+        "work = partial(shouting, sys.argv[1], float(sys.argv[3]));"
+        "blocks = [f'block{k}'.encode() for k in range(12)];"
+        "print(*in_order(work, blocks, Cluster(workers=2), Path(sys.argv[2]), 'f'))"
+    )
+    kept = tmp_path / "kept"
+    command = [sys.executable, "-c", code, str(tmp_path), str(kept)]
+    how = {"env": {**os.environ, "PYTHONPATH": WORKERS_PATH}, "text": True}
+    process = subprocess.Popen([*command, "0.3"], stderr=subprocess.PIPE, **how)
+    deadline_s = time.monotonic() + 240
+    while not (kept.is_dir() and len(list(kept.iterdir())) >= 4):
+        assert time.monotonic() < deadline_s and process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    names = {path.name for path in kept.iterdir() if not path.name.endswith(".tmp")}
+    before = pids(tmp_path, "done")
+    done = subprocess.run([*command, "0"], capture_output=True, check=True, **how)
+    assert done.stdout.split() == [f"b'BLOCK{k}'" for k in range(12)]
+    again = {
+        b: who for b, who in pids(tmp_path, "done").items() if len(who) > len(before.get(b, []))
+    }
+    assert len(again) == 12 - len(names), "what the driver had is not made again"
+
+
 @pytest.mark.usefixtures("cluster")
 def test_a_killed_worker_costs_only_the_block_in_its_hands(tmp_path: Path) -> None:
     made: dict[int, bytes] = {}
@@ -102,31 +130,3 @@ def test_the_output_is_that_of_one_machine(
     here = run(tmp_path / "here.jsonl", *words)
     assert run(tmp_path / "ray.jsonl", *words, "--ray", "--ray-workers", 2) == here
     assert {path.name for path in tmp_path.iterdir()} == {"chains.jsonl", "here.jsonl", "ray.jsonl"}
-
-
-def test_a_killed_driver_goes_on(tmp_path: Path) -> None:
-    code = (
-        "import sys; from functools import partial; from pathlib import Path;"
-        "from ray_blocks import shouting; from rung.label.scale import Cluster, in_order;"
-        "work = partial(shouting, sys.argv[1], float(sys.argv[3]));"
-        "blocks = [f'block{k}'.encode() for k in range(12)];"
-        "print(*in_order(work, blocks, Cluster(workers=2), Path(sys.argv[2]), 'f'))"
-    )
-    kept = tmp_path / "kept"
-    command = [sys.executable, "-c", code, str(tmp_path), str(kept)]
-    how = {"env": {**os.environ, "PYTHONPATH": WORKERS_PATH}, "text": True}
-    process = subprocess.Popen([*command, "0.3"], stderr=subprocess.PIPE, **how)
-    deadline_s = time.monotonic() + 240
-    while not (kept.is_dir() and len(list(kept.iterdir())) >= 4):
-        assert time.monotonic() < deadline_s and process.poll() is None
-        time.sleep(0.02)
-    process.kill()
-    process.communicate()
-    names = {path.name for path in kept.iterdir() if not path.name.endswith(".tmp")}
-    before = pids(tmp_path, "done")
-    done = subprocess.run([*command, "0"], capture_output=True, check=True, **how)
-    assert done.stdout.split() == [f"b'BLOCK{k}'" for k in range(12)]
-    again = {
-        b: who for b, who in pids(tmp_path, "done").items() if len(who) > len(before.get(b, []))
-    }
-    assert len(again) == 12 - len(names), "what the driver had is not made again"

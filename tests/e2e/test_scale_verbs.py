@@ -11,7 +11,7 @@ from chat_stand_in import said
 from rung.cli.main import main
 from rung.core import Chain, ChainRecord, Problem, RungError, write_records
 from rung.label import scale
-from rung.label.scale import Cluster, Open, _Actor, _table, _unpack
+from rung.label.scale import Cluster, Open, _Actor, _table, unpack
 from vllm_stand_in import stand_in
 
 BLOCKS_SENT: list[int] = []
@@ -28,7 +28,7 @@ def one_worker_here(monkeypatch: pytest.MonkeyPatch) -> None:
             [row] = actor(_table(index=index, block=packed[index])).to_pylist()
             if row["failure"]:
                 raise RungError(row["failure"])
-            yield index, _unpack(row["made"])
+            yield index, unpack(row["made"])
 
     monkeypatch.setattr(scale, "_finished", finished)
 

@@ -17,7 +17,7 @@ from rung.label.chat import Asked, Message, Reply
 from rung.label.judge import JudgeLabeler
 from rung.label.judge_forms import make_form
 from rung.label.rollout_source import Asking, label_by_rollouts
-from rung.label.scale import Cluster, Open, _Actor, _pack, _table, _unpack
+from rung.label.scale import Cluster, Open, _Actor, _table, pack, unpack
 from rung.label.scale_work import ChatCluster, roll_out
 
 
@@ -137,7 +137,7 @@ def test_a_worker_tells_of_a_mistake_in_one_sentence() -> None:
     def broken(block: bytes) -> bytes:
         raise RungError(f"{block.decode()} is bad")
 
-    table = _Actor(partial(nullcontext, broken))(_table(index=4, block=_pack(b"this")))
+    table = _Actor(partial(nullcontext, broken))(_table(index=4, block=pack(b"this")))
     [row] = table.to_pylist()
     assert (row["index"], row["failure"], row["passing"]) == (4, "this is bad", False)
 
@@ -145,8 +145,8 @@ def test_a_worker_tells_of_a_mistake_in_one_sentence() -> None:
 def test_a_block_may_hold_any_bytes() -> None:
     actor = _Actor(partial(nullcontext, bytes.upper))
     for block in (b"", b"a\0", bytes(range(256)) * 5000):
-        [row] = actor(_table(index=0, block=_pack(block))).to_pylist()
-        assert _unpack(row["made"]) == block.upper()
+        [row] = actor(_table(index=0, block=pack(block))).to_pylist()
+        assert unpack(row["made"]) == block.upper()
 
 
 def test_records_come_back_from_a_block_as_they_were() -> None:

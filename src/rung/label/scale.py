@@ -69,7 +69,7 @@ def finished(
         UnavailableError: The cluster can't be reached, or a block's workers died again and again.
         MissingExtraError: Ray is not installed.
     """
-    return _finished(open, [_pack(block) for block in blocks], cluster)
+    return _finished(open, [pack(block) for block in blocks], cluster)
 
 
 def _finished(
@@ -84,7 +84,7 @@ def _finished(
                 if row["failure"]:
                     kind = UnavailableError if row["passing"] else RungError
                     raise kind(row["failure"])
-                yield row["index"], _unpack(row["made"])
+                yield row["index"], unpack(row["made"])
         except ray.exceptions.RayError as error:
             raise UnavailableError(f"Ray can't go on: {_first_sentence(error)}") from error
 
@@ -109,7 +109,7 @@ def in_order(
     packed = list[bytes]()
     for block in blocks:
         names.append(kept / hashlib.blake2b(block, digest_size=16, key=_key(made_from)).hexdigest())
-        packed.append(_pack(block))
+        packed.append(pack(block))
     missing = [k for k, name in enumerate(names) if not name.is_file()]
     coming = _finished(open, [packed[k] for k in missing], cluster)
     try:
@@ -138,7 +138,7 @@ class _Actor:
     def __call__(self, table: Any) -> Any:
         [index], [block] = table["index"].to_pylist(), table["block"].to_pylist()
         try:
-            return _table(index=index, made=_pack(self._make(_unpack(block))))
+            return _table(index=index, made=pack(self._make(unpack(block))))
         except RungError as error:
             is_passing = isinstance(error, UnavailableError)
             return _table(index=index, failure=str(error), passing=is_passing)
@@ -251,11 +251,13 @@ def _key(made_from: str) -> bytes:
     return hashlib.blake2b(made_from.encode(), digest_size=32).digest()
 
 
-def _pack(block: bytes) -> bytes:
+def pack(block: bytes) -> bytes:
+    """A block as it travels."""
     return zstandard.ZstdCompressor().compress(block)
 
 
-def _unpack(packed: bytes) -> bytes:
+def unpack(packed: bytes) -> bytes:
+    """The block that was packed."""
     return zstandard.ZstdDecompressor().decompress(packed)
 
 
