@@ -8,6 +8,7 @@ from rung.core import Chain, ChainRecord, InputError, Problem, RungError, read_r
 from rung.core.codec import encode_record
 from rung.core.files import open_binary
 from rung.core.resume import fingerprint_of, partial_path, resumable_rows
+from rung.label import ReplyLog, RolloutLog
 
 
 class Log:
@@ -121,3 +122,14 @@ def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
         rows.append(ROWS[1:2])
     assert out.read_bytes() == b"".join(ROWS[:2])
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_two_runs_do_not_write_one_log(tmp_path: Path) -> None:
+    rollouts, replies = tmp_path / "rollouts", tmp_path / "replies"
+    with RolloutLog.open(rollouts, "policy"), ReplyLog.open(replies):
+        with pytest.raises(RungError, match="another run"), RolloutLog.open(rollouts, "policy"):
+            pass
+        with pytest.raises(RungError, match="another run"), ReplyLog.open(replies):
+            pass
+    with RolloutLog.open(rollouts, "policy"), ReplyLog.open(replies):
+        pass

@@ -90,7 +90,7 @@ class Verify:
     """
 
     chains: Chains
-    """Files of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
+    """Files or URLs of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The rung file to write (.jsonl, .jsonl.gz, .jsonl.zst or .parquet)."""
     verifier: Annotated[tuple[VerifierName, ...], tyro.conf.UseAppendAction] = ()

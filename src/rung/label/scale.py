@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import re
 import shutil
 import sys
 import warnings
@@ -85,8 +86,10 @@ def _finished(
                     kind = UnavailableError if row["passing"] else RungError
                     raise kind(row["failure"])
                 yield row["index"], unpack(row["made"])
+        except ray.exceptions.RayTaskError:  # a mistake of ours: its traceback says more
+            raise
         except ray.exceptions.RayError as error:
-            raise UnavailableError(f"Ray can't go on: {_first_sentence(error)}") from error
+            raise UnavailableError(f"Ray can't go on: {_in_short(error)}") from error
 
 
 def in_order(
@@ -189,7 +192,7 @@ def _connected(cluster: Cluster) -> Generator[Any]:
         try:
             ray.init(**_how(cluster))
         except (OSError, RuntimeError, ValueError) as error:
-            reason = _first_sentence(error)
+            reason = _in_short(error)
             raise UnavailableError(f"no Ray cluster at {cluster.address!r}: {reason}") from error
         try:
             yield ray
@@ -261,6 +264,8 @@ def unpack(packed: bytes) -> bytes:
     return zstandard.ZstdDecompressor().decompress(packed)
 
 
-def _first_sentence(error: BaseException) -> str:
+def _in_short(error: BaseException) -> str:
+    """What Ray says first, and the last error that it names."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    named = [line for line in lines[1:] if re.match(r"[\w.]+Error: ", line)]
+    return " ".join([*lines[:1], *(f"({line})" for line in named[-1:])]) or type(error).__name__
