@@ -67,6 +67,12 @@ def test_a_killed_driver_goes_on(tmp_path: Path) -> None:
     assert len(again) == 12 - len(names), "what the driver had is not made again"
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "host:port"])
+def test_a_cluster_that_is_not_there_is_said_at_once(address: str, tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match=f"no Ray cluster at '{address}'"):
+        list(finished(partial(shouting, str(tmp_path), 0.0), BLOCKS, Cluster(address=address)))
+
+
 @pytest.mark.usefixtures("cluster")
 def test_a_killed_worker_costs_only_the_block_in_its_hands(tmp_path: Path) -> None:
     made: dict[int, bytes] = {}

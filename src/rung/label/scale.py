@@ -15,6 +15,7 @@ import logging
 import os
 import re
 import shutil
+import socket
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -37,6 +38,7 @@ DEATHS = 3
 """A block whose worker died so often, and once more, is not tried again. (It may be the block.)"""
 OBJECT_STORE_BYTES = 256 * 2**20
 """Of a cluster that is started here; what is more is spilled to the disk."""
+KNOCK_S = 30.0
 LOCAL = "local"
 
 
@@ -190,6 +192,7 @@ def _connected(cluster: Cluster) -> Generator[Any]:
             yield ray
             return
         try:
+            _knock(cluster.address)
             ray.init(**_how(cluster))
         except (OSError, RuntimeError, ValueError) as error:
             reason = _in_short(error)
@@ -198,6 +201,13 @@ def _connected(cluster: Cluster) -> Generator[Any]:
             yield ray
         finally:
             ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """See that something listens there: Ray itself tries for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon:
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
 
 
 def _how(cluster: Cluster) -> dict[str, Any]:
