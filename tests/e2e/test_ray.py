@@ -50,7 +50,7 @@ def test_a_killed_driver_goes_on(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     command = [sys.executable, "-c", code, str(tmp_path), str(kept)]
     how = {"env": {**os.environ, "PYTHONPATH": WORKERS_PATH}, "text": True}
-    process = subprocess.Popen([*command, "0.3"], stderr=subprocess.PIPE, **how)
+    process = subprocess.Popen([*command, "1"], stderr=subprocess.PIPE, **how)
     deadline_s = time.monotonic() + 240
     while not (kept.is_dir() and len(list(kept.iterdir())) >= 4):
         assert time.monotonic() < deadline_s and process.poll() is None
