@@ -32,9 +32,9 @@ This page is written by `make docs` from the program's own help; a test compares
 
 Every verb reads files, or standard input where a file is `-`; prints its result on standard
 output, as JSON with `--json`; and says how far it is on standard error. Files end in `.jsonl`,
-`.jsonl.gz`, `.jsonl.zst` or `.parquet`. Exit codes: 0 done, 2 a mistake in what was given (one
-sentence says which), 130 stopped by control-C. A verb that was stopped or killed goes on from
-there when the same command is given again.
+`.jsonl.gz`, `.jsonl.zst` or `.parquet`, and each may be a URL ([scale.md](guides/scale.md)). Exit
+codes: 0 done, 2 a mistake in what was given (one sentence says which), 130 stopped by control-C. A
+verb that was stopped or killed goes on from there when the same command is given again.
 """
 LINK = re.compile(r"\]\(([^)#\s]+)?(?:#([^)\s]*))?\)")
 

@@ -35,7 +35,7 @@ from rung.search import (
 )
 from rung.verify import extract_answer
 
-ERROR = 0.05
+ERROR = 0.02
 """Of the lines for stopping and giving up."""
 
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from rung.core import Chain, ChainRecord, InputError, Problem, read_records
+from rung.core import Chain, ChainRecord, InputError, Problem, RungError, read_records
 from rung.core.codec import encode_record
 from rung.core.files import open_binary
 from rung.core.resume import fingerprint_of, partial_path, resumable_rows
+from rung.label import ReplyLog, RolloutLog
 
 
 class Log:
@@ -110,3 +111,25 @@ def test_the_fingerprint_is_of_content_and_settings(tmp_path: Path) -> None:
     assert fingerprint_of(["user/dataset"], None) != fingerprint_of(["user/other"], None)
     with pytest.raises(ValueError, match="standard input"):
         fingerprint_of(["-"], None)
+
+
+def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    with resumable_rows(out, "f", Log()) as rows:
+        rows.append(ROWS[:1])
+        with pytest.raises(RungError, match="another run is writing here"):
+            write(out)
+        rows.append(ROWS[1:2])
+    assert out.read_bytes() == b"".join(ROWS[:2])
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_two_runs_do_not_write_one_log(tmp_path: Path) -> None:
+    rollouts, replies = tmp_path / "rollouts", tmp_path / "replies"
+    with RolloutLog.open(rollouts, "policy"), ReplyLog.open(replies):
+        with pytest.raises(RungError, match="another run"), RolloutLog.open(rollouts, "policy"):
+            pass
+        with pytest.raises(RungError, match="another run"), ReplyLog.open(replies):
+            pass
+    with RolloutLog.open(rollouts, "policy"), ReplyLog.open(replies):
+        pass

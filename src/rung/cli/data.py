@@ -18,6 +18,7 @@ from rung.core.errors import InputError, RungError
 from rung.core.files import STDIN
 from rung.core.protocols import Progress
 from rung.core.types import ChainRecord, Problem
+from rung.core.urls import exists
 from rung.data import (
     FORMATS,
     Neutral,
@@ -261,11 +262,10 @@ def _choices(command: Convert | StatsCommand | SplitCommand) -> Choices:
 
 
 def _check_writable(name: str, force: bool) -> None:
-    path = Path(name)
-    if name == STDIN or force or not path.is_file() or path.stat().st_size == 0:
+    if name == STDIN or force or not exists(name):
         return
     try:
-        is_ours = format_of(path).name.startswith("rung")
+        is_ours = format_of(name).name.startswith("rung")
     except InputError:
         is_ours = False
     if not is_ours:

@@ -29,7 +29,8 @@ class Input:
     """What is measured."""
 
     scored: Chains
-    """Files of scored chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
+    """Files or URLs of scored chains, taken together; "-" is standard input, OWNER/NAME a
+    dataset."""
     scores: str | None = None
     """A file of published step scores to join by chain id; chains without any are left out."""
     format: str | None = None

@@ -18,6 +18,7 @@ from rung.core.errors import InputError, RungError
 from rung.core.files import STDIN
 from rung.core.protocols import Progress
 from rung.core.types import ChainRecord
+from rung.core.urls import local_copy, url_of
 from rung.data import Neutral, load
 
 Chains = Annotated[
@@ -34,7 +35,7 @@ Separator = Annotated[str, tyro.conf.arg(help_behavior_hint=lambda text: f"(defa
 
 @contextlib.contextmanager
 def read_twice(sources: Sequence[str]) -> Generator[tuple[str, ...]]:
-    """Give sources that can be read more than once: standard input is copied into a file.
+    """Give sources that can be read more than once: standard input and URLs are copied into files.
 
     Raises:
         RungError: There is no source.
@@ -47,7 +48,13 @@ def read_twice(sources: Sequence[str]) -> Generator[tuple[str, ...]]:
             with open(copy, "wb") as stream:
                 shutil.copyfileobj(sys.stdin.buffer, stream)
         try:
-            yield tuple(str(copy) if source == STDIN else source for source in sources)
+            with contextlib.ExitStack() as copies:
+                enter = copies.enter_context
+                here = [
+                    source if url_of(source) is None else str(enter(local_copy(source)))
+                    for source in sources
+                ]
+                yield tuple(str(copy) if source == STDIN else source for source in here)
         except InputError as error:
             if error.file != str(copy):
                 raise

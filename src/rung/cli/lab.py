@@ -14,6 +14,7 @@ from rung.cli.output import JsonFlag, Output
 from rung.core.codec import write_problems, write_records
 from rung.core.errors import RungError
 from rung.core.types import ChainRecord, Problem
+from rung.core.urls import name_of
 from rung.data.lab import Demonstrator, Lab, demonstrations, make_demonstrator, make_problems
 from rung.label import LabLabeler, with_outcomes
 
@@ -65,14 +66,14 @@ class LabCommand:
         problems = list(_counted(make_problems(lab, self.count, seed=self.seed), out))
         write_problems(self.out, problems)
         result = {
-            "out": str(self.out),
+            "out": name_of(self.out),
             "problems": len(problems),
             "facts": len(lab.facts),
             "misconceptions": len(demonstrator.misconceptions),
         }
         if self.chains is not None:
             outcomes = self._demonstrate(demonstrator, problems, self.chains)
-            result |= {"chains": str(self.chains), "outcomes": outcomes}
+            result |= {"chains": name_of(self.chains), "outcomes": outcomes}
         out.result(result, lambda console: _show(console, result, problems[0]))
 
     def _demonstrate(

@@ -6,6 +6,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -29,9 +30,26 @@ from rung.cli.label_consensus import Consensus
 from rung.cli.label_judge import Judge
 from rung.cli.label_rollout import Omega, Rollout
 from rung.cli.output import JsonFlag, Output
-from rung.core import ChainRecord, Labeler, RungError, Skipped, Verifier, read_records
-from rung.core.codec import encode_record
+from rung.cli.scaling import (
+    HERE,
+    ScalingOptions,
+    blocks_of,
+    decode_block,
+    encode_block,
+    working,
+)
+from rung.core import (
+    ChainRecord,
+    Labeler,
+    Progress,
+    RungError,
+    Skipped,
+    Verifier,
+    read_records,
+)
+from rung.core.progress import Silent
 from rung.core.resume import fingerprint_of, resumable_rows
+from rung.core.urls import name_of
 from rung.data import Neutral
 from rung.label import ArithmeticLabeler, CodeLabeler, LabLabeler, with_answer, with_outcomes
 from rung.verify import AnswerVerifier, CodeVerifier, find_sandbox
@@ -72,7 +90,7 @@ class Verify:
     """
 
     chains: Chains
-    """Files of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
+    """Files or URLs of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The rung file to write (.jsonl, .jsonl.gz, .jsonl.zst or .parquet)."""
     verifier: Annotated[tuple[VerifierName, ...], tyro.conf.UseAppendAction] = ()
@@ -106,6 +124,7 @@ class Verify:
     """What a person's rating of 0 means as a label."""
     skip_bad: bool = False
     """Leave out rows that can't be read, and count them."""
+    scaling: ScalingOptions = HERE
     json: JsonFlag = False
 
     def run(self, out: Output) -> None:
@@ -119,7 +138,7 @@ class Verify:
                 raise RungError(f"no chain can be read: {skipped.count} rows are left out")
             tell_skipped(out.progress, skipped)
             self._check(out, sources, num_rows)
-        summary = summarize(read_records(self.out), str(self.out))
+        summary = summarize(read_records(self.out), name_of(self.out))
         summary.skipped_rows = skipped.count
         out.result(msgspec.to_builtins(summary), lambda console: _show(console, summary))
 
@@ -138,32 +157,51 @@ class Verify:
         return num_rows
 
     def _check(self, out: Output, sources: Sequence[str], num_rows: int) -> None:
-        names = sorted(set(self.verifier or ("answer",)))
-        steps = CheckerOptions(
-            names=names,
-            workers=self.workers,
+        cluster, options = self.scaling.cluster(), self._options()
+        names = options.names
+        settings = [self.format, self.neutral, self.skip_bad, names, options.fingerprint]
+        made_from = fingerprint_of(sources, settings)
+        size = SLOW_WINDOW if set(CHECKERS) & set(names) else WINDOW
+        open = self.open if cluster else partial(self.open, out.progress)
+        with (
+            working(open, cluster, self.out, made_from) as work,
+            resumable_rows(self.out, made_from, out.progress, rows_a_chunk=size) as rows,
+        ):
+            out.progress.start(f"check by {', '.join(names)}", num_rows)
+            out.progress.advance(rows.done)
+            left = islice(self._records(sources, Skipped()), rows.done, None)
+            for made in work(blocks_of(left, size)):
+                rows.append([made])
+                out.progress.advance(made.count(b"\n"))
+
+    def _options(self) -> CheckerOptions:
+        """How steps are checked. One of many workers has one process for it."""
+        return CheckerOptions(
+            names=sorted(set(self.verifier or ("answer",))),
+            workers=self.workers or (None if self.scaling.ray is None else 1),
             unsafe_local=self.unsafe_local,
             lean=self.lean,
             tool=self.tool,
             tool_schema=self.tool_schema,
             timeout_s=self.timeout_s,
         )
-        settings = [self.format, self.neutral, self.skip_bad, names, steps.fingerprint]
-        made_from = fingerprint_of(sources, settings)
-        window_size = SLOW_WINDOW if set(CHECKERS) & set(names) else WINDOW
+
+    @contextlib.contextmanager
+    def open(self, progress: Progress | None = None) -> Generator[Callable[[bytes], bytes]]:
+        """What to do to a block of records."""
+        options = self._options()
         with (
-            step_checks(steps, out.progress) as more,
-            _checks(names, self.workers, self.unsafe_local, more) as checks,
-            resumable_rows(self.out, made_from, out.progress, rows_a_chunk=window_size) as rows,
+            step_checks(options, progress or Silent()) as more,
+            _checks(options.names, options.workers, options.unsafe_local, more) as checks,
         ):
-            out.progress.start(f"check by {', '.join(names)}", num_rows)
-            out.progress.advance(rows.done)
-            left = iter(islice(self._records(sources, Skipped()), rows.done, None))
-            while window := list(islice(left, window_size)):
+
+            def do(block: bytes) -> bytes:
+                records = decode_block(block)
                 for check in checks:
-                    window = check(window)
-                rows.append(map(encode_record, window))
-                out.progress.advance(len(window))
+                    records = check(records)
+                return encode_block(records)
+
+            yield do
 
 
 def summarize(records: Iterable[ChainRecord], out: str) -> Summary:

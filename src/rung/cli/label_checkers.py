@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rung.core import ChainRecord, InputError, Progress, RungError
+from rung.core.urls import local_copy, name_of
 from rung.label import CheckedLabeler
 from rung.verify import (
     LeanVerifier,
@@ -159,6 +160,7 @@ def _sandbox(options: CheckerOptions, progress: Progress, *, is_needed: bool) ->
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8", "replace")
+        with local_copy(path) as here:
+            return here.read_text("utf-8", "replace")
     except OSError as error:
-        raise InputError(f"no tool schemas: {error}", file=str(path)) from error
+        raise InputError(f"no tool schemas: {error}", file=name_of(path)) from error

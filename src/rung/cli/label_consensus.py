@@ -14,6 +14,7 @@ import tyro
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.core import ChainRecord, RungError, Skipped, StepLabels, write_records
+from rung.core.urls import name_of
 from rung.data import Neutral
 from rung.label.consensus import Beliefs, agreed_labels, dawid_skene, noise_aware
 from rung.label.noise import measure_noise, write_noise
@@ -78,7 +79,7 @@ class Consensus:
                     self._write_noise(table, sources, beliefs, self.noise_out)
                 labeled = self._believed(places, table, beliefs, counts)
             write_records(self.out, labeled)
-        about = {"out": str(self.out), "method": self.method, "source": self._name}
+        about = {"out": name_of(self.out), "method": self.method, "source": self._name}
         result = {**about, **result, **counts, "skipped_rows": skipped.count}
         out.result(result, lambda console: _show(console, result))
 

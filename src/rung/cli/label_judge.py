@@ -15,12 +15,14 @@ import tyro
 
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
+from rung.cli.scaling import HERE, ScalingOptions
 from rung.core import ChainRecord, RungError, Skipped, read_records
 from rung.core.codec import encode_record
 from rung.core.http import ATTEMPTS, TIMEOUT_S, Patience
 from rung.core.resume import fingerprint_of, resumable_rows
+from rung.core.urls import name_of
 from rung.data import Neutral
-from rung.label.chat import ChatModel, ChatServer, LocalChat
+from rung.label.chat import BATCH, ChatModel, ChatServer, LocalChat
 from rung.label.judge import JudgeLabeler, Spent
 from rung.label.judge_forms import Form, FormName, make_form
 from rung.label.reply_log import ReplyLog
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 WINDOW = 64
 """Chains judged together. Replies outlive a kill one by one, in their log."""
+CLUSTER_WINDOW = 256 * WINDOW
+"""The same with --ray: the workers are started, and open their model, for every window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class Judge:
     """
 
     chains: Chains
-    """Files of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
+    """Files or URLs of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The rung file to write (.jsonl, .jsonl.gz, .jsonl.zst or .parquet)."""
     model: Annotated[str, tyro.conf.arg(metavar="NAME")]
@@ -89,13 +93,14 @@ class Judge:
     """What a person's rating of 0 means as a label."""
     skip_bad: bool = False
     """Leave out rows that can't be read, and count them."""
+    scaling: ScalingOptions = HERE
     json: JsonFlag = False
 
     def run(self, out: Output) -> None:
         """Judge."""
         self._check()
         rubric = None if self.rubric is None else read_rubric(self.rubric)
-        form, model = make_form(self.form, self.prompt, rubric), self._open()
+        form, model = make_form(self.form, self.prompt, rubric), self._open_scaled()
         source = self.name or f"judge:{Path(self.model).name if self.url is None else self.model}"
         log_path = self.replies or self.out.with_name(f"{self.out.name}.replies.jsonl")
         with read_twice(self.chains) as sources, ReplyLog.open(log_path) as log:
@@ -121,7 +126,16 @@ class Judge:
         if self.rubric is not None and self.form != "first-error":
             raise RungError("--rubric has a form of its own; leave out --form")
 
-    def _open(self) -> ChatModel:
+    def _open_scaled(self) -> ChatModel:
+        cluster, model = self.scaling.cluster(), self.open()
+        if cluster is None:
+            return model
+        from rung.label.scale_work import ChatCluster
+
+        return ChatCluster(model, self.open, cluster, max(self.at_once, BATCH))
+
+    def open(self) -> ChatModel:
+        """The model that is asked."""
         temperature = self.temperature
         if temperature is None:
             temperature = 0.0 if self.votes == 1 else 1.0
@@ -148,11 +162,12 @@ class Judge:
         settings = [self.format, self.neutral, self.skip_bad, judge.source, self.votes, self.soft]
         asked = [judge.model.fingerprint, self.repairs, _form_fingerprint(judge.form)]
         made_from = fingerprint_of(sources, [*settings, *asked])
+        size = WINDOW if self.scaling.ray is None else CLUSTER_WINDOW
         with resumable_rows(self.out, made_from, out.progress, rows_a_chunk=WINDOW) as rows:
             out.progress.start(f"ask {judge.model.name}", num_rows)
             out.progress.advance(rows.done)
             left = iter(islice(self._records(sources, Skipped()), rows.done, None))
-            while window := list(islice(left, WINDOW)):
+            while window := list(islice(left, size)):
                 rows.append(map(encode_record, _labeled(window, judge)))
                 out.progress.advance(len(window))
 
@@ -162,7 +177,7 @@ class Judge:
             found = record.labels_from(judge.source)
             labels.update(_word_for(label) for label in (found.labels if found else ()))
         return {
-            "out": str(self.out),
+            "out": name_of(self.out),
             "source": judge.source,
             "rows": num_rows,
             "skipped_rows": skipped,

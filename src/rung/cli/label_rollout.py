@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import tyro
 
 from rung.cli.inputs import Chains, Separator, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.cli.policies import check_sampling, open_policy
+from rung.cli.scaling import HERE, ScalingOptions
 from rung.core import (
     ChainRecord,
     RungError,
@@ -24,6 +26,7 @@ from rung.core import (
     write_records,
 )
 from rung.core.resume import fingerprint_of
+from rung.core.urls import name_of
 from rung.label import (
     LabLabeler,
     OmegaForest,
@@ -44,6 +47,8 @@ from rung.verify import AnswerVerifier
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+Machine = TypeVar("Machine", RolloutLabels, OmegaForest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +86,11 @@ class Rolling:
     """The chains' format; without it the first row tells."""
     skip_bad: bool = False
     """Leave out rows that can't be read, and count them."""
+    scaling: ScalingOptions = HERE
 
     def check(self) -> None:
         """Refuse what can't be done before anything is read."""
+        self.scaling.cluster()
         check_sampling(
             self.temperature,
             self.top_p,
@@ -95,7 +102,22 @@ class Rolling:
 
     @contextlib.contextmanager
     def open(self) -> Generator[RolloutSource]:
+        """The policy and the verifier, with an empty log."""
+        with self._open() as (source, _):
+            yield source
+
+    @contextlib.contextmanager
+    def open_logged(self) -> Generator[RolloutSource]:
         """The policy, the verifier and the log."""
+        shown = (self.chat, self.question_separator, self.step_separator)
+        path = self.rollouts or self.out.with_name(f"{self.out.name}.rollouts")
+        with self._open() as (source, policy_hash):
+            settings = [str(source.sampling), shown, policy_hash, self.verifier]
+            with RolloutLog.open(path, fingerprint_of([], settings)) as log:
+                yield replace(source, log=log)
+
+    @contextlib.contextmanager
+    def _open(self) -> Generator[tuple[RolloutSource, str]]:
         generator, policy_hash = open_policy(
             self.policy,
             chat=self.chat,
@@ -104,11 +126,27 @@ class Rolling:
             max_batch_chains=self.max_batch_chains,
         )
         sampling = Sampling(self.temperature, self.top_p, self.max_tokens, self.seed)
-        shown = (self.chat, self.question_separator, self.step_separator)
-        made_by = fingerprint_of([], [str(sampling), shown, policy_hash, self.verifier])
-        path = self.rollouts or self.out.with_name(f"{self.out.name}.rollouts")
-        with RolloutLog.open(path, made_by) as log, _verifier(self.verifier) as verifier:
-            yield RolloutSource(generator, verifier, sampling, log, self.max_batch_chains)
+        with _verifier(self.verifier) as verifier:
+            source = RolloutSource(generator, verifier, sampling, batch=self.max_batch_chains)
+            yield source, policy_hash
+
+    def label(
+        self,
+        records: Sequence[ChainRecord],
+        start: Callable[[Sequence[ChainRecord]], Machine],
+        source: RolloutSource,
+        out: Output,
+    ) -> Machine:
+        """Begin with the records and roll out, here or on a cluster, until nothing is asked."""
+        out.progress.start(f"roll out with {source.generator.name}")
+        cluster = self.scaling.cluster()
+        if cluster is not None:
+            from rung.label.scale_work import roll_out
+
+            roll_out(records, start, source, self.open, cluster, out.progress)
+        machine = start(records)
+        label_by_rollouts(machine, source, out.progress)
+        return machine
 
     def read(self, chains: Sequence[str], out: Output) -> tuple[list[ChainRecord], list[int], int]:
         """All chains with outcomes, the places of those to label, and the number of bad rows."""
@@ -141,7 +179,7 @@ class Rollout:
     """
 
     chains: Chains
-    """Files of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
+    """Files or URLs of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
     rolling: RollingOptions
     labels: Literal["any", "majority", "soft"] = "any"
     """any: right if one of K rollouts is. majority: right if more than half are. soft: the share
@@ -159,6 +197,10 @@ class Rollout:
     def run(self, out: Output) -> None:
         """Label."""
         self.rolling.check()
+        if self.max_rollouts is not None and self.rolling.scaling.ray is not None:
+            raise RungError(
+                "--max-rollouts are for all chains together and can't be dealt to workers"
+            )
         rule = RolloutRule(
             labels=self.labels,
             k=self.k,
@@ -168,10 +210,8 @@ class Rollout:
         )
         records, chosen, skipped = self.rolling.read(self.chains, out)
         some = [records[k] for k in chosen]
-        machine = RolloutLabels.start([r.chain for r in some], [r.outcome for r in some], rule)
-        with self.rolling.open() as source:
-            out.progress.start(f"roll out with {source.generator.name}")
-            label_by_rollouts(machine, source, out.progress)
+        with self.rolling.open_logged() as source:
+            machine = self.rolling.label(some, partial(_start_labels, rule), source, out)
         labels = machine.result()
         for k, given in zip(chosen, labels, strict=True):
             records[k] = _with_intervals(records[k].with_labels(given), given, rule, self.fixed)
@@ -187,7 +227,7 @@ class Omega:
     """
 
     chains: Chains
-    """Files of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
+    """Files or URLs of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
     rolling: RollingOptions
     k: int = 8
     """Rollouts a prefix that is tried, at most."""
@@ -203,10 +243,8 @@ class Omega:
         rule = OmegaRule(k=self.k, adaptive=not self.fixed, grow=self.grow)
         records, chosen, skipped = self.rolling.read(self.chains, out)
         some = [records[k] for k in chosen]
-        with self.rolling.open() as source:
-            out.progress.start(f"roll out with {source.generator.name}")
-            machine = OmegaForest.start([r.chain for r in some], [r.outcome for r in some], rule)
-            label_by_rollouts(machine, source, out.progress)
+        with self.rolling.open_logged() as source:
+            machine = self.rolling.label(some, partial(_start_search, rule), source, out)
             grown = [ChainRecord(s.chain, labels=(s.labels,)) for s in machine.grown()]
             records += with_outcomes(grown, source.verifier)
         labels = machine.result()
@@ -214,6 +252,14 @@ class Omega:
             records[k] = records[k].with_labels(given)
         labels += [record.labels[0] for record in grown]
         _finish(out, self.rolling.out, records, labels, machine.spent, source, skipped)
+
+
+def _start_labels(rule: RolloutRule, records: Sequence[ChainRecord]) -> RolloutLabels:
+    return RolloutLabels.start([r.chain for r in records], [r.outcome for r in records], rule)
+
+
+def _start_search(rule: OmegaRule, records: Sequence[ChainRecord]) -> OmegaForest:
+    return OmegaForest.start([r.chain for r in records], [r.outcome for r in records], rule)
 
 
 @contextlib.contextmanager
@@ -253,7 +299,7 @@ def _finish(
     write_records(path, records)
     steps = Counter(_word_for(y) for given in labels for y in given.labels)
     result = {
-        "out": str(path),
+        "out": name_of(path),
         "chains": len(records),
         "labeled_chains": sum(any(y is not None for y in given.labels) for given in labels),
         "first_errors": sum(given.first_error is not None for given in labels),

@@ -14,6 +14,7 @@ from rung.cli.output import JsonFlag, Output
 from rung.core.codec import Skipped, write_records
 from rung.core.errors import RungError
 from rung.core.types import Chain, ChainRecord
+from rung.core.urls import name_of
 from rung.data import Neutral
 from rung.search import Reranked, rerank, rule
 from rung.search.rules import MAJORITY
@@ -54,7 +55,8 @@ class Rerank:
     """
 
     scored: Chains
-    """Files of scored chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
+    """Files or URLs of scored chains, taken together; "-" is standard input, OWNER/NAME a
+    dataset."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The rung file to write: each problem's chain, with what decided under meta.rerank."""
     by: By = "min"
@@ -87,8 +89,8 @@ class Rerank:
         picked = rerank(records, pick, self.n)
         write_records(self.out, (_noted(p, self.by, scorer) for p in picked))
         summary = summarize(picked, self.by, scorer, self.n)
-        result = {"out": str(self.out), **asdict(summary), "skipped_rows": skipped.count}
-        out.result(result, lambda console: _show(console, summary, str(self.out)))
+        result = {"out": name_of(self.out), **asdict(summary), "skipped_rows": skipped.count}
+        out.result(result, lambda console: _show(console, summary, name_of(self.out)))
 
     def _read(self, skipped: Skipped) -> list[ChainRecord]:
         if not self.scored:

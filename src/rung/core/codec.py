@@ -18,6 +18,7 @@ import msgspec
 from rung.core.errors import InputError
 from rung.core.files import create_binary, open_binary
 from rung.core.types import ChainRecord, Problem
+from rung.core.urls import local_copy, name_of
 
 SCHEMA_VERSION = 1
 T = TypeVar("T")
@@ -58,14 +59,15 @@ def read_records(path: str | Path, *, skipped: Skipped | None = None) -> Iterato
     """Read a rung file, row by row.
 
     Args:
-        path: JSONL (plain, .gz, .zst), Parquet, or "-" for JSONL on standard input.
+        path: A file or URL of JSONL (plain, .gz, .zst) or Parquet, or "-" for JSONL on standard
+            input.
         skipped: When given, bad rows are counted there instead of raising.
 
     Raises:
         InputError: The file or a row in it can't be read, or the file holds no rows.
     """
     rows = _parquet_lines(path) if str(path).endswith(".parquet") else read_lines(path)
-    return decode_lines(rows, decode_record, file=str(path), skipped=skipped)
+    return decode_lines(rows, decode_record, file=name_of(path), skipped=skipped)
 
 
 def write_records(path: Path, records: Iterable[ChainRecord]) -> int:
@@ -86,7 +88,7 @@ def read_problems(path: str | Path, *, skipped: Skipped | None = None) -> Iterat
     Raises:
         InputError: The file or a row in it can't be read, or the file holds no rows.
     """
-    return decode_lines(read_lines(path), decode_problem, file=str(path), skipped=skipped)
+    return decode_lines(read_lines(path), decode_problem, file=name_of(path), skipped=skipped)
 
 
 def write_problems(path: Path, problems: Iterable[Problem]) -> int:
@@ -213,7 +215,8 @@ def _check_version(row: Any) -> None:
 def _parquet_lines(path: str | Path) -> Iterator[bytes]:
     from rung.core import parquet
 
-    return parquet.read_rows(path)
+    with local_copy(path) as here:
+        yield from parquet.read_rows(here)
 
 
 def _write_parquet(path: Path, records: Iterable[ChainRecord]) -> int:

@@ -8,6 +8,7 @@ import io
 import os
 import shutil
 import sys
+import tempfile
 import zlib
 from collections.abc import Generator
 from pathlib import Path
@@ -15,7 +16,13 @@ from typing import IO, Any, cast
 
 import zstandard
 
-from rung.core.errors import InputError
+from rung.core.errors import InputError, RungError
+from rung.core.urls import check_writable, local_copy, local_name, local_path, name_of, send, url_of
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None
 
 STDIN = "-"
 
@@ -25,7 +32,12 @@ def make_room(path: Path) -> None:
 
     Raises:
         InputError: There can be no such file.
+        RungError: It is a URL where nothing can be written.
     """
+    if (url := url_of(path)) is not None:
+        check_writable(url)
+        return
+    path = local_path(path)
     if path.is_dir():
         raise InputError("this is a folder, expected the name of a file to write", file=str(path))
     try:
@@ -38,10 +50,18 @@ def make_room(path: Path) -> None:
 def replacing(path: Path) -> Generator[Path]:
     """Give a temporary path beside `path`; move it there at the end, delete it on error.
 
+    What goes to a URL is written on this machine and sent at the end.
+
     Raises:
         InputError: There can be no such file (see `make_room`).
     """
     make_room(path)
+    if (url := url_of(path)) is not None:
+        with tempfile.TemporaryDirectory(prefix="rung-") as folder:
+            yield Path(folder) / path.name
+            send(Path(folder) / path.name, url)
+        return
+    path = local_path(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield aside
@@ -71,7 +91,7 @@ def new_folder(path: Path) -> Generator[Path]:
 
 @contextlib.contextmanager
 def open_binary(path: str | Path) -> Generator[IO[bytes]]:
-    """Open a file for reading: plain, ``.gz``, ``.zst``, or ``-`` for standard input.
+    """Open a file or a URL for reading: plain, ``.gz``, ``.zst``, or ``-`` for standard input.
 
     Raises:
         InputError: There is no such file, or it can't be read.
@@ -80,11 +100,13 @@ def open_binary(path: str | Path) -> Generator[IO[bytes]]:
     if name == STDIN:
         yield sys.stdin.buffer
         return
-    with _opened(name) as raw, _decompressed(raw, name) as stream:
-        try:
-            yield stream
-        except (gzip.BadGzipFile, zlib.error, zstandard.ZstdError, EOFError) as error:
-            raise InputError(f"the compressed data is damaged ({error})", file=name) from error
+    with local_copy(name) as copy:
+        here = local_name(name) if url_of(name) is None else str(copy)
+        with _opened(here) as raw, _decompressed(raw, here) as stream:
+            try:
+                yield stream
+            except (gzip.BadGzipFile, zlib.error, zstandard.ZstdError, EOFError) as error:
+                raise InputError(f"the compressed data is damaged ({error})", file=here) from error
 
 
 @contextlib.contextmanager
@@ -95,7 +117,7 @@ def create_binary(path: Path) -> Generator[IO[bytes]]:
         InputError: There can be no such file, or its suffix promises Parquet.
     """
     if path.suffix == ".parquet":
-        raise InputError("only rung's own chains are written as Parquet", file=str(path))
+        raise InputError("only rung's own chains are written as Parquet", file=name_of(path))
     with replacing(path) as aside, open(aside, "wb") as raw:
         if path.suffix == ".gz":
             # no time and no name inside: the same rows give the same bytes
@@ -106,6 +128,24 @@ def create_binary(path: Path) -> Generator[IO[bytes]]:
                 yield cast("IO[bytes]", stream)
         else:
             yield raw
+
+
+def claim(stream: IO[bytes], path: Path) -> None:
+    """Keep a file that is open for oneself until it is closed.
+
+    Raises:
+        RungError: Another run has it.
+    """
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RungError(f"{path}: another run is writing here; wait for its end") from None
+    except OSError:  # a file system without locks
+        return
+    if not path.exists():  # that run has ended just now, and its file with it
+        raise RungError(f"{path}: another run was writing here; start again")
 
 
 def _opened(name: str) -> IO[bytes]:

@@ -19,8 +19,9 @@ import msgspec
 
 from rung.core.codec import decode_record, write_records
 from rung.core.errors import RungError, UnavailableError
-from rung.core.files import STDIN, create_binary, make_room
+from rung.core.files import STDIN, claim, create_binary, make_room
 from rung.core.protocols import Progress
+from rung.core.urls import local_copy, local_path, url_of, working_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +57,24 @@ def resumable_rows(
     """
     make_room(out)
     partial = partial_path(out)
-    done = _keep_whole_rows(partial, _header(fingerprint), rows_a_chunk, progress)
-    try:
-        with open(partial, "ab") as stream:
+    make_room(partial)
+    with open(partial, "ab") as stream:
+        claim(stream, partial)
+        done = _keep_whole_rows(partial, _header(fingerprint), rows_a_chunk, progress)
+        try:
             yield PartialRows(done, stream)
-    except UnavailableError:
-        raise
-    except RungError:
-        partial.unlink()
-        raise
-    _move_into_place(partial, out)
+        except UnavailableError:
+            raise
+        except RungError:
+            partial.unlink()
+            raise
+        _move_into_place(partial, out)
 
 
 def partial_path(out: Path) -> Path:
-    """Where the rows for `out` gather."""
-    return out.with_name(f".{out.name}.partial")
+    """Where the rows for `out` gather: beside it, or for a URL in rung's cache."""
+    here = working_path(out)
+    return here.with_name(f".{here.name}.partial")
 
 
 def fingerprint_of(inputs: Sequence[str | Path], settings: Any) -> str:
@@ -90,9 +94,9 @@ def fingerprint_of(inputs: Sequence[str | Path], settings: Any) -> str:
 
 
 def _digest_of(path: Path) -> bytes:
-    if not path.is_file():
+    if url_of(path) is None and not local_path(path).is_file():
         return hashlib.blake2b(str(path).encode()).digest()
-    with open(path, "rb") as stream:
+    with local_copy(path) as here, open(here, "rb") as stream:
         return hashlib.file_digest(stream, hashlib.blake2b).digest()
 
 
@@ -104,7 +108,7 @@ def _keep_whole_rows(partial: Path, header: bytes, rows_a_chunk: int, progress: 
     """Cut the partial file behind its last whole chunk; return the rows before the cut."""
     rows, end = _whole_rows(partial, header, rows_a_chunk)
     if end is None:
-        if partial.exists():
+        if partial.stat().st_size:
             progress.log("starting over: the inputs or the settings are not those of the last run")
         partial.write_bytes(header)
         return 0
@@ -116,8 +120,6 @@ def _keep_whole_rows(partial: Path, header: bytes, rows_a_chunk: int, progress: 
 
 def _whole_rows(partial: Path, header: bytes, rows_a_chunk: int) -> tuple[int, int | None]:
     """The complete rows and where they end; no end when there is nothing to go on from."""
-    if not partial.exists():
-        return 0, None
     with open(partial, "rb") as stream:
         if stream.readline() != header:
             return 0, None

@@ -15,6 +15,7 @@ from rung.core import parquet
 from rung.core.codec import read_lines
 from rung.core.errors import InputError, MissingExtraError, RungError
 from rung.core.files import STDIN
+from rung.core.urls import local_copy, local_name, local_path, name_of, url_of
 from rung.data.rows import Row
 
 _JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
@@ -36,17 +37,23 @@ def read_items(source: str | Path) -> Iterator[Item]:
 
     Args:
         source: A JSONL or JSON file (an array of rows, or one object; plain, .gz, .zst), a
-            Parquet file, a folder of such files or one that `datasets` saved, "-" for standard
-            input, or a Hugging Face dataset as OWNER/NAME[@CONFIG][:SPLIT].
+            Parquet file, the URL of such a file, a folder of such files or one that `datasets`
+            saved, "-" for standard input, or a Hugging Face dataset as
+            OWNER/NAME[@CONFIG][:SPLIT].
 
     Raises:
         InputError: The file can't be read.
         RungError: The dataset can't be reached, or its split must be named.
         MissingExtraError: Reading it needs the package `datasets` or `pyarrow`.
     """
-    path = Path(source)
+    if url_of(source) is not None:
+        with local_copy(source) as here:
+            items = _file_items(str(here))
+            yield from (item._replace(file=name_of(source)) for item in items)
+        return
+    path = local_path(source)
     if str(source) == STDIN or path.is_file():
-        yield from _file_items(str(source))
+        yield from _file_items(local_name(source))
     elif path.is_dir():
         yield from _folder_items(path)
     elif (name := _HUB_NAME.fullmatch(str(source))) and not str(source).endswith(_FILE_ENDS):

@@ -17,6 +17,7 @@ from rung.core.errors import RungError
 from rung.core.http import Patience, RefusedError, ask_json
 from rung.core.protocols import Completer, Completing
 
+BATCH = 16
 REFUSALS = (400, 403, 413, 422)
 """What a server answers to a conversation that is too long for it, or that its filter stops."""
 
@@ -186,7 +187,7 @@ class LocalChat:
     max_tokens: int = 1024
     count: Callable[[str], int] | None = None
     """Tokens of a prompt."""
-    batch: int = 16
+    batch: int = BATCH
     """Conversations completed together; a kill loses at most these."""
 
     @property

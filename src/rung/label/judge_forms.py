@@ -18,6 +18,7 @@ import msgspec
 from rung.core.errors import InputError
 from rung.core.templates import filled
 from rung.core.types import Chain
+from rung.core.urls import local_copy, name_of
 from rung.data.rows import labels_to_first_error
 from rung.label.rubric import Rubric
 
@@ -165,16 +166,17 @@ def _template(name: str, prompt: Path | None) -> str:
     if prompt is None:
         return (files("rung.label") / "prompts" / f"{name}.txt").read_text("utf-8")
     try:
-        template = prompt.read_text("utf-8")
+        with local_copy(prompt) as here:
+            template = here.read_text("utf-8")
     except OSError as error:
-        raise InputError(f"can't be read ({error.strerror})", file=str(prompt)) from error
+        raise InputError(f"can't be read ({error.strerror})", file=name_of(prompt)) from error
     except UnicodeDecodeError as error:
-        raise InputError(f"this is no text ({error})", file=str(prompt)) from error
+        raise InputError(f"this is no text ({error})", file=name_of(prompt)) from error
     needed = ["question", "paragraphs", *(["criteria"] if name == "rubric" else [])]
     missing = [f"{{{word}}}" for word in needed if f"{{{word}}}" not in template]
     if missing:
         reason = f"the prompt lacks {' and '.join(missing)}, where they are to stand"
-        raise InputError(reason, file=str(prompt))
+        raise InputError(reason, file=name_of(prompt))
     return template
 
 

@@ -12,7 +12,8 @@ from typing import IO, Any
 import msgspec
 
 from rung.core.errors import InputError
-from rung.core.files import make_room
+from rung.core.files import claim, make_room
+from rung.core.urls import growing
 from rung.label.chat import Asked, Reply
 
 
@@ -41,16 +42,18 @@ class ReplyLog:
     def open(cls, path: Path) -> Generator[ReplyLog]:
         """Go on with the log in a file, or begin one. It is only ever appended to.
 
-        Any number of runs, models and prompts may share it. Half a row, left by a kill, is passed
-        over.
+        Any number of runs, models and prompts may share it, one at a time. Half a row, left by a
+        kill, is passed over.
 
         Raises:
             InputError: The file holds something else.
+            RungError: Another run is writing there.
         """
         make_room(path)
-        with open(path, "a+b") as stream:
+        with growing(path) as here, open(here, "a+b") as stream:
+            claim(stream, here)
             log = cls(stream)
-            log._read(path)
+            log._read(here)
             yield log
 
     def get(self, key: str) -> Reply | None:

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Generator as Yields
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Protocol
@@ -14,8 +14,9 @@ from typing import IO, Protocol
 import msgspec
 
 from rung.core import Chain, Generator, InputError, Progress, Sampling, Verifier
-from rung.core.files import make_room
+from rung.core.files import claim, make_room
 from rung.core.progress import Silent
+from rung.core.urls import growing
 from rung.label.rollouts import Ask, Rollout
 
 BATCH = 256
@@ -61,18 +62,45 @@ class RolloutLog:
 
         Raises:
             InputError: The file is no such log, or one of other rollouts.
+            RungError: Another run is writing there.
         """
         make_room(path)
-        path.touch()
-        log = cls()
-        end = log._read(path, made_by)
-        os.truncate(path, end)
-        with open(path, "ab") as stream:
+        with growing(path) as here, open(here, "ab") as stream:
+            claim(stream, here)
+            log = cls()
+            end = log._read(here, made_by)
+            os.truncate(here, end)
             log._stream = stream
             if end == 0:
                 log._write(msgspec.json.encode(_Header(made_by)))
             yield log
         log._stream = None
+
+    @classmethod
+    def elsewhere(cls, known: bytes, made: IO[bytes]) -> RolloutLog:
+        """A log that begins with another's rows (`rows_about`) and writes new ones to `made`."""
+        log = cls()
+        log.take(known)
+        log._stream = made
+        return log
+
+    def take(self, rows: bytes) -> int:
+        """Keep rows that another log wrote; return the number of rollouts."""
+        decoded = [msgspec.json.decode(line, type=_Row) for line in rows.splitlines()]
+        self.add([(row.prefix, row.rollouts) for row in decoded])
+        return sum(len(row.rollouts) for row in decoded)
+
+    def rows_about(self, chains: Iterable[Chain]) -> bytes:
+        """The rows of all prefixes of chains, and of what was rolled out from them, and so on."""
+        waiting = [id for chain in chains for id in _prefix_ids(chain)]
+        rows = dict[str, bytes]()
+        while waiting:
+            id = waiting.pop()
+            if id in rows or not (rollouts := tuple(self.of(id))):
+                continue
+            rows[id] = msgspec.json.encode(_Row(id, rollouts)) + b"\n"
+            waiting += [step.id for rollout in rollouts for step in rollout.steps]
+        return b"".join(rows.values())
 
     def of(self, prefix_id: str) -> Sequence[Rollout]:
         """The rollouts of a prefix."""
@@ -174,6 +202,20 @@ def label_by_rollouts(
     """Ask and tell until nothing is asked."""
     while asks := machine.ask():
         machine.tell(asks, source.roll(asks, progress))
+
+
+def is_settled(machine: Asking, log: RolloutLog) -> bool:
+    """Whether a log has all rollouts that a machine asks for."""
+    while asks := machine.ask():
+        told = [log.of(ask.prefix.prefix_id)[ask.first : ask.first + ask.count] for ask in asks]
+        if any(len(rollouts) < ask.count for ask, rollouts in zip(asks, told, strict=True)):
+            return False
+        machine.tell(asks, told)
+    return True
+
+
+def _prefix_ids(chain: Chain) -> list[str]:
+    return [chain.problem.root_id, *(step.id for step in chain.steps)]
 
 
 def _windows(missing: Sequence[tuple[Chain, int]], most: int) -> Iterator[list[tuple[Chain, int]]]:

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from rung.core.errors import InputError
+from rung.core.urls import local_copy, name_of
 
 Combine = Literal["all", "mean"]
 
@@ -55,14 +56,15 @@ def read_rubric(path: Path) -> Rubric:
         InputError: There is no such file, or it is no rubric.
     """
     try:
-        rubric = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Rubric)
+        with local_copy(path) as here:
+            rubric = msgspec.convert(tomllib.loads(here.read_text("utf-8")), Rubric)
     except OSError as error:
-        raise InputError(f"can't be read ({error.strerror})", file=str(path)) from error
+        raise InputError(f"can't be read ({error.strerror})", file=name_of(path)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise InputError(f"this is no rubric ({error})", file=str(path)) from error
+        raise InputError(f"this is no rubric ({error})", file=name_of(path)) from error
     names = [criterion.name for criterion in rubric.criteria]
     if not names or len(set(names)) < len(names):
-        raise InputError("a rubric needs criteria, each with a name of its own", file=str(path))
+        raise InputError("a rubric needs criteria, each with a name of its own", file=name_of(path))
     if not all(criterion.weight > 0 for criterion in rubric.criteria):
-        raise InputError("a criterion's weight must be above 0", file=str(path))
+        raise InputError("a criterion's weight must be above 0", file=name_of(path))
     return rubric

