@@ -1,12 +1,14 @@
 """The calculator that reads a step's equations."""
 
 import time
+import tracemalloc
 
 import pytest
 
 from rung.core import Chain, Labeler, Problem
 from rung.label import ArithmeticLabeler
 from rung.verify import check_step
+from rung.verify.arithmetic import MAX_STEP_CHARS
 
 RIGHT = [
     "3 + 4 * 2 = 11",
@@ -33,6 +35,31 @@ RIGHT = [
     "3 + 4 = \\boxed{7}",
     "0.1+0.2=0.3",
     "10 - 3 \\\\ &= 7",
+    "20% of 50 = 10",
+    "20% of 50 is 10.",
+    "1/2 of 16 equals 8",
+    "\\frac12 + 3\\frac{1}{2} = 4",
+    "2½ × 2 = 5",
+    "0.\\overline{3} \\cdot 3 = 1",
+    "4,\\!060 * 2 = 8,\\!120",
+    "2\\left(3+4\\right) = 14",
+    "\\sqrt{16} + √9 = 7",
+    "\\sqrt{2} \\cdot \\sqrt{8} = 4",
+    "\\sqrt{2} \\approx 1.41",
+    "\\pi \\cdot 2^2 \\approx 12.57",
+    "5! = 120",
+    "\\binom{5}{2} = 10",
+    "3 * 4 < 13 \\le 13",
+    "4 \\ne 5 - 2",
+    "2 hours + 30 minutes = 150 minutes",
+    "2 hours + 30 minutes = 2.5 hours.",
+    "10/3 = about 3",
+    "10/3 = 3, rounded down",
+    "Total = 20 + 23. Total = 43 minutes",
+    "x = 4 + 1 = 5. x = 4 - 1 = 3.",
+    "\\[ 2 \\text{ trips} \\times \\$2.20/\\text{trip} \\] \\[ = \\$4.40 \\]",
+    "4 \\text{ (Ann)} + 8 \\text{ (Bob)} = 12",
+    "\\begin{align*} 3 + 4 &= 7 \\\\ 7 \\cdot 2 &= 14 \\end{align*}",
 ]
 WRONG = [
     "3 + 4 * 2 = 14",
@@ -44,6 +71,16 @@ WRONG = [
     "3+4=7, 7*2=15",
     "\\$3 + \\$4 = \\$8",
     "**3 + 4 = 8**",
+    "5! = 100",
+    "20% of 50 = 11",
+    "√16 = 5",
+    "\\sqrt{2} = 1.5",
+    "3 * 4 \\le 11",
+    "4 < 3 + 1",
+    "2 hours + 30 minutes = 140 minutes",
+    "Total = 20 + 23. Total = 44 minutes",
+    "\\[ S = 165 \\times \\frac{6}{11} \\] \\[ S = 9 \\times 6 \\]",
+    "4.20 + 9.45 + 1.35 = 14.99 (round to two decimal places)",
 ]
 NOTHING = [
     "",
@@ -52,11 +89,9 @@ NOTHING = [
     "2L + 11 = 35",
     "5 = 8",
     "14 hours = 14 * 60",
-    "2 hours + 30 minutes = 150 minutes",
     "twice 3 + 4 = 14",
     "half of 10 - 2 = 3",
     "f(3) + 4 = 8",
-    "5! = 100",
     "17 / 5 = 3 remainder 2",
     "7/2 = 3",
     "3.33 * 3 = 10",
@@ -66,6 +101,25 @@ NOTHING = [
     "\\frac{x}{2} + 7 = 43",
     "9^{9^{9^9}} = 3",
     "1/0 = 3",
+    "7 * 103 = 105. This is false.",
+    "Suppose 3 + 4 = 8",
+    "Is 3 + 4 = 8?",
+    "2 * 6 = 2^6 + 6^2",
+    "4 * 3 = 2(4) + 3(3)",
+    "&(31 - 2) \\\\\n+ &(9 - 2) \\\\\n= &36",
+    "500 \\div 13 = 13 \\cdot 38 + 6",
+    "\\frac{1 \\text{ hour}}{60 \\text{ minutes}} = 1",
+    "the last digit of 7^2 is 9",
+    "50 - 10% = 45",
+    "2 km < 300 minutes",
+    "1 inch = 5 miles",
+    "x = 4 + \\sqrt{3} and x = 4 - \\sqrt{3}",
+    "\\pi \\cdot 5000 = 15700",
+    "\\sqrt{-4} = 2",
+    "3!! = 3",
+    "200! = 5",
+    "\\binom{9^9}{3} = 4",
+    "ab \\sqrt{15} = 3",
 ]
 
 
@@ -112,8 +166,27 @@ HOSTILE = [
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_a_step_of_100_000_characters_takes_linear_time(piece: str) -> None:
     started_s = time.process_time()
-    check_step(piece * (100_000 // len(piece)) + " 1 = 2")
+    text = piece * (99_000 // len(piece)) + " 1 = 2"
+    assert len(text) <= MAX_STEP_CHARS
+    check_step(text)
     assert time.process_time() - started_s < 6
+
+
+@pytest.mark.parametrize("text", ["7" * 2**26, "3 + 4 = " * 2**23, "9" * 2**26 + " = 1"])
+def test_a_longer_step_has_no_equations_and_costs_nothing(text: str) -> None:
+    """64 MiB; a gigabyte takes the same path, which looks at the length alone."""
+    tracemalloc.start()
+    started_s = time.process_time()
+    assert check_step(text).equations == ()
+    (_, peak_bytes), _ = tracemalloc.get_traced_memory(), tracemalloc.stop()
+    assert time.process_time() - started_s < 0.5
+    assert peak_bytes < 100_000
+
+
+def test_a_number_of_many_digits_is_not_read() -> None:
+    digits = "9" * (MAX_STEP_CHARS - 20)
+    assert check_step(f"{digits} + 1 = 2").equations == ()
+    assert check_step(f"3 + 4 = 8, {digits}").is_right is False
 
 
 def test_the_labeler_says_one_zero_or_nothing() -> None:

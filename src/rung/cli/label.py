@@ -51,8 +51,15 @@ from rung.core.progress import Silent
 from rung.core.resume import fingerprint_of, resumable_rows
 from rung.core.urls import name_of
 from rung.data import Neutral
-from rung.label import ArithmeticLabeler, CodeLabeler, LabLabeler, with_answer, with_outcomes
-from rung.verify import AnswerVerifier, CodeVerifier, find_sandbox
+from rung.label import (
+    AlgebraLabeler,
+    ArithmeticLabeler,
+    CodeLabeler,
+    LabLabeler,
+    with_answer,
+    with_outcomes,
+)
+from rung.verify import AlgebraChecker, AnswerVerifier, Calculator, CodeVerifier, find_sandbox
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,7 +68,7 @@ WINDOW = 256
 """Records checked together; a kill loses at most these."""
 SLOW_WINDOW = 32
 """The same where a step may take seconds: proofs, and the calls of tools."""
-VerifierName = Literal["answer", "arithmetic", "code", "lab", "lean", "proof", "tools"]
+VerifierName = Literal["algebra", "answer", "arithmetic", "code", "lab", "lean", "proof", "tools"]
 Check = Callable[[Sequence[ChainRecord]], list[ChainRecord]]
 
 
@@ -95,7 +102,8 @@ class Verify:
     """The rung file to write (.jsonl, .jsonl.gz, .jsonl.zst or .parquet)."""
     verifier: Annotated[tuple[VerifierName, ...], tyro.conf.UseAppendAction] = ()
     """answer: compare final answers with the reference answers, for the outcome.
-    arithmetic: label steps by the equations in them.
+    arithmetic: label steps by the equations and inequalities in them, calculated exactly.
+    algebra: as arithmetic, and where that says nothing, equations with variables by sympy (slow).
     code: run the problems' unit tests in a sandbox, for the outcome and the failing step.
     lab: exact labels and outcomes for the chains of `rung lab`.
     proof: ask Z3 which steps follow from the problems' premises and the right steps before them.
@@ -103,8 +111,8 @@ class Verify:
     tools: run the steps' calls again and compare what came back, or hold both against schemas.
     Give the option again for another; without it, answer."""
     workers: int | None = None
-    """Processes for math-verify, Z3 and tools, or programs run at once; without it one a core, at
-    most 4. Of Lean's REPLs, which are large, one."""
+    """Processes for math-verify, the calculator, sympy, Z3 and tools, or programs run at once;
+    without it one a core, at most 4. Of Lean's REPLs, which are large, one."""
     unsafe_local: bool = False
     """Run programs without a sandbox, with all your rights."""
     lean: Annotated[str, tyro.conf.arg(metavar="COMMAND")] = LEAN
@@ -244,11 +252,19 @@ def _checks(
         RungError: Programs are to be run, and there is no sandbox.
     """
     checks: list[Check] = []
-    with AnswerVerifier(workers=workers) as answers:
+    with (
+        AnswerVerifier(workers=workers) as answers,
+        Calculator(workers=workers) as steps,
+        AlgebraChecker(workers=workers) as formulas,
+    ):
         if "answer" in names:
             checks.append(lambda records: _judge_outcomes(map(with_answer, records), answers))
         if "arithmetic" in names:
-            checks.append(lambda records: _judge_steps(records, ArithmeticLabeler()))
+            calculator = ArithmeticLabeler(checker=steps)
+            checks.append(lambda records: _judge_steps(records, calculator))
+        if "algebra" in names:
+            algebra = AlgebraLabeler(formulas)
+            checks.append(lambda records: _judge_steps(records, algebra))
         if "code" in names:
             sandbox = find_sandbox(unsafe_local=unsafe_local)
             code = CodeLabeler(CodeVerifier(sandbox, workers=workers, trace=True))

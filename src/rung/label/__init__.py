@@ -1,6 +1,6 @@
 """Where step labels and outcomes come from."""
 
-from rung.label.arithmetic import ArithmeticLabeler
+from rung.label.arithmetic import AlgebraLabeler, ArithmeticLabeler
 from rung.label.chat import ChatServer, LocalChat
 from rung.label.code import CodeLabeler
 from rung.label.consensus import agreed_labels, dawid_skene, noise_aware
@@ -19,6 +19,7 @@ from rung.label.rollouts import Ask, Rollout, RolloutLabels, RolloutRule, Spent
 from rung.label.rubric import Rubric, read_rubric
 
 __all__ = [
+    "AlgebraLabeler",
     "ArithmeticLabeler",
     "Ask",
     "ChatServer",

@@ -1,8 +1,9 @@
 """A calculator that reads the equations in a step: right, wrong, or nothing to check.
 
 It is made to be believed when it says "wrong": an equation with a variable, an unknown sign, a
-word that may change its meaning ("twice 3 + 4 = 14") or parts that were rounded on the way is
-left alone. No `eval`; exact rational numbers; linear in the text's length; never raises.
+word that may change its meaning ("twice 3 + 4 = 14"), parts that were rounded on the way, or a
+text that says itself that it does not hold, is left alone. No `eval`; exact rational numbers;
+linear in the text's length; never raises.
 """
 
 from __future__ import annotations
@@ -10,51 +11,42 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import pairwise
 
-from rung.verify.expression import Value, evaluate
-from rung.verify.tokens import Kind, Token, tokenize
+from rung.verify.compare import judge
+from rung.verify.equations import Equation, StepCheck, unless_refuted
+from rung.verify.marks import read_tokens
+from rung.verify.sides import Side, computes, may_be_checked
+from rung.verify.tokens import RELATIONS, VALUE_ENDS, Kind, Token
+from rung.verify.units import is_known_unit, mixes_units, units_of
 
-
-@dataclass(frozen=True, slots=True)
-class Equation:
-    """Two neighboring sides of an equation chain, at text[start:end]."""
-
-    start: int
-    end: int
-    is_right: bool | None
-    """None: it was read, but rounding or a percent sign leaves it open."""
-
-
-@dataclass(frozen=True, slots=True)
-class StepCheck:
-    """What the calculator says of a step."""
-
-    equations: tuple[Equation, ...]
-
-    @property
-    def is_right(self) -> bool | None:
-        """False when an equation is wrong; True when one is right and none wrong; else None."""
-        verdicts = {equation.is_right for equation in self.equations}
-        return False if False in verdicts else True if True in verdicts else None
+MAX_STEP_CHARS = 100_000
+"""A longer step is not read, and has no equations: it costs no time and no memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Tokens without a break between them, and whether the text allows to check its ends."""
+    """Tokens [start, end) without a break between them, and whether its ends may be checked."""
 
-    tokens: list[Token]
+    start: int
+    end: int
+    sides: list[Side]
+    signs: list[Token]
     begins_clean: bool
     ends_clean: bool
 
 
+_NOTHING = StepCheck(())
 _ANNOTATION = re.compile(r"<<([^<>\n]{1,200})>>")
+_ANY_SIGN = re.compile(
+    r"[=<>≈≃≅≤≥≠]|\\(?:approx|simeq|l[et]|g[et]|n[e])|\b(?:is|equals)\b", re.IGNORECASE
+)
 _OTHER_ARITHMETIC = re.compile(
     r"\bmod(?:ulo)?\b|\\[pb]?mod|≡|\\equiv|\bbase[- ]|_\{?\d|binary|hexadecimal|octal|o'clock|"
     r"\d:\d",
     re.IGNORECASE,
 )
+_ROUNDS = re.compile(r"\bround|\bnearest\b|approximat|\bestimat|\broughly\b", re.IGNORECASE)
 _PART = re.compile("half|third|quarter|fourth|fifth|tenth|percent|percentage", re.IGNORECASE)
 _WORD_BEFORE = re.compile(
     "half|twice|double|triple|thrice|third|quarter|times|by|plus|minus|than|square|root|log|ln|sin|"
@@ -65,20 +57,35 @@ _WORD_BEFORE = re.compile(
 )
 _JOINING_WORD = re.compile("of|and|to|with|from", re.IGNORECASE)
 _WORD_AFTER = re.compile(
-    "remainder|r|mod|times|plus|minus|divided|choose|over|of|and|or|am|pm|point|half|with",
+    "remainder|r|mod|times|plus|minus|divided|choose|over|of|and|or|am|pm|point|half|with|more|less|"
+    "fewer|greater|smaller|percent",
     re.IGNORECASE,
 )
-_EDGES = (Kind.BREAK, Kind.BARRIER, Kind.WORD)
-_VALUES = (Kind.NUMBER, Kind.PERCENT, Kind.CLOSE)
+_MAX_GAP_WORDS = 4
+_ENDS = frozenset([".", ";", "\n", "\\\\", "\\]", "\\["])
+"""Breaks behind which the same name may be given a value again; a comma parts two solutions."""
+_CASES = frozenset(
+    ["or", "and", "if", "when", "otherwise", "case", "another", "second", "other", "either"]
+)
+_LITTLE_WORD = re.compile(
+    "so|is|are|as|to|we|get|by|it|and|the|for|has|in|at|or|if|was|be|yes|now|all", re.IGNORECASE
+)
+_EDGES = frozenset([Kind.BREAK, Kind.BARRIER, Kind.WORD])
+_NAME = re.compile(r"[a-zA-Z][a-zA-Z '’_-]*")
+_NAME_MARKS = re.compile(r"\\(?:text|mathrm|mbox|textbf|left|right)(?![a-zA-Z])|[\\{}$&*]|\s+")
 
 
 def check_step(text: str) -> StepCheck:
-    """Check every equation in a step.
+    """Check every equation and inequality in a step.
 
-    Reads plain text, LaTeX and GSM8K's ``<<48/2=24>>``; chains ``a = b = c`` pair by pair; units,
-    dollar signs and thousands commas are passed over. A decimal result may be rounded or cut off
-    in its last place (10/3 = 3.33); a percent sign may mean hundredths or be only a unit.
+    Reads plain text, LaTeX and GSM8K's ``<<48/2=24>>``; chains ``a = b = c`` pair by pair, also
+    over several lines and under one name ("Total = 3 + 4. Total = 7."); units, dollar signs and
+    thousands commas are passed over, and converted where they are mixed. A decimal result may be
+    rounded or cut off in its last place (10/3 = 3.33); a percent sign may mean hundredths or be
+    only a unit; roots and pi are compared as closely as the text can mean them.
     """
+    if len(text) > MAX_STEP_CHARS or not _ANY_SIGN.search(text):
+        return _NOTHING
     equations = [
         equation
         for found in _ANNOTATION.finditer(text)
@@ -86,28 +93,108 @@ def check_step(text: str) -> StepCheck:
     ]
     plain = _ANNOTATION.sub(lambda found: " " * len(found.group()), text)
     if not _OTHER_ARITHMETIC.search(plain):
-        equations += _check(plain, 0)
+        equations += [unless_refuted(equation, plain) for equation in _check(plain, 0)]
     return StepCheck(tuple(sorted(equations, key=lambda equation: equation.start)))
 
 
 def _check(text: str, offset: int) -> Iterator[Equation]:
-    for run in _runs(tokenize(text)):
-        for left, sign, right in _sides(run):
-            verdicts = _judge(left, right, about=sign.kind is Kind.ABOUT)
+    tokens = read_tokens(text)
+    rounds = _ROUNDS.search(text) is not None
+    before: _Run | None = None
+    for run in _runs(tokens):
+        pairs = list(_pairs(run))
+        if before is not None and _goes_on(text, tokens, before, run):
+            pairs.insert(0, (before.sides[1], before.signs[0], run.sides[1]))
+        for left, sign, right in pairs:
+            verdicts = judge(left, sign, right, rounds=rounds)
             if verdicts:
                 is_right = True if True in verdicts else None if None in verdicts else False
                 yield Equation(offset + left[0].start, offset + right[-1].end, is_right)
+        before = run
 
 
 def _runs(tokens: list[Token]) -> Iterator[_Run]:
-    start = 0
+    start, signs = 0, list[int]()
     for index in range(len(tokens) + 1):
-        if index == len(tokens) or tokens[index].kind in _EDGES:
-            if any(token.kind in (Kind.EQUALS, Kind.ABOUT) for token in tokens[start:index]):
-                yield _Run(
-                    tokens[start:index], _clean_before(tokens, start), _clean_after(tokens, index)
-                )
+        kind = tokens[index].kind if index < len(tokens) else Kind.BREAK
+        if kind in RELATIONS:
+            signs.append(index)
+        elif kind in _EDGES:
+            if signs:
+                yield _run(tokens, start, index, signs)
+                signs = []
             start = index + 1
+
+
+def _run(tokens: list[Token], start: int, end: int, signs: list[int]) -> _Run:
+    starts, ends = [start, *(at + 1 for at in signs)], [*signs, end]
+    sides = [tuple(tokens[a:b]) for a, b in zip(starts, ends, strict=True)]
+    clean = _clean_before(tokens, start), _clean_after(tokens, end)
+    tail = tokens[end : end + 1]
+    if clean[1] and tail and sides[-1] and _matters(tail[0], tokens[signs[-1]], sides[-2]):
+        sides[-1] = (*sides[-1], tail[0]._replace(kind=Kind.UNIT))
+    return _Run(start, end, sides, [tokens[at] for at in signs], *clean)
+
+
+def _matters(word: Token, sign: Token, left: Side) -> bool:
+    """Whether the word behind the last side is a unit that decides how sides are compared."""
+    if word.kind is not Kind.WORD:
+        return False
+    if sign.kind is Kind.ORDER:
+        return bool(units_of(left))
+    return mixes_units(left) and is_known_unit(word.text)
+
+
+def _pairs(run: _Run) -> Iterator[tuple[Side, Token, Side]]:
+    """The pairs of neighboring sides that may be checked, with the sign between them."""
+    last = len(run.sides) - 1
+    for index, (left, right) in enumerate(pairwise(run.sides)):
+        is_clean = (index > 0 or run.begins_clean) and (index + 1 < last or run.ends_clean)
+        if left and right and is_clean and may_be_checked(index, left, run.signs[index], right):
+            yield left, run.signs[index], right
+
+
+def _goes_on(text: str, tokens: list[Token], before: _Run, run: _Run) -> bool:
+    """Whether a run goes on with the one before it, under its name: Total = 3 + 4. Total = 7."""
+    if before.sides[0] or run.sides[0] or not (before.ends_clean and computes(before.sides[-1])):
+        return False
+    if len(before.sides) > 2:  # x = 3 + 1 = 4. x = 3 - 1 = 2.
+        return False
+    if not run.sides[1] or not (run.ends_clean or len(run.sides) > 2):
+        return False
+    if Kind.ORDER in (before.signs[-1].kind, run.signs[0].kind):
+        return False
+    at = _name_start(tokens, run.start, before.end)
+    gap = tokens[before.end : at]
+    if not any(token.text in _ENDS for token in gap):
+        return False
+    words = [token.text.lower() for token in gap if token.kind is not Kind.BREAK]
+    is_near = len(words) <= _MAX_GAP_WORDS
+    if not is_near or any(token.kind is Kind.BARRIER for token in gap) or _CASES & set(words):
+        return False
+    if _texts(before.sides[1])[: len(run.sides[1])] == _texts(run.sides[1]):
+        return False  # Total = 3 * 4 * 5. Total = 3 * 4 = 12, 12 * 5 = 60.
+    was = _named(text, tokens, _name_start(tokens, before.start, 0), before.start)
+    now = _named(text, tokens, at, run.start)
+    return bool(now) and (was == now or (" " in now and was.endswith(" " + now)))
+
+
+def _texts(side: Side) -> list[str]:
+    return [token.text for token in side]
+
+
+def _name_start(tokens: list[Token], end: int, least: int) -> int:
+    """Where the name begins that ends before `end`: behind a break."""
+    at = end
+    while at > least and tokens[at - 1].kind is not Kind.BREAK:
+        at -= 1
+    return at
+
+
+def _named(text: str, tokens: list[Token], start: int, end: int) -> str:
+    name = text[tokens[start].start : tokens[end].start] if start < end else ""
+    name = " ".join(_NAME_MARKS.sub(" ", name).split()).casefold()
+    return name if _NAME.fullmatch(name) else ""
 
 
 def _clean_before(tokens: list[Token], start: int) -> bool:
@@ -120,14 +207,26 @@ def _clean_before(tokens: list[Token], start: int) -> bool:
     if edge.kind is Kind.BREAK:
         if edge.text == ")":  # of a list: "1) 3 + 4 = 7"
             return start < 3 or tokens[start - 3].kind is Kind.BREAK
+        if edge.text in "'’" and edge.end == tokens[start].start:  # f''(4)
+            return False
         is_number = before is not None and before.kind is Kind.NUMBER
         is_cut = is_number and edge.text == "," and len(tokens[start].text) == 3  # 14, 400
         return not is_cut and (before is None or before.kind is not Kind.OPERATOR)
-    if edge.kind is Kind.BARRIER or _WORD_BEFORE.fullmatch(edge.text):
+    if edge.kind is Kind.BARRIER or _is_factor(edge, tokens[start]):
+        return False
+    if _WORD_BEFORE.fullmatch(edge.text):
         return False
     if before is None or not _JOINING_WORD.fullmatch(edge.text):
         return True
-    return before.kind not in _VALUES and not _PART.fullmatch(before.text)
+    return before.kind not in VALUE_ENDS and not _PART.fullmatch(before.text)
+
+
+def _is_factor(word: Token, first: Token) -> bool:
+    r"""Whether a word is rather a variable times what follows: a2^4, ab \sqrt{3}."""
+    if word.end == first.start and word.text.isalpha():
+        return True
+    is_formula = first.kind in (Kind.FUNCTION, Kind.PI)
+    return is_formula and len(word.text) <= 3 and not _LITTLE_WORD.fullmatch(word.text)
 
 
 def _opens_a_side(tokens: Sequence[Token]) -> bool:
@@ -149,106 +248,3 @@ def _clean_after(tokens: list[Token], end: int) -> bool:
         return False
     after = next((token for token in tokens[end : end + 5] if token.kind is not Kind.WORD), edge)
     return after.kind not in (Kind.OPERATOR, Kind.UNIT, Kind.BARRIER)
-
-
-def _sides(run: _Run) -> Iterator[tuple[list[Token], Token, list[Token]]]:
-    """The pairs of neighboring sides that may be checked, with the sign between them."""
-    sides: list[list[Token]] = [[]]
-    signs: list[Token] = []
-    for token in run.tokens:
-        if token.kind in (Kind.EQUALS, Kind.ABOUT):
-            signs.append(token)
-            sides.append([])
-        else:
-            sides[-1].append(token)
-    last = len(sides) - 1
-    for index, (left, right) in enumerate(pairwise(sides)):
-        clean = (index > 0 or run.begins_clean) and (index + 1 < last or run.ends_clean)
-        # "14 hours = 14 * 60" begins a conversion: a bare quantity on the left is not computed
-        computes = _computes(left) or (index > 0 and not _units(left) and _computes(right))
-        if left and right and clean and computes and not _converts_units(left, right):
-            yield left, signs[index], right
-
-
-def _computes(side: Sequence[Token]) -> bool:
-    """Whether something is computed here: it is more than a quantity such as "1/2 a cup"."""
-    signs = [token.text for token in side[1:] if token.kind is Kind.OPERATOR]
-    has_fraction = any(token.kind is Kind.FRACTION for token in side)
-    first_unit = next((k for k, token in enumerate(side) if token.kind is Kind.UNIT), len(side))
-    ends_in_unit = all(token.kind is Kind.UNIT for token in side[first_unit:])
-    if first_unit < len(side) and ends_in_unit and len(signs) + has_fraction == 1:
-        return not (has_fraction or signs == ["/"])
-    return bool(signs) or has_fraction
-
-
-def _converts_units(left: Sequence[Token], right: Sequence[Token]) -> bool:
-    """Whether units are mixed: 2 hours + 30 minutes, or 2 * 3 hours = 6 * 60 minutes."""
-    left_units, right_units = _units(left), _units(right)
-    if len(left_units | right_units) > 1 and _adds([*left, *right]):
-        return True
-    return bool(left_units and right_units) and left_units != right_units and _computes(right)
-
-
-def _units(side: Sequence[Token]) -> set[str]:
-    words = {token.text.lower().rstrip("s") for token in side if token.kind is Kind.UNIT}
-    return words - {"/"}
-
-
-def _adds(tokens: Sequence[Token]) -> bool:
-    return any(token.kind is Kind.OPERATOR and token.text in "+-" for token in tokens)
-
-
-def _judge(left: list[Token], right: list[Token], *, about: bool) -> list[bool | None]:
-    """The verdict under each reading of the percent sign; none when a side has no value."""
-    has_percent = any(token.kind is Kind.PERCENT for token in (*left, *right))
-    verdicts: list[bool | None] = []
-    for percent in (Fraction(1, 100), Fraction(1)) if has_percent else (Fraction(1),):
-        computed, stated = evaluate(left, percent), evaluate(right, percent)
-        place = _last_place(right, percent)
-        if place is None:
-            computed, stated, place = stated, computed, _last_place(left, percent)
-        if computed is not None and stated is not None:
-            verdicts.append(_compare(computed, stated, place, about=about))
-    if has_percent and _adds([*left, *right]) and True not in verdicts:
-        return [None] * len(verdicts)  # 50 - 10% = 45 is how people write
-    return verdicts
-
-
-def _last_place(side: Sequence[Token], percent: Fraction) -> Fraction | None:
-    """What one unit in the last place of a side is worth, when the side is a single number."""
-    tokens = [token for token in side if token.kind is not Kind.UNIT]
-    if tokens and tokens[0].kind is Kind.OPERATOR and tokens[0].text == "-":
-        tokens = tokens[1:]
-    kinds = [token.kind for token in tokens]
-    if kinds not in ([Kind.NUMBER], [Kind.NUMBER, Kind.PERCENT]):
-        return None
-    return Fraction(1, 10 ** tokens[0].decimals) * (percent if len(kinds) > 1 else 1)
-
-
-def _compare(computed: Value, stated: Value, place: Fraction | None, *, about: bool) -> bool | None:
-    """Compare two sides.
-
-    Args:
-        computed: One side's value.
-        stated: The other's; a single number, when `place` is given.
-        place: One unit in the last place of that number.
-        about: The sign between them is an approximate one.
-    """
-    gap = abs(computed.exact - stated.exact)
-    if gap == 0 or (place is not None and _is_rounded(computed.exact, stated.exact, place, about)):
-        return True
-    slack = computed.slack + stated.slack
-    if slack and gap <= slack + (place or 0):
-        return None
-    if place == 1 and gap < 1:
-        return None  # 7/2 = 3: perhaps a wrong result, perhaps whole things were counted
-    if about and gap * 20 <= abs(computed.exact):
-        return None
-    return False
-
-
-def _is_rounded(exact: Fraction, stated: Fraction, place: Fraction, about: bool) -> bool:
-    """Whether `stated` is `exact` rounded, or cut off, at `place`; whole numbers if `about`."""
-    gap = abs(exact - stated)
-    is_cut_off = gap < place and abs(stated) < abs(exact)
-    return (about or place < 1) and (is_cut_off or gap * 2 <= place)

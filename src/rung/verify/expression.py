@@ -1,11 +1,13 @@
 """Exact values of arithmetic expressions: a recursive-descent parser over `tokenize`'s tokens.
 
-Values are rational numbers. Everything is bounded (depth, exponents, digits), so that no text
-makes it slow; what goes beyond, and what is no arithmetic, has no value.
+Values are rational numbers, a root that has none a close one. Everything is bounded (depth,
+exponents, digits), so that no text makes it slow; what goes beyond, and what is no arithmetic, has
+no value.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
@@ -15,10 +17,17 @@ from rung.verify.tokens import Kind, Token
 MAX_DEPTH = 40
 MAX_EXPONENT = 400
 MAX_BITS = 2048
+MAX_FACTORIAL = 170
+TINY = Fraction(1, 2**30)
+"""Slack below this comes from roots: what agrees so closely is equal."""
+PI = Fraction(math.pi)
+PI_SLACK = Fraction(2, 1000)
+"""Covers 3.14 and 22/7, which stand for pi in many a solution."""
+ROOT_BITS = 64
 
 
 class Value(NamedTuple):
-    """A rational number, and how far off it may be because the text rounded its parts."""
+    """A number, and how far off it may be: its parts were rounded, or have no exact value."""
 
     exact: Fraction
     slack: Fraction = Fraction(0)
@@ -73,7 +82,7 @@ class _Parser:
                 factor = self._signed(depth)
                 product = _times(product, factor) if sign == "*" else _over(product, factor)
                 divided = sign == "/"
-            elif self._touching_parenthesis():
+            elif self._goes_on():
                 if divided:  # 6/2(3): nobody knows
                     raise _NoValueError
                 product = _times(product, self._power(depth))
@@ -105,6 +114,9 @@ class _Parser:
 
     def _percentage(self, depth: int) -> Value:
         value = self._atom(depth)
+        if self._kind() is Kind.FACTORIAL:
+            self._next()
+            value = _factorial(value)
         if self._kind() is Kind.PERCENT:
             self._next()
             value = Value(value.exact * self._percent, value.slack * self._percent)
@@ -115,12 +127,42 @@ class _Parser:
             raise _NoValueError
         token = self._next()
         if token.kind is Kind.NUMBER:
-            return Value(token.value, _rounding(token))
-        if token.kind is Kind.FRACTION:
-            return _over(self._argument(depth), self._argument(depth))
+            value = Value(token.value, _rounding(token))
+            is_mixed = self._kind() is Kind.FUNCTION and self._tokens[self._at].text == "frac"
+            return self._mixed(value, depth) if is_mixed else value
+        if token.kind is Kind.PI:
+            return Value(PI, PI_SLACK)
+        if token.kind is Kind.FUNCTION:
+            return self._function(token.text, depth + 1)
         if token.kind is Kind.OPEN:
             return self._inside(depth)
         raise _NoValueError
+
+    def _mixed(self, whole: Value, depth: int) -> Value:
+        r"""``5\frac{1}{2}``; a product, as which TeX would set it as well, has no value."""
+        kinds = [token.kind for token in self._tokens[self._at + 1 : self._at + 8]]
+        part = self._atom(depth)
+        is_plain = kinds[:6] == [Kind.OPEN, Kind.NUMBER, Kind.CLOSE] * 2 and not (
+            kinds[6:] and kinds[6] in (Kind.FUNCTION, Kind.OPEN, Kind.PI)
+        )
+        if not is_plain or whole.exact.denominator != 1 or not 0 < part.exact < 1:
+            raise _NoValueError
+        return Value(whole.exact + part.exact, part.slack)
+
+    def _function(self, name: str, depth: int) -> Value:
+        if name in ("sqrt", "√"):
+            return _root(self._radicand(name, depth))
+        top, low = self._argument(depth), self._argument(depth)
+        return _over(top, low) if name == "frac" else _binomial(top, low)
+
+    def _radicand(self, name: str, depth: int) -> Value:
+        r"""What stands under a root: ``\sqrt{16}``, ``\sqrt4`` (a digit, as in TeX), ``√16``."""
+        if self._kind() is not Kind.NUMBER:
+            return self._argument(depth)
+        token = self._next()
+        if name == "sqrt" and len(token.text) > 1:
+            raise _NoValueError
+        return Value(token.value, _rounding(token))
 
     def _argument(self, depth: int) -> Value:
         if self._kind() is not Kind.OPEN:
@@ -133,10 +175,13 @@ class _Parser:
             raise _NoValueError
         return value
 
-    def _touching_parenthesis(self) -> bool:
+    def _goes_on(self) -> bool:
+        r"""Whether a factor follows without a sign: ``2(3 + 4)``, ``2\sqrt{3}``, ``4\pi``."""
         if not 0 < self._at < len(self._tokens):
             return False
         before, token = self._tokens[self._at - 1], self._tokens[self._at]
+        if token.kind is Kind.FUNCTION or token.kind is Kind.PI:
+            return True
         return token.kind is Kind.OPEN and token.text == "(" and before.end == token.start
 
     def _kind(self) -> Kind | None:
@@ -164,6 +209,33 @@ def _over(a: Value, b: Value) -> Value:
     if b.slack >= abs(b.exact):
         raise _NoValueError
     return _bounded(exact, (a.slack + abs(exact) * b.slack) / (abs(b.exact) - b.slack))
+
+
+def _factorial(value: Value) -> Value:
+    if value.slack or value.exact.denominator != 1 or not 0 <= value.exact <= MAX_FACTORIAL:
+        raise _NoValueError
+    return Value(Fraction(math.factorial(int(value.exact))))
+
+
+def _binomial(n: Value, k: Value) -> Value:
+    if n.slack or k.slack or n.exact.denominator != 1 or k.exact.denominator != 1:
+        raise _NoValueError
+    if not 0 <= k.exact <= n.exact <= MAX_BITS // 2:
+        raise _NoValueError
+    return Value(Fraction(math.comb(int(n.exact), int(k.exact))))
+
+
+def _root(value: Value) -> Value:
+    if value.exact < 0 or value.slack > value.exact:
+        raise _NoValueError
+    top, low = (math.isqrt(part) for part in value.exact.as_integer_ratio())
+    if not value.slack and Fraction(top, low) ** 2 == value.exact:
+        return Value(Fraction(top, low))
+    scaled = (value.exact.numerator << 2 * ROOT_BITS) // value.exact.denominator
+    root = Fraction(math.isqrt(scaled), 1 << ROOT_BITS)
+    if not root:
+        raise _NoValueError
+    return _bounded(root, value.slack / root + Fraction(1, 1 << ROOT_BITS))
 
 
 def _bounded(exact: Fraction, slack: Fraction) -> Value:
