@@ -64,6 +64,13 @@ def test_training_counts_the_same_labels_with_and_without_sharing(
     assert "| rows with alternatives: rung / rung without sharing |" in said
 
 
+def test_verdicts_do_not_depend_on_the_number_of_processes(shared_data: Path):
+    options = ["--data", shared_data, "--steps", 3000, "--equations", 10, "--rounds", 1]
+    said = run("verify_arithmetic", *options)
+    assert "| 2 | 3000 |" in said
+    assert "| math-verify |" in said
+
+
 def test_a_missing_peer_is_named_with_the_command_that_installs_it(
     monkeypatch: pytest.MonkeyPatch,
 ):

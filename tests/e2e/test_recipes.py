@@ -186,6 +186,22 @@ def test_publishing_again_replaces_the_table(tmp_path: Path):
     assert json.loads((tmp_path / "results.json").read_bytes()) == {"value": 2}
 
 
+def test_the_calculator_is_held_against_people_and_reference_solutions(
+    shared_data: Path, tmp_path: Path
+):
+    said = run("calculator", "--data", shared_data, "--out", tmp_path, "--num-chains", 8)
+    assert "| BIG-Bench-Mistake arithmetic | algebra |" in said
+    rows = json.loads((tmp_path / "results.json").read_bytes())["rows"]
+    assert {row["verifier"] for row in rows} == {"arithmetic", "algebra"}
+    assert all(row["alarms"] <= row["called_wrong"] for row in rows)
+
+
+def test_the_calculators_table_is_that_of_its_results():
+    results = json.loads((RECIPES / "calculator" / "results.json").read_bytes())
+    readme = (RECIPES / "calculator" / "README.md").read_text()
+    assert module("calculator", "table").table(results) in readme
+
+
 def test_reference_programs_are_put_through_the_sandbox(
     sandbox: Sandbox, shared_data: Path, tmp_path: Path
 ):

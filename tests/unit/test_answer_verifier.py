@@ -144,3 +144,12 @@ def test_a_problem_without_reference_answer_is_refused(verifier: AnswerVerifier)
 def test_plain_numbers_need_no_worker() -> None:
     assert quick_verdict("18", "19") is Verdict.INCORRECT
     assert quick_verdict("2x", "x+x") is None
+
+
+@pytest.mark.parametrize("text", ["", "The answer is ", "\\boxed{", "#### ", "A: "])
+def test_digits_without_end_are_unparsed_at_once(text: str, verifier: AnswerVerifier) -> None:
+    """64 MiB; a gigabyte takes the same path, of which the end is read."""
+    chain = Chain.of(Problem("p", "?", answer="7"), [text + "7" * 2**26])
+    started_s = time.process_time()
+    assert verifier.verify([chain]) == [Verdict.UNPARSED]
+    assert time.process_time() - started_s < 2

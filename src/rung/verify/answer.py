@@ -10,7 +10,7 @@ from types import TracebackType
 import msgspec
 
 from rung.core import Chain, Verdict
-from rung.verify.extract import extract_answer
+from rung.verify.extract import MAX_TEXT_CHARS, extract_answer
 from rung.verify.normalize import is_text, normalize, number_within, read_choice, read_number
 from rung.verify.workers import WorkerPool
 
@@ -83,7 +83,8 @@ def answer_of(chain: Chain) -> str | None:
     """
     if chain.answer is not None or not chain.steps:
         return chain.answer
-    return extract_answer(chain.texts[-1]) or extract_answer("\n\n".join(chain.texts[-2:]))
+    ends = [text[-MAX_TEXT_CHARS:] for text in chain.texts[-2:]]
+    return extract_answer(ends[-1]) or extract_answer("\n\n".join(ends))
 
 
 def quick_verdict(reference: str, answer: str | None) -> Verdict | None:

@@ -7,6 +7,9 @@ import re
 MARKER = "ки"
 """Math-Shepherd's step marker; it stays behind where its files are read as plain text."""
 
+MAX_TEXT_CHARS = 100_000
+"""Only so much of a text's end is read: what is said before it is not the last."""
+
 _BOX = re.compile(r"\\f?box(?:ed)?\s*\{")
 _SAYS = r"\banswer\s*(?:is|=|:)"
 _SAID = re.compile(
@@ -27,12 +30,13 @@ def extract_answer(text: str) -> str | None:
 
     Reads ``\boxed{...}``, ``#### 18`` on the last line, ``# Answer`` with the answer below it
     (PRM800K), ``The answer is (:) 18``, ``Answer: 18``, and ``A: 18`` at the start of a line; of
-    several, the last counts. A number that merely stands last in the text is no answer.
+    several, the last counts. A number that merely stands last in the text is no answer. Of a long
+    text, the last 100,000 characters are read, so that a gigabyte of digits costs nothing.
 
     Returns:
         The answer without dollar signs around it, final period or step marker; None if none.
     """
-    text = text.replace(MARKER, " ").rstrip()
+    text = text[-MAX_TEXT_CHARS:].replace(MARKER, " ").rstrip()
     said = max(_SAID.finditer(text), key=re.Match.start, default=None)
     box = _last_box(text)
     if box is not None and (said is None or box[0] > said.start()):
