@@ -156,27 +156,28 @@ def _pairs(run: _Run) -> Iterator[tuple[Side, Token, Side]]:
 
 def _goes_on(text: str, tokens: list[Token], before: _Run, run: _Run) -> bool:
     """Whether a run goes on with the one before it, under its name: Total = 3 + 4. Total = 7."""
-    if before.sides[0] or run.sides[0] or not (before.ends_clean and computes(before.sides[-1])):
+    if before.sides[0] or run.sides[0] or len(before.sides) > 2:  # x = 3 + 1 = 4. x = 3 - 1 = 2.
         return False
-    if len(before.sides) > 2:  # x = 3 + 1 = 4. x = 3 - 1 = 2.
+    if not (before.ends_clean and computes(before.sides[1])):
         return False
     if not run.sides[1] or not (run.ends_clean or len(run.sides) > 2):
         return False
     if Kind.ORDER in (before.signs[-1].kind, run.signs[0].kind):
         return False
-    at = _name_start(tokens, run.start, before.end)
-    gap = tokens[before.end : at]
-    if not any(token.text in _ENDS for token in gap):
-        return False
-    words = [token.text.lower() for token in gap if token.kind is not Kind.BREAK]
-    is_near = len(words) <= _MAX_GAP_WORDS
-    if not is_near or any(token.kind is Kind.BARRIER for token in gap) or _CASES & set(words):
-        return False
     if _texts(before.sides[1])[: len(run.sides[1])] == _texts(run.sides[1]):
         return False  # Total = 3 * 4 * 5. Total = 3 * 4 = 12, 12 * 5 = 60.
+    at = _name_start(tokens, run.start, before.end)
     was = _named(text, tokens, _name_start(tokens, before.start, 0), before.start)
     now = _named(text, tokens, at, run.start)
-    return bool(now) and (was == now or (" " in now and was.endswith(" " + now)))
+    is_same = bool(now) and (was == now or (" " in now and was.endswith(" " + now)))
+    return is_same and _is_bridge(tokens[before.end : at])
+
+
+def _is_bridge(gap: list[Token]) -> bool:
+    """Whether what stands between two runs lets the second go on with the first."""
+    words = [token.text.lower() for token in gap if token.kind is not Kind.BREAK]
+    is_near = len(words) <= _MAX_GAP_WORDS and all(t.kind is not Kind.BARRIER for t in gap)
+    return is_near and any(t.text in _ENDS for t in gap) and not _CASES & set(words)
 
 
 def _texts(side: Side) -> list[str]:

@@ -62,7 +62,7 @@ def _is_open(left: Side, right: Side) -> bool:
         token.kind is Kind.OPERATOR and token.text in "+-" for token in (*left[1:], *right[1:])
     )
     has_percent = [any(token.kind is Kind.PERCENT for token in side) for side in (left, right)]
-    has_share = any(token.kind is Kind.OPERATOR and token.end - token.start == 2 for token in both)
+    has_share = any(token.kind is Kind.OPERATOR and token.text == "of" for token in both)
     return (adds and (has_share or any(has_percent))) or (has_share and all(has_percent))
 
 

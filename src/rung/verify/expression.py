@@ -75,12 +75,12 @@ class _Parser:
     def _product(self, depth: int) -> Value:
         product, divided = self._signed(depth), False
         while True:
-            if self._sign() in ("*", "/"):
+            if self._sign() in ("*", "/", "of"):
                 sign = self._next().text
                 if sign == "/" and divided:  # 28 / 1/5: meant as 28 / (1/5)
                     raise _NoValueError
                 factor = self._signed(depth)
-                product = _times(product, factor) if sign == "*" else _over(product, factor)
+                product = _over(product, factor) if sign == "/" else _times(product, factor)
                 divided = sign == "/"
             elif self._goes_on():
                 if divided:  # 6/2(3): nobody knows

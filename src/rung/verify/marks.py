@@ -35,7 +35,7 @@ def _mark_words(tokens: list[Token]) -> list[Token]:
             if kind is Kind.ABOUT and marked[-1].kind is Kind.EQUALS:
                 marked.pop()  # "= about 5" has one sign
             if kind is not None:
-                token = token._replace(kind=kind, text="*" if kind is Kind.OPERATOR else token.text)
+                token = token._replace(kind=kind)
         marked.append(token)
     return marked
 
@@ -63,10 +63,7 @@ def _as_sign(token: Token, before: list[Token], behind: list[Token]) -> Kind | N
 
 def _takes_share(before: list[Token]) -> bool:
     """Whether "... of 50" ends here."""
-    return len(before) > 1 and (before[-2].kind, before[-2].end - before[-2].start) == (
-        Kind.OPERATOR,
-        len("of"),
-    )
+    return len(before) > 1 and before[-2].kind is Kind.OPERATOR and before[-2].text == "of"
 
 
 def _is_share(before: list[Token]) -> bool:
@@ -74,15 +71,12 @@ def _is_share(before: list[Token]) -> bool:
     last = before[-1]
     if last.kind is Kind.PERCENT:
         return True
-    is_half = last.kind is Kind.NUMBER and last.value.denominator > 1 and not last.decimals
-    if is_half:
+    if last.kind is not Kind.NUMBER:
+        return False
+    if last.value.denominator > 1 and not last.decimals:  # a fraction in one sign: ½
         return True
-    slash = before[-2] if len(before) > 2 else None
-    return (
-        last.kind is Kind.NUMBER
-        and slash is not None
-        and (slash.kind, slash.text, slash.end) == (Kind.OPERATOR, "/", last.start)
-    )
+    slash = before[-2] if len(before) > 2 else last
+    return slash.text == "/" and slash.end == last.start
 
 
 def _mark_units(tokens: list[Token]) -> list[Token]:
