@@ -44,6 +44,20 @@ def test_outcomes_answers_and_labels_are_put_on_the_records(
     assert third.outcome is None
 
 
+def test_algebra_judges_what_the_calculator_leaves_open(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    steps = ["2x + 3 = 7, so 2x = 4.", "Then 3 * 2 = 6.", "Hence 2x + 1 = 2x + 2."]
+    write_records(source, [ChainRecord(Chain.of(Problem("p", "?"), steps))])
+    command = ["label", "verify", str(source), "--out", str(out), "--json"]
+    assert main([*command, "--verifier", "arithmetic", "--verifier", "algebra"]) == 0
+    (record,) = read_records(out)
+    assert record.labels_from("arithmetic").labels == (None, 1.0, None)
+    assert record.labels_from("algebra").labels == (1.0, 1.0, 0.0)
+    capsys.readouterr()
+
+
 def test_a_bad_row_is_refused_or_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
