@@ -36,14 +36,18 @@ def _summary(same: Sequence[Mapping[str, Any]], base: dict[str, Any]) -> dict[st
     return {
         **{name: first[name] for name in ("name", "scorer", "algorithm", "n", "width")},
         "by_quickstart": [float(np.mean(row["right"])) for row in same],
-        "accuracy": {"value": value[0], "low": low[0], "high": high[0]},
-        "minus_base": {"value": value[1], "low": low[1], "high": high[1]},
+        "accuracy": _told(value[0], low[0], high[0]),
+        "minus_base": _told(value[1], low[1], high[1]),
         "sampled": float(ours["sampled"].mean()),
         "scored": float(ours["scored"].mean()),
         "of_base_tokens": float(tokens.sum() / base_tokens.sum()),
         "lines": [row["below_enough"] for row in same],
         "seconds": sum(row["seconds"] for row in same),
     }
+
+
+def _told(value: float, low: float, high: float) -> dict[str, float]:
+    return {"value": float(value), "low": float(low), "high": float(high)}
 
 
 def _joined(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
