@@ -12,10 +12,14 @@ from rung.score import load_scorer
 from rung.search import Beam, ParticleFilter, Setting, rule, run_searches
 
 
+BATCH = 1024
+"""Continuations in one call: a tiny model's keys and values for so many take 150 MiB."""
+
+
 def main() -> None:
     told = settings()
     torch.set_num_threads(told["threads"])
-    policy = TransformersGenerator(*load_causal_lm(told["policy"]))
+    policy = TransformersGenerator(*load_causal_lm(told["policy"]), max_batch_chains=BATCH)
     prm = load_scorer(told["prm"])
 
     def do(job: Job) -> Job:
@@ -30,6 +34,8 @@ def main() -> None:
             pick=rule("min", scorer=None, answer_key=lambda chain: chain.answer),
             sampling=Sampling(max_tokens=told["max_tokens"], seed=job["seed"]),
             max_steps=told["max_steps"],
+            in_flight=len(job["questions"]),
+            batch=BATCH,
         )
         problems = [Problem(str(k), question) for k, question in enumerate(job["questions"])]
         results = run_searches(search, problems, setting)
