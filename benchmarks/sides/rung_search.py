@@ -11,7 +11,6 @@ from rung.model import load_causal_lm
 from rung.score import load_scorer
 from rung.search import Beam, ParticleFilter, Setting, rule, run_searches
 
-
 BATCH = 1024
 """Continuations in one call: a tiny model's keys and values for so many take 150 MiB."""
 
