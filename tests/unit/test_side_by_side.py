@@ -56,6 +56,11 @@ def wait(marker: Path, progress: Progress) -> int:
     return 0
 
 
+def linger(progress: Progress) -> int:
+    time.sleep(2)
+    return 0
+
+
 def threads(progress: Progress) -> int:
     import torch
 
@@ -73,6 +78,12 @@ def test_results_add_up_and_one_bar_shows_all_jobs() -> None:
     assert sum(event[1] for event in after if event[0] == "advance") == 5  # type: ignore[misc]
     assert ("log", "three: counted") in heard.said
     assert ("advance", 1, "two: 2 done") in heard.said
+
+
+def test_a_job_that_is_done_first_says_nothing_more(capfd: pytest.CaptureFixture[str]) -> None:
+    jobs: dict[str, Job] = {"short": partial(count, 1), "long": linger}
+    assert run_side_by_side("count", jobs, Silent()) == 10
+    assert "Fatal" not in capfd.readouterr().err
 
 
 def test_each_job_computes_on_one_thread() -> None:

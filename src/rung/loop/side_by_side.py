@@ -163,5 +163,7 @@ def work() -> None:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()  # comes back when the parent has closed its end or is gone
+    # Not sys.stdin: a thread that holds its lock would be in the way of the interpreter's end.
+    while os.read(0, 1):  # comes back when the parent has closed its end or is gone
+        pass
     os._exit(1)
