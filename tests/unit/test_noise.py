@@ -21,7 +21,7 @@ from rung.train import reward as reward_module
 from toy_chains import SOURCE, make_toy_trunk, toy_records
 
 MISSED, FALSE_ALARM = 0.4, 0.15
-FAST = Optimization(lr=1e-2, batch_tokens=512, epochs=5, patience=0)
+FAST = Optimization(lr=5e-3, warmup_fraction=0.1, batch_tokens=512, epochs=5, patience=0)
 TWO = (Confusion(0.3, 0.8), Confusion(0.1, 0.9, first=2))
 
 
