@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -142,11 +142,25 @@ def load_with(
             )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _unreadable("the model", error, folder) from error
-    if found["missing_keys"]:
-        first = sorted(found["missing_keys"])[0]
-        reason = f"the weights lack {first} ({len(found['missing_keys'])} tensors in all)"
+    missing = _untied(model, found["missing_keys"])
+    if missing:
+        reason = f"the weights lack {min(missing)} ({len(missing)} tensors in all)"
         raise InputError(reason, file=str(folder))
     return model
+
+
+def _untied(model: Any, missing: Collection[str]) -> set[str]:
+    """The missing weights, without those that are tied to others that are there.
+
+    transformers ties while it opens a model; 5.23 was seen to leave it out in a process that had
+    opened many models before (it replaces its class's `tie_weights` for a while).
+    """
+    tied: dict[str, str] = getattr(model, "all_tied_weights_keys", None) or {}
+    for name in set(missing) & set(tied):
+        if tied[name] not in missing:
+            place, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(place), leaf, model.get_parameter(tied[name]))
+    return {name for name in missing if tied.get(name, name) in missing}
 
 
 @contextlib.contextmanager
