@@ -77,7 +77,7 @@ def test_a_cluster_that_is_not_there_is_said_at_once(address: str, tmp_path: Pat
 def test_a_killed_worker_costs_only_the_block_in_its_hands(tmp_path: Path) -> None:
     made: dict[int, bytes] = {}
     killed = None
-    for index, shouted in finished(partial(shouting, str(tmp_path), 1.0), BLOCKS, TWO):
+    for index, shouted in finished(partial(shouting, str(tmp_path), 0.5), BLOCKS, TWO):
         made[index] = shouted
         if killed is None and len(made) >= 3:
             begun, done = pids(tmp_path, "begun"), pids(tmp_path, "done")
