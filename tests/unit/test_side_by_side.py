@@ -117,6 +117,7 @@ def test_a_job_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     until(lambda: is_gone(int(marker.read_text())))
+    assert parent.returncode == -signal.SIGKILL and is_gone(int(marker.read_text()))
 
 
 def until(holds: object, patience_s: float = 60.0) -> None:

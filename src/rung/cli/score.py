@@ -9,7 +9,7 @@ from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import tyro
@@ -25,6 +25,7 @@ from rung.cli.scaling import (
     encode_block,
     working,
 )
+from rung.cli.scorers import Calibration, Opening, Precision, open_scorer
 from rung.core.codec import Skipped, read_records
 from rung.core.errors import RungError
 from rung.core.progress import Silent
@@ -87,9 +88,9 @@ class Score:
     """An option of the family (docs/guides/published-models.md); give it again for another."""
     trust_pickle: bool = False
     """Open pickled weights (.bin, .pt), which are refused otherwise; only tensors are read."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Precision = "auto"
     """auto takes bf16 for large models on hardware that is fast at it, else fp32."""
-    calibrated: Literal["temperature", "isotonic"] | None = None
+    calibrated: Calibration | None = None
     """Give probabilities by a map of 'rung calibrate'; the scores' names end in its name."""
     batch_tokens: int | None = None
     """Tokens in one forward pass; by default 1024 on a CPU, 16384 on a GPU."""
@@ -121,45 +122,15 @@ class Score:
         return records_of(sources, self.format, self.neutral, counted)
 
     def _open(self, place: Place, progress: Progress) -> ModelScorer:
-        from rung.score import calibrated
-
-        scorer = self._open_raw(place, progress)
-        if self.calibrated is None:
-            return scorer
-        return calibrated(scorer, place.folder, self.calibrated)
-
-    def _open_raw(self, place: Place, progress: Progress) -> ModelScorer:
-        from rung.model.implicit import is_implicit
-        from rung.score import load_implicit, load_scorer, remote_scorer
-
-        name, folder, url = place
-        options = options_by_name(self.family_option)
-        if url is not None:
-            return remote_scorer(folder, url, name=name, family=self.family, options=options)
-        if is_implicit(folder):
-            return load_implicit(
-                folder, name=name, precision=self.precision, batch_tokens=self.batch_tokens
-            )
-        return load_scorer(
-            folder,
-            name=name,
-            family=self._family_of(place, progress),
-            options=options,
+        how = Opening(
+            family=self.family,
+            options=options_by_name(self.family_option),
             trust_pickle=self.trust_pickle,
             precision=self.precision,
+            calibrated=self.calibrated,
             batch_tokens=self.batch_tokens,
         )
-
-    def _family_of(self, place: Place, progress: Progress) -> str:
-        """The family's name; one that was told from the files is said with the reason."""
-        from rung.model.families import AUTO, own, recognize
-
-        if self.family != AUTO:
-            return self.family
-        family, why = recognize(place.folder)
-        if family is not own.FAMILY:
-            progress.log(f"{place.name} is read as {family.name} ({family.about}): {why}")
-        return family.name
+        return open_scorer(place, how, progress)
 
     def _score(
         self, out: Output, sources: Sequence[str], scorers: list[ModelScorer], num_rows: int
