@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from rung.core.errors import RungError
 from rung.core.protocols import Generator, Sampling
 from rung.core.types import Chain, Provenance, Step
+from rung.generate.prompting import LENGTH
 
-LENGTH = "length"
 Act = Callable[[Chain], str | None]
 """Does what a chain's last step says and returns what came of it, the observation; None for a
 step that calls no tool."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rung.core.protocols import Completing, Completion
-from rung.generate.decoding import LENGTH, Row, ends_of, write
+from rung.generate.decoding import Row, ends_of, write
+from rung.generate.prompting import LENGTH
 
 MAX_BATCH_PROMPTS = 64
 TAIL_TOKENS = 8

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-STOP, LENGTH = "stop", "length"
+from rung.generate.prompting import LENGTH, STOP
+
 PAD = 0
 """Any id will do: padding is masked."""
 

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from rung.core.protocols import Sampling
-from rung.core.types import Chain, Problem, Provenance, Step
-from rung.generate.decoding import STOP, Row, ends_of, write
+from rung.core.types import Chain, Problem
+from rung.generate.decoding import Row, ends_of, write
+from rung.generate.prompting import Prompts, Written, continued, holds_step, no_answer, wanted
 
 MAX_BATCH_CHAINS = 256
-KEPT_PIECES = 2**16
-
-
-def no_answer(text: str) -> str | None:
-    """Find no final answer."""
-    return None
 
 
 class _Request(NamedTuple):
@@ -55,10 +49,11 @@ class TransformersGenerator:
     question_separator: str = "\n"
     step_separator: str = "\n"
     max_batch_chains: int = MAX_BATCH_CHAINS
-    _ids: dict[str, list[int]] = field(
-        default_factory=dict[str, list[int]], init=False, repr=False, compare=False
-    )
-    """Token ids of pieces: a search shows the same steps again and again."""
+    _prompts: Prompts = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        prompts = Prompts(self.tokenizer, self.show, self.question_separator, self.step_separator)
+        object.__setattr__(self, "_prompts", prompts)
 
     def sample(self, prefixes: Sequence[Chain], n: int, sampling: Sampling) -> list[list[Chain]]:
         """Continue each of B prefixes `n` ways.
@@ -85,62 +80,25 @@ class TransformersGenerator:
 
     def _requests(self, prefixes: Sequence[Chain], n: int, sampling: Sampling) -> list[_Request]:
         distinct = {prefix.prefix_id: prefix for prefix in prefixes}
-        prompts = {name: self._prompt(prefix) for name, prefix in distinct.items()}
-        seen = Counter[str]()
-        requests: list[_Request] = []
-        for prefix in prefixes:
-            key = prefix.prefix_id
-            for _ in range(n):
-                stream = f"{sampling.seed} {key} {seen[key]}"
-                requests.append(_Request(len(requests), prefix, prompts[key], stream))
-                seen[key] += 1
-        return requests
-
-    def _prompt(self, prefix: Chain) -> tuple[int, ...]:
-        separator = self._encode(self.step_separator)
-        steps = [token for step in prefix.steps for token in self._encode(_shown(step)) + separator]
-        if self.show is not None:  # markup holds special tokens, a start token among them
-            text = self.show(prefix.problem)
-            return (*self.tokenizer.encode(text, add_special_tokens=False), *steps)
-        bos: int | None = self.tokenizer.bos_token_id
-        question = self._encode(prefix.problem.question) + self._encode(self.question_separator)
-        return (*([] if bos is None else [bos]), *question, *steps)
-
-    def _encode(self, text: str) -> list[int]:
-        if text not in self._ids:
-            if len(self._ids) >= KEPT_PIECES:
-                self._ids.clear()
-            encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
-            self._ids[text] = list(encoded["input_ids"])
-        return self._ids[text]
+        prompts = {name: self._prompts.ids(prefix) for name, prefix in distinct.items()}
+        return [
+            _Request(one.place, one.prefix, prompts[one.prefix.prefix_id], one.stream)
+            for one in wanted(prefixes, n, sampling.seed)
+        ]
 
     def _chain(self, prefix: Chain, row: Row, sampling: Sampling) -> Chain:
-        pieces = self._decode(row.ids).split(self.step_separator)
-        if sampling.until == "step":  # a token may reach beyond the separator
-            pieces = [piece for piece in pieces if piece.strip()][:1]
-        written = tuple(Step(piece) for piece in pieces if piece.strip())
-        source = Provenance(
+        return continued(
+            prefix,
+            Written(self._prompts.decode(row.ids), row.finish_reason, row.num_tokens),
+            sampling,
             policy=self.name,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            seed=sampling.seed,
-            finish_reason=row.finish_reason,
-            num_tokens=row.num_tokens,
-        )
-        chain = Chain(prefix.problem, (*prefix.steps, *written), source=source)
-        if sampling.until == "step" and row.finish_reason != STOP:
-            return chain
-        answer = self.extract_answer(self.step_separator.join(chain.texts))
-        return Chain(chain.problem, chain.steps, answer, source=source)
-
-    def _decode(self, ids: Sequence[int]) -> str:
-        return self.tokenizer.decode(
-            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+            separator=self.step_separator,
+            extract_answer=self.extract_answer,
         )
 
     def _step_ends(self) -> Callable[[list[int]], bool]:
         """Whether a step has been written and its separator behind it."""
-        separator = self.step_separator
+        separator, decode = self.step_separator, self._prompts.decode
         may_end: dict[int, bool] = {}
 
         def at_stop(ids: list[int]) -> bool:
@@ -148,12 +106,9 @@ class TransformersGenerator:
             # U+FFFD stands for a part of a character.
             last = ids[-1]
             if last not in may_end:
-                piece = self._decode([last])
+                piece = decode([last])
                 may_end[last] = separator[-1] in piece or "\ufffd" in piece
-            if not may_end[last]:
-                return False
-            head, *rest = self._decode(ids).lstrip().split(separator)
-            return bool(rest) and bool(head.strip())
+            return may_end[last] and holds_step(decode(ids), separator)
 
         return at_stop
 
@@ -163,10 +118,6 @@ class TransformersGenerator:
 
 def _never(ids: list[int]) -> bool:
     return False
-
-
-def _shown(step: Step) -> str:
-    return step.text if step.observation is None else f"{step.text}\n{step.observation}"
 
 
 def _batches(requests: Sequence[_Request], most: int) -> Iterator[list[_Request]]:

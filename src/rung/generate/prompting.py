@@ -1,0 +1,141 @@
+"""How a chain is shown to a policy, and how what it writes is read back: the same for every engine.
+
+The prompt is the question, the question separator, and each step so far with the step separator.
+What the policy writes is cut into steps at the step separator; blank pieces make no steps.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from rung.core.protocols import Sampling
+from rung.core.types import Chain, Problem, Provenance, Step
+
+STOP, LENGTH = "stop", "length"
+KEPT_PIECES = 2**16
+
+
+class Wanted(NamedTuple):
+    """One chain to write."""
+
+    place: int
+    """Which of all chains of the call."""
+    prefix: Chain
+    stream: str
+    """Names the chain's own random numbers."""
+
+
+class Written(NamedTuple):
+    """What a policy wrote behind a prefix, and how it ended."""
+
+    text: str
+    finish_reason: str | None
+    """"stop": by itself, "length": cut off by `max_tokens` or the context, None: the one step
+    that was asked for is written."""
+    num_tokens: int | None
+
+
+def no_answer(text: str) -> str | None:
+    """Find no final answer."""
+    return None
+
+
+def wanted(prefixes: Sequence[Chain], n: int, seed: int) -> list[Wanted]:
+    """The chains of a call, `n` for each prefix in turn.
+
+    Every chain has random numbers of its own, named by the seed, its prefix and how many chains
+    of that prefix come before it in the call. So a prefix that is given twice is continued in
+    different ways.
+    """
+    seen = Counter[str]()
+    chains: list[Wanted] = []
+    for prefix in prefixes:
+        key = prefix.prefix_id
+        for _ in range(n):
+            chains.append(Wanted(len(chains), prefix, f"{seed} {key} {seen[key]}"))
+            seen[key] += 1
+    return chains
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Prompts in tokens: every piece is tokenized alone, as `rung train policy` shows chains."""
+
+    tokenizer: Any
+    show: Callable[[Problem], str] | None
+    """The prompt's text for a problem, chat markup and all; None: its question."""
+    question_separator: str
+    step_separator: str
+    _ids: dict[str, list[int]] = field(
+        default_factory=dict[str, list[int]], init=False, repr=False, compare=False
+    )
+    """Token ids of pieces: a search shows the same steps again and again."""
+
+    def ids(self, prefix: Chain) -> tuple[int, ...]:
+        """The prompt for what comes behind a prefix."""
+        separator = self._encode(self.step_separator)
+        steps = [token for step in prefix.steps for token in self._encode(shown(step)) + separator]
+        if self.show is not None:  # markup holds special tokens, a start token among them
+            text = self.show(prefix.problem)
+            return (*self.tokenizer.encode(text, add_special_tokens=False), *steps)
+        bos: int | None = self.tokenizer.bos_token_id
+        question = self._encode(prefix.problem.question) + self._encode(self.question_separator)
+        return (*([] if bos is None else [bos]), *question, *steps)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """What was written, without the names of special tokens."""
+        return self.tokenizer.decode(
+            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+
+    def _encode(self, text: str) -> list[int]:
+        if text not in self._ids:
+            if len(self._ids) >= KEPT_PIECES:
+                self._ids.clear()
+            encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+            self._ids[text] = list(encoded["input_ids"])
+        return self._ids[text]
+
+
+def shown(step: Step) -> str:
+    """A step's text, and below it what its tool gave."""
+    return step.text if step.observation is None else f"{step.text}\n{step.observation}"
+
+
+def holds_step(text: str, separator: str) -> bool:
+    """Whether a step has been written and its separator behind it; blank text is no step."""
+    head, *rest = text.lstrip().split(separator)
+    return bool(rest) and bool(head.strip())
+
+
+def continued(
+    prefix: Chain,
+    written: Written,
+    sampling: Sampling,
+    *,
+    policy: str,
+    separator: str,
+    extract_answer: Callable[[str], str | None] = no_answer,
+) -> Chain:
+    """The prefix with the written steps behind it, one step where one was asked for.
+
+    A chain that is at its end gets its final answer.
+    """
+    pieces = [piece for piece in written.text.split(separator) if piece.strip()]
+    if sampling.until == "step":  # a token may reach beyond the separator
+        pieces = pieces[:1]
+    source = Provenance(
+        policy=policy,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        seed=sampling.seed,
+        finish_reason=written.finish_reason,
+        num_tokens=written.num_tokens,
+    )
+    chain = Chain(prefix.problem, (*prefix.steps, *map(Step, pieces)), source=source)
+    if sampling.until == "step" and written.finish_reason != STOP:
+        return chain
+    return replace(chain, answer=extract_answer(separator.join(chain.texts)))
