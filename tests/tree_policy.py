@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from rung.core import Chain, Problem, Provenance, Sampling, Step, StepScores
 
@@ -98,3 +99,79 @@ class TableScorer:
             StepScores(tuple(self.table.get(t, self.otherwise(t)) for t in c.texts), self.name)
             for c in chains
         ]
+
+
+@dataclass
+class WordPolicy:
+    """Writes the steps of a `TreePolicy` word by word, a token each, and can pause inside one."""
+
+    tree: Tree
+    name: str = "words"
+    writes_inside_steps: bool = True
+    asked: list[tuple[str, int, bool]] = field(default_factory=list[tuple[str, int, bool]])
+    """Every call: how a prefix reads, how often it stood in it, and whether inside a step."""
+    _turn: Counter[str] = field(default_factory=Counter[str])
+
+    def sample(self, prefixes: Sequence[Chain], n: int, sampling: Sampling) -> list[list[Chain]]:
+        assert sampling.until == "step"
+        counts = Counter(map(words, prefixes)).items()
+        self.asked += [(place, count, sampling.inside_step) for place, count in counts]
+        return [[self._write(prefix, sampling) for _ in range(n)] for prefix in prefixes]
+
+    def _write(self, prefix: Chain, sampling: Sampling) -> Chain:
+        whole = prefix.texts[:-1] if sampling.inside_step else prefix.texts
+        begun = prefix.texts[-1] if sampling.inside_step else ""
+        nexts = [step for step in self.tree[" / ".join(whole)] if step.startswith(begun)]
+        step = nexts[self._turn[words(prefix)] % len(nexts)]
+        self._turn[words(prefix)] += 1
+        left = step[len(begun) :].split(" ")
+        left = left[1:] if begun else left
+        count = min(len(left), sampling.max_tokens)
+        text = " ".join([*([begun] if begun else []), *left[:count]])
+        is_over = text == step and " / ".join((*whole, text)) not in self.tree
+        reason = "length" if text != step else "stop" if is_over else None
+        source = Provenance(finish_reason=reason, num_tokens=count)
+        answer = text if is_over else None
+        return Chain.of(prefix.problem, (*whole, text), answer=answer, source=source)
+
+
+class Look(NamedTuple):
+    """A session's `ScoredStep`, without torch."""
+
+    id: str
+    score: float | None
+
+
+@dataclass
+class Reader(TableScorer):
+    """A `TableScorer` with sessions: what is there of a step has a score of its own."""
+
+    kind: str = "prm"
+    weights_hash: str | None = None
+    reads_unfinished_steps: bool = True
+    looked: list[str] = field(default_factory=list[str])
+
+    def open(self, problem: Problem) -> Reader:
+        self._chains = {problem.root_id: Chain(problem, ())}
+        return self
+
+    def add(self, problem: Problem) -> str:
+        self._chains[problem.root_id] = Chain(problem, ())
+        return problem.root_id
+
+    def extend(self, prefix_ids: Sequence[str], steps: Sequence[Step]) -> list[Look]:
+        return [self._score(*pair) for pair in zip(prefix_ids, steps, strict=True)]
+
+    def peek(
+        self, prefix_ids: Sequence[str], texts: Sequence[str], *, hold: bool = False
+    ) -> list[Look]:
+        self.looked += texts
+        return [self._score(k, Step(text)) for k, text in zip(prefix_ids, texts, strict=True)]
+
+    def drop(self, prefix_ids: Iterable[str]) -> None:
+        """Nothing costs memory here."""
+
+    def _score(self, prefix_id: str, step: Step) -> Look:
+        chain = self._chains[prefix_id].extend(step.text)
+        self._chains[chain.prefix_id] = chain
+        return Look(chain.prefix_id, self.table.get(step.text, self.otherwise(step.text)))

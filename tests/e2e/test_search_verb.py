@@ -11,6 +11,7 @@ from rung.cli.main import main
 from rung.core import Problem, read_records
 from rung.core.codec import write_problems
 from rung.generate import TransformersGenerator
+from rung.generate.prompting import Prompts
 
 Command = list[str]
 
@@ -108,6 +109,10 @@ def test_calibration_draws_the_lines_and_says_where_they_are(
         said, err = run(capsys, *command, "--algorithm", algorithm, *lines)
         assert said["problems"] == 4
         assert f"by 30 problems of {scored}: stop at" in err
+    looks = ["--algorithm", "abort", "--look-every", 2, "--max-tokens", 12]
+    said, err = run(capsys, *command, *looks, *lines, "--log", tmp_path / "looks.events")
+    assert said["problems"] == 4 and "(inside a step under" in err
+    assert '"finish_reason":"part"' in (tmp_path / "looks.events").read_text()
 
 
 def test_steps_call_tools_and_read_what_comes_back(
@@ -117,11 +122,9 @@ def test_steps_call_tools_and_read_what_comes_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The policy's text is replaced by a call; everything behind it is as it is."""
-    decode = TransformersGenerator._decode
+    decode = Prompts.decode
     call = '{"name": "price", "arguments": {"fruit": "apple"}}\n'
-    monkeypatch.setattr(
-        TransformersGenerator, "_decode", lambda self, ids: call + decode(self, ids)
-    )
+    monkeypatch.setattr(Prompts, "decode", lambda *given: call + decode(*given))
     monkeypatch.chdir(Path(__file__).resolve().parents[1])
     out = tmp_path / "out.jsonl"
     tool = ["--tool", "price=agent_tools:price", "--max-steps", 1]
@@ -135,6 +138,7 @@ def test_steps_call_tools_and_read_what_comes_back(
     [
         (["--algorithm", "abort"], "needs --calibrate FILE"),
         (["--n", "0"], "--n is 0"),
+        (["--look-every", "4"], "--look-every belongs to --algorithm abort"),
         (["--error", "2"], "the error is 2"),
         (["--budget.tokens", "0"], "the budget of tokens is 0, expected above 0"),
         (["--budget.money", "1"], "needs --budget.price-sampled"),

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,38 @@ def test_until_step_writes_one_step_and_says_whether_the_chain_ended(
     ((chain,),) = generator.sample([prefix], 1, Sampling(until="step"))
     assert (chain.texts, chain.answer) == (("before", "The answer is 12"), "12")
     assert chain.source is not None and chain.source.finish_reason == "stop"
+
+
+class Tape(Script):
+    """Goes on where the last call ended."""
+
+    def eval(self) -> None:
+        """Nothing is wound back."""
+
+
+def test_a_step_written_in_parts_is_the_step_written_at_once(
+    policy: TransformersGenerator,
+) -> None:
+    tape: Any = Tape(policy, "a  b cd e\nf")
+    generator, part = replace(policy, model=tape), Sampling(max_tokens=2, until="step")
+    [[chain]] = generator.sample(PREFIXES[:1], 1, part)
+    parts = [chain.texts[-1]]
+    while chain.source is not None and chain.source.finish_reason == "length":
+        [[chain]] = generator.sample([chain], 1, replace(part, inside_step=True))
+        parts.append(chain.texts[-1])
+    assert chain.texts == ("a  b cd e",) and len(parts) > 2
+    assert all(later.startswith(text) for text, later in pairwise(parts))
+
+
+def test_inside_a_step_an_end_of_it_is_an_end_and_spaces_are_kept(
+    policy: TransformersGenerator,
+) -> None:
+    inside = Sampling(until="step", inside_step=True)
+    begun = PREFIXES[0].extend("before", "a")
+    for text, step in (("\nc", "a"), (" b\nc", "a b"), ("b", "ab")):
+        script: Any = Script(policy, text)
+        ((chain,),) = replace(policy, model=script).sample([begun], 1, inside)
+        assert chain.texts == ("before", step)
 
 
 def test_a_chain_cut_off_says_so(policy: TransformersGenerator) -> None:

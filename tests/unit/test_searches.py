@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rung.core import Chain, Problem, RungError, StepScores
+from rung.core import Chain, Problem, RungError, Sampling, StepScores
 from rung.search import (
     ALGORITHMS,
     AdaptiveBestOfN,
@@ -14,6 +15,7 @@ from rung.search import (
     Allocate,
     Beam,
     BestOfN,
+    Budget,
     Dvts,
     EarlyAbort,
     Knobs,
@@ -29,7 +31,8 @@ from rung.search import (
     run_searches,
 )
 from rung.search.growth import apportion
-from tree_policy import PROBLEM, DicePolicy, TableScorer, TreePolicy, words
+from rung.search.scoring import openings, whole_words
+from tree_policy import PROBLEM, DicePolicy, Reader, TableScorer, TreePolicy, WordPolicy, words
 
 # Two roads. "left" looks better at once, but only "right" leads to a good end.
 ROADS = {
@@ -198,6 +201,83 @@ def test_early_abort_starts_anew_where_nothing_lives_and_ends_with_what_there_is
     result, policy, _ = run(EarlyAbort(below=0.5, n=5, in_flight=2), tree, {"bad": 0.2})
     assert policy.asked == [("", 2), ("", 2), ("", 1)]
     assert not result.is_finished and chosen(result) == "bad"
+
+
+# One chain is lost in its second word, another goes on.
+SPELLED = {"": ["we lose it here at once", "we keep it"], "we keep it": ["and are done"]}
+LOOKS = {"we lose": 0.1, "we lose it": 0.3, "we keep": 0.8, "we keep it": 0.9, "and are done": 0.9}
+
+
+def look(search: Search, **given: Any) -> tuple[SearchResult, WordPolicy, Reader]:
+    policy, scorer = WordPolicy(SPELLED), Reader(LOOKS)
+    pick = rule(search.rule, scorer=None, answer_key=answer)
+    how = Setting(generator=policy, scorer=scorer, pick=pick, **given)
+    [result] = run_searches(search, [PROBLEM], how)
+    return result, policy, scorer
+
+
+def test_a_chain_is_given_up_inside_a_step_and_its_place_goes_to_others() -> None:
+    search = EarlyAbort(below=0.5, n=2, in_flight=2, look_every=3, below_inside=0.2)
+    result, policy, scorer = look(search)
+    # after three words both are looked at, by their two whole ones; "we keep it" is a whole step
+    assert policy.asked == [("", 2, False), ("we keep it", 1, False)]
+    assert scorer.looked == ["we lose"]
+    assert chosen(result) == "we keep it and are done" and result.value == 0.9
+    assert result.spent.tokens_sampled == 3 + 3 + 3
+
+
+def test_a_step_that_keeps_its_hope_is_written_on_inside_it_and_costs_its_tokens_once() -> None:
+    search = EarlyAbort(below=0.5, n=2, in_flight=2, look_every=3, below_inside=0.05)
+    result, policy, scorer = look(search)
+    assert policy.asked == [("", 2, False), ("we lose it", 1, True), ("we keep it", 1, False)]
+    assert scorer.looked == ["we lose"]
+    assert result.spent.tokens_sampled == 6 + 3 + 3
+    assert result.spent.tokens_scored == 6 + 3 + 3
+
+
+def test_looks_do_not_make_a_step_longer_than_max_tokens() -> None:
+    search = EarlyAbort(below=0.0, n=2, in_flight=2, look_every=2)
+    result, policy, _ = look(search, sampling=Sampling(max_tokens=5))
+    assert [count for place, count, _ in policy.asked if place == "we lose it here"] == [1]
+    assert all(place != "we lose it here at" for place, _, _ in policy.asked)
+    assert chosen(result) == "we keep it and are done"
+
+
+def test_a_search_that_looked_inside_steps_goes_on_from_its_log(tmp_path: Path) -> None:
+    search = EarlyAbort(below=0.5, n=2, in_flight=2, look_every=2, below_inside=0.05)
+    pick = rule(search.rule, scorer=None, answer_key=answer)
+    told: list[tuple[str, int, Any]] = []
+    for _ in range(2):
+        policy, scorer = WordPolicy(SPELLED), Reader(LOOKS)
+        how = Setting(generator=policy, scorer=scorer, pick=pick)
+        with SearchLog.open(tmp_path / "log", "words") as log:
+            [result] = run_searches(search, [PROBLEM], how, log=log)
+        told.append((chosen(result), len(policy.asked), result.spent))
+    assert told[0][1] > 0 == told[1][1]
+    assert told[0][0] == told[1][0] and told[0][2] == told[1][2]
+
+
+def test_looks_are_refused_where_policy_or_scorer_can_not() -> None:
+    search = EarlyAbort(below=0.5, look_every=2)
+    pick = rule(search.rule, scorer=None, answer_key=answer)
+    deaf = Setting(generator=TreePolicy(ROADS), scorer=Reader(LOOKS), pick=pick)
+    with pytest.raises(RungError, match="the policy tree can't pause inside a step"):
+        run_searches(search, [PROBLEM], deaf)
+    blind = Setting(generator=WordPolicy(SPELLED), scorer=TableScorer(LOOKS), pick=pick)
+    with pytest.raises(RungError, match="the scorer table can't score a step before it ends"):
+        run_searches(search, [PROBLEM], blind)
+
+
+def test_the_best_of_unfinished_chains_is_one_of_whole_steps() -> None:
+    search = EarlyAbort(below=0.5, n=2, in_flight=2, look_every=3, below_inside=0.05)
+    result, *_ = look(search, budget=Budget(calls=2))
+    assert (result.reason, chosen(result)) == ("calls", "we keep it")
+
+
+@pytest.mark.parametrize("text", ["12 + 5 = 17", "  so  it\tis ", "one", " "])
+def test_whole_words_of_a_growing_step_are_among_its_openings(text: str) -> None:
+    seen = {whole_words(text[:end]) for end in range(len(text) + 1)}
+    assert {look for look in seen if look.strip()} == set(openings(text))
 
 
 def test_allocation_goes_where_a_chain_is_worth_most() -> None:

@@ -90,13 +90,18 @@ def test_an_unfinished_step_is_scored_and_not_kept(scorer):
     session = scorer.open(PROBLEM)
     (first,) = session.extend([PROBLEM.root_id], ["we add one"])
     kept = session.kept_tokens
-    (partial,) = session.peek([first.id], ["so 12 +"])
+    [(_, partial)] = session.peek([first.id], ["so 12 +"])
     assert partial == pytest.approx(
         full_score(scorer, Chain.of(PROBLEM, ["we add one", "so 12 +"])), abs=FP32
     )
     assert session.kept_tokens == kept
+    for _ in range(2):  # a held one costs nothing more, and can be asked for again
+        [(held, again)] = session.peek([first.id], ["so 12 +"], hold=True)
+        assert again == pytest.approx(partial, abs=FP32) and session.kept_tokens > kept
+    session.drop([held])
+    assert session.kept_tokens == kept
     assert session.live == {PROBLEM.root_id, first.id}
-    assert session.peek([PROBLEM.root_id], ["we add one"]) == [first.score]
+    assert session.peek([PROBLEM.root_id], ["we add one"]) == [first]
 
 
 def test_an_unfinished_step_is_refused_where_its_score_means_nothing(scorer):

@@ -7,7 +7,7 @@ import pytest
 
 from rung.core import Chain, ChainRecord, Problem, RungError, StepScores, Verdict
 from rung.core.aggregate import AGGREGATIONS
-from rung.search import NEVER, abort_below, best_of_n, stop_above
+from rung.search import NEVER, abort_below, abort_inside_below, best_of_n, stop_above
 
 MIN = AGGREGATIONS["min"]
 
@@ -39,6 +39,18 @@ def test_a_winner_is_given_up_no_more_often_than_said() -> None:
         given_up += min(winner.scores[0].known) < below
     # the expected share is exactly 2 of 20; 0.16 is about 2.8 standard deviations above
     assert 0.05 < given_up / 200 < 0.17
+
+
+def test_a_line_inside_steps_is_the_quantile_of_the_winners_lowest_looks() -> None:
+    problems = [Problem(str(k), f"Problem {k}?") for k in range(19)]
+    pools = [[record(p, [0.9], True), record(p, [0.1], False)] for p in problems]
+    for k, [winner, loser] in enumerate(pools):
+        object.__setattr__(winner.chain, "id", str(k))
+        object.__setattr__(loser.chain, "id", "no winner")
+    looks = lambda chain: [0.5, int(chain.id) / 20]  # noqa: E731
+    assert abort_inside_below(pools, MIN, "s", 0.1, looks) == 1 / 20
+    assert abort_inside_below(pools, MIN, "s", 0.01, looks) == -math.inf
+    assert abort_inside_below(pools, MIN, "s", 0.1, lambda chain: []) == math.inf
 
 
 def test_too_few_problems_give_nobody_up() -> None:

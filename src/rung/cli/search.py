@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from rung.cli.inputs import Separator, read_twice, records_of, tell_skipped
+from rung.cli.inputs import Separator, read_twice, tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.cli.places import FamilyOptions, options_by_name, place_of
 from rung.cli.policies import check_sampling, open_policy
 from rung.cli.rerank import Aggregation, answer_key
 from rung.cli.scorers import Opening, open_scorer
+from rung.cli.search_lines import Lines, draw_lines
 from rung.cli.search_tools import Limits, with_tools
 from rung.cli.search_view import noted, show, summarize
-from rung.core.aggregate import AGGREGATIONS
 from rung.core.codec import Skipped, write_records
 from rung.core.errors import RungError
 from rung.core.protocols import Generator, Sampling
@@ -36,12 +35,9 @@ from rung.search import (
     SearchLog,
     SearchResult,
     Setting,
-    abort_below,
     rule,
     run_searches,
-    stop_above,
 )
-from rung.search.thresholds import NEVER
 from rung.verify import AnswerVerifier, Sandbox, find_sandbox
 
 if TYPE_CHECKING:
@@ -100,6 +96,8 @@ class Search:
     """How scores become a chain's weight in the weighted vote (weighted, rebase)."""
     error: float = 0.05
     """adaptive, adaptive-vote, abort: the chance of harm that is allowed."""
+    look_every: int | None = None
+    """abort: look inside steps too, after so many tokens each; half of --error is theirs."""
     calibrate: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """adaptive, abort: scored chains with outcomes, N a problem, to draw the line with."""
     chains: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -209,6 +207,8 @@ class Search:
                 f"--algorithm {self.algorithm} needs --calibrate FILE: chains with outcomes, of"
                 " other problems, scored by the same scorer"
             )
+        if self.look_every is not None and self.algorithm != "abort":
+            raise RungError(f"--look-every belongs to --algorithm abort, not to {self.algorithm}")
 
     def _read(self, out: Output) -> tuple[list[Problem], int]:
         skipped = Skipped()
@@ -231,14 +231,17 @@ class Search:
         return open_scorer(place_of(self.scorer), how, out.progress)
 
     def _knobs(self, scorer: ModelScorer | None, out: Output) -> Knobs:
-        below, enough = -math.inf, NEVER
+        lines = Lines()
         if self.calibrate is not None and self.algorithm in CALIBRATED and scorer is not None:
-            pools = _pools(self.calibrate)
-            aggregation = AGGREGATIONS[self.by]
-            enough = stop_above(pools, aggregation, scorer.name, self.error, self.width)
-            below = abort_below(pools, aggregation, scorer.name, self.error)
-            lines = f"stop at {enough:.4f}, give up under {below:.4f}"
-            out.progress.log(f"by {len(pools)} problems of {self.calibrate}: {lines}")
+            lines = draw_lines(
+                self.calibrate,
+                scorer,
+                out.progress,
+                by=self.by,
+                error=self.error,
+                batch=self.width,
+                looks=self.look_every is not None,
+            )
         return Knobs(
             n=self.n,
             width=self.width,
@@ -246,8 +249,8 @@ class Search:
             seed=self.seed,
             answer_key=answer_key,
             error=self.error,
-            below=below,
-            enough=enough,
+            look_every=self.look_every,
+            **lines._asdict(),
         )
 
     def _search_of(self, policy_hash: str, scorer: ModelScorer | None) -> str:
@@ -277,14 +280,6 @@ class Search:
                 f"{len(failed)} of {len(results)} searches failed ({failed[0].error}); what they"
                 f" had is in {name_of(self.out)}, and the same command goes on from there"
             )
-
-
-def _pools(path: Path) -> list[list[ChainRecord]]:
-    """The chains of a file, by problem."""
-    pools: dict[str, list[ChainRecord]] = {}
-    for record in records_of([str(path)], "rung", "good", None):
-        pools.setdefault(record.chain.problem.root_id, []).append(record)
-    return list(pools.values())
 
 
 def _with_outcomes(records: Sequence[ChainRecord | None]) -> list[ChainRecord]:

@@ -23,6 +23,9 @@ class Sampling:
     seed: int = 0
     until: Literal["end", "step"] = "end"
     """Write to the chain's end, or only to the end of the next step."""
+    inside_step: bool = False
+    """The prefixes' last steps are not whole: write on inside them. Asked only of generators that
+    say so with a true `writes_inside_steps`."""
 
 
 @runtime_checkable

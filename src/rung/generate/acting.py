@@ -35,6 +35,11 @@ class ActingGenerator:
         """The policy's name."""
         return self.policy.name
 
+    @property
+    def writes_inside_steps(self) -> bool:
+        """Whether the policy can go on in the middle of a step."""
+        return getattr(self.policy, "writes_inside_steps", False)
+
     def sample(self, prefixes: Sequence[Chain], n: int, sampling: Sampling) -> list[list[Chain]]:
         """Continue each of B prefixes `n` ways; `max_tokens` bounds each step.
 
@@ -43,12 +48,13 @@ class ActingGenerator:
         """
         chains = [prefix for prefix in prefixes for _ in range(n)]
         tokens, going = [0] * len(chains), list(range(len(chains)))
-        for _ in range(self.max_steps if sampling.until == "end" else 1):
-            one_step = replace(sampling, until="step")
+        for turn in range(self.max_steps if sampling.until == "end" else 1):
+            is_inside = sampling.inside_step and turn == 0
+            one_step = replace(sampling, until="step", inside_step=is_inside)
             written = self.policy.sample([chains[k] for k in going], 1, one_step)
             is_new = dict[int, bool]()
             for k, [chain] in zip(going, written, strict=True):
-                is_new[k] = len(chain.steps) > len(chains[k].steps)
+                is_new[k] = chain.prefix_id != chains[k].prefix_id or is_inside
                 tokens[k] += _source(chain).num_tokens or 0
                 chains[k] = self._acted(chain) if is_new[k] else chain
             going = [k for k in going if is_new[k] and _source(chains[k]).finish_reason is None]

@@ -74,10 +74,11 @@ class Prompts:
     )
     """Token ids of pieces: a search shows the same steps again and again."""
 
-    def ids(self, prefix: Chain) -> tuple[int, ...]:
-        """The prompt for what comes behind a prefix."""
+    def ids(self, prefix: Chain, *, inside_step: bool = False) -> tuple[int, ...]:
+        """The prompt for what comes behind a prefix, or inside its last step."""
         separator = self._encode(self.step_separator)
         steps = [token for step in prefix.steps for token in self._encode(shown(step)) + separator]
+        steps = steps[: len(steps) - len(separator)] if inside_step else steps
         if self.show is not None:  # markup holds special tokens, a start token among them
             text = self.show(prefix.problem)
             return (*self.tokenizer.encode(text, add_special_tokens=False), *steps)
@@ -85,8 +86,18 @@ class Prompts:
         question = self._encode(prefix.problem.question) + self._encode(self.question_separator)
         return (*([] if bos is None else [bos]), *question, *steps)
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """What was written, without the names of special tokens."""
+    def decode(self, ids: Sequence[int], behind: Sequence[int] = ()) -> str:
+        """What was written, without the names of special tokens.
+
+        Args:
+            ids: The tokens that were written.
+            behind: What they go on from inside a step: many tokenizers leave out a space where a
+                text begins.
+        """
+        before = self._decode(behind)
+        return self._decode([*behind, *ids])[len(before) :]
+
+    def _decode(self, ids: Sequence[int]) -> str:
         return self.tokenizer.decode(
             ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
@@ -105,8 +116,10 @@ def shown(step: Step) -> str:
     return step.text if step.observation is None else f"{step.text}\n{step.observation}"
 
 
-def holds_step(text: str, separator: str) -> bool:
+def holds_step(text: str, separator: str, *, inside_step: bool = False) -> bool:
     """Whether a step has been written and its separator behind it; blank text is no step."""
+    if inside_step:
+        return separator in text
     head, *rest = text.lstrip().split(separator)
     return bool(rest) and bool(head.strip())
 
@@ -122,9 +135,13 @@ def continued(
 ) -> Chain:
     """The prefix with the written steps behind it, one step where one was asked for.
 
-    A chain that is at its end gets its final answer.
+    Inside a step, the prefix's last step is the longer one. A chain that is at its end gets its
+    final answer.
     """
-    pieces = [piece for piece in written.text.split(separator) if piece.strip()]
+    before, text = prefix.steps, written.text
+    if sampling.inside_step:
+        before, text = before[:-1], before[-1].text + text
+    pieces = [piece for piece in text.split(separator) if piece.strip()]
     if sampling.until == "step":  # a token may reach beyond the separator
         pieces = pieces[:1]
     source = Provenance(
@@ -135,7 +152,7 @@ def continued(
         finish_reason=written.finish_reason,
         num_tokens=written.num_tokens,
     )
-    chain = Chain(prefix.problem, (*prefix.steps, *map(Step, pieces)), source=source)
+    chain = Chain(prefix.problem, (*before, *map(Step, pieces)), source=source)
     if sampling.until == "step" and written.finish_reason != STOP:
         return chain
     return replace(chain, answer=extract_answer(separator.join(chain.texts)))

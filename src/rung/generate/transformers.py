@@ -12,6 +12,8 @@ from rung.generate.decoding import Row, ends_of, write
 from rung.generate.prompting import Prompts, Written, continued, holds_step, no_answer, wanted
 
 MAX_BATCH_CHAINS = 256
+CONTEXT_TOKENS = 4
+"""So many tokens before it decide how a token inside a step is spelled."""
 
 
 class _Request(NamedTuple):
@@ -55,6 +57,11 @@ class TransformersGenerator:
         prompts = Prompts(self.tokenizer, self.show, self.question_separator, self.step_separator)
         object.__setattr__(self, "_prompts", prompts)
 
+    @property
+    def writes_inside_steps(self) -> bool:
+        """It can go on in the middle of a step."""
+        return True
+
     def sample(self, prefixes: Sequence[Chain], n: int, sampling: Sampling) -> list[list[Chain]]:
         """Continue each of B prefixes `n` ways.
 
@@ -72,31 +79,35 @@ class TransformersGenerator:
                 sampling,
                 context=self._context(),
                 ends=ends_of(self.model, self.tokenizer),
-                at_stop=self._step_ends() if sampling.until == "step" else _never,
+                at_stop=self._step_ends(sampling) if sampling.until == "step" else _never,
             )
             for request, row in zip(batch, rows, strict=True):
-                chains[request.place] = self._chain(request.prefix, row, sampling)
+                chains[request.place] = self._chain(request, row, sampling)
         return [[chains[k * n + j] for j in range(n)] for k in range(len(prefixes))]
 
     def _requests(self, prefixes: Sequence[Chain], n: int, sampling: Sampling) -> list[_Request]:
         distinct = {prefix.prefix_id: prefix for prefix in prefixes}
-        prompts = {name: self._prompts.ids(prefix) for name, prefix in distinct.items()}
+        prompts = {
+            name: self._prompts.ids(prefix, inside_step=sampling.inside_step)
+            for name, prefix in distinct.items()
+        }
         return [
             _Request(one.place, one.prefix, prompts[one.prefix.prefix_id], one.stream)
             for one in wanted(prefixes, n, sampling.seed)
         ]
 
-    def _chain(self, prefix: Chain, row: Row, sampling: Sampling) -> Chain:
+    def _chain(self, request: _Request, row: Row, sampling: Sampling) -> Chain:
+        behind = request.prompt[-CONTEXT_TOKENS:] if sampling.inside_step else ()
         return continued(
-            prefix,
-            Written(self._prompts.decode(row.ids), row.finish_reason, row.num_tokens),
+            request.prefix,
+            Written(self._prompts.decode(row.ids, behind), row.finish_reason, row.num_tokens),
             sampling,
             policy=self.name,
             separator=self.step_separator,
             extract_answer=self.extract_answer,
         )
 
-    def _step_ends(self) -> Callable[[list[int]], bool]:
+    def _step_ends(self, sampling: Sampling) -> Callable[[list[int]], bool]:
         """Whether a step has been written and its separator behind it."""
         separator, decode = self.step_separator, self._prompts.decode
         may_end: dict[int, bool] = {}
@@ -108,7 +119,9 @@ class TransformersGenerator:
             if last not in may_end:
                 piece = decode([last])
                 may_end[last] = separator[-1] in piece or "\ufffd" in piece
-            return may_end[last] and holds_step(decode(ids), separator)
+            return may_end[last] and holds_step(
+                decode(ids), separator, inside_step=sampling.inside_step
+            )
 
         return at_stop
 

@@ -125,8 +125,9 @@ class RadixTree:
 
     def hold(self, name: str, node: Node) -> None:
         """Keep the path to `node` under a name."""
-        self.release(name)
-        node.holders.add(name)
+        node.holders.add(name)  # first: what the name held before may be on this path
+        if self._held.get(name) is not node:
+            self.release(name)
         self._held[name] = node
 
     def release(self, name: str) -> None:

@@ -69,6 +69,11 @@ class RewardScorer:
         return self.reader.aggregation
 
     @property
+    def reads_unfinished_steps(self) -> bool:
+        """Whether a session can score a step that is still being written (`peek`)."""
+        return self.reader.reads_unfinished_steps
+
+    @property
     def usage(self) -> Usage:
         """Tokens that running each chain alone would have taken, and tokens that were run."""
         return self.engine.usage

@@ -74,8 +74,16 @@ class ScoringSession:
         self._live |= fresh
         return [ScoredStep(c.prefix_id, self._scores[c.prefix_id]) for c in grown]
 
-    def peek(self, prefix_ids: Sequence[str], texts: Sequence[str]) -> list[float | None]:
-        """Scores of steps that are still being written; nothing is kept of them.
+    def peek(
+        self, prefix_ids: Sequence[str], texts: Sequence[str], *, hold: bool = False
+    ) -> list[ScoredStep]:
+        """Scores of steps that are still being written.
+
+        Args:
+            prefix_ids: B live prefixes.
+            texts: What there is of a step behind each.
+            hold: Keep the texts' keys and values, so that more of a step costs only what is new,
+                until the ids that are returned are dropped. They can't be extended.
 
         Raises:
             RungError: A prefix is not live, or the score of an unfinished step means nothing for
@@ -89,8 +97,8 @@ class ScoringSession:
         grown = self._grown(prefix_ids, texts)
         known = {c.prefix_id: self._scores[c.prefix_id] for c in grown if c.prefix_id in self._live}
         rest = {c.prefix_id: c for c in grown if c.prefix_id not in known}
-        known |= self._score(rest, hold=False)
-        return [known[c.prefix_id] for c in grown]
+        known |= self._score(rest, hold=hold)
+        return [ScoredStep(c.prefix_id, known[c.prefix_id]) for c in grown]
 
     def drop(self, prefix_ids: Iterable[str]) -> None:
         """Let prefixes go; memory that no live prefix shares is free at once.

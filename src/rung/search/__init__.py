@@ -17,7 +17,7 @@ from rung.search.result import SearchResult
 from rung.search.rules import RULES, AnswerKey, Reranked, Rule, rerank, rule
 from rung.search.run import Busy, Setting, run_searches
 from rung.search.sampling import BestOfN
-from rung.search.thresholds import NEVER, abort_below, stop_above
+from rung.search.thresholds import NEVER, abort_below, abort_inside_below, stop_above
 from rung.search.vote import majority_vote, weighted_vote
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "SpanningSearch",
     "Spent",
     "abort_below",
+    "abort_inside_below",
     "best_of_n",
     "majority_vote",
     "rank_of",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,11 @@ class EarlyAbort:
     """A running value under which a chain is given up."""
     enough: float = 2.0
     """A finished chain's value at which the search ends; above 1 never."""
+    look_every: int | None = None
+    """Tokens between looks inside a step; None: chains are judged where steps end."""
+    below_inside: float = -math.inf
+    """The score of an unfinished step under which its chain is given up; `abort_inside_below`
+    draws this line."""
     n: int = 64
     """Chains that may be begun or forked."""
     in_flight: int = 8
@@ -38,15 +44,20 @@ class EarlyAbort:
         draws = random.Random(f"{self.seed} {problem.root_id}")
         flying = min(self.n, self.in_flight)
         left = self.n - flying
-        asks = [Expand(root(problem), flying)]
+        asks = [Expand(root(problem), flying, look_after=self.look_every)]
         while asks:
             grown = flat((yield asks))
             if any(one.is_finished and self._value(one) >= self.enough for one in grown):
                 return
-            alive = [one for one in grown if one.is_open and self._value(one) >= self.below]
+            alive = [one for one in grown if one.is_open and self._has_hope(one)]
             freed = min(left, flying - len(alive))
             left -= freed
-            asks = _merged([*alive, *self._forks(alive, freed, problem, draws)])
+            asks = self._merged([*alive, *self._forks(alive, freed, problem, draws)])
+
+    def _has_hope(self, one: Grown) -> bool:
+        if one.is_part:
+            return one.look is None or one.look >= self.below_inside
+        return self._value(one) >= self.below
 
     def _value(self, one: Grown) -> float:
         return one.value(AGGREGATIONS[self.by]) or 0.0
@@ -61,10 +72,11 @@ class EarlyAbort:
             return [Grown(root(problem))] * count
         return draws.choices(prefixes, weights, k=count)
 
-
-def _merged(prefixes: Sequence[Grown]) -> list[Expand]:
-    """One ask for all chains that stand at the same prefix."""
-    counts: dict[str, list[Grown]] = {}
-    for one in prefixes:
-        counts.setdefault(one.chain.prefix_id, []).append(one)
-    return [Expand(same[0].chain, len(same)) for same in counts.values()]
+    def _merged(self, prefixes: Sequence[Grown]) -> list[Expand]:
+        """One ask for all chains that stand at the same prefix."""
+        same: dict[tuple[str, bool], list[Grown]] = {}
+        for one in prefixes:
+            same.setdefault((one.chain.prefix_id, one.is_part), []).append(one)
+        return [
+            Expand(ones[0].chain, len(ones), look_after=self.look_every) for ones in same.values()
+        ]

@@ -46,11 +46,16 @@ class Knobs:
     """Early abort gives up chains under this value."""
     enough: float = NEVER
     """Adaptive best-of-N and early abort end at this value."""
+    look_every: int | None = None
+    """Early abort looks inside steps after so many tokens each."""
+    below_inside: float = -math.inf
+    """Early abort gives up chains whose unfinished step scores less."""
 
     def __post_init__(self) -> None:
-        for name in ("n", "width"):
-            if getattr(self, name) < 1:
-                raise RungError(f"{name} is {getattr(self, name)}, expected at least 1")
+        for name in ("n", "width", "look_every"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise RungError(f"{name} is {value}, expected at least 1")
         if not 0 < self.error < 1:
             raise RungError(f"the error is {self.error}, expected between 0 and 1")
 
@@ -75,7 +80,15 @@ ALGORITHMS: dict[str, Callable[[Knobs], Search | SpanningSearch]] = {
         answer_key=k.answer_key, n=k.n, batch=k.width, error=k.error
     ),
     "abort": lambda k: EarlyAbort(
-        below=k.below, enough=k.enough, n=k.n, in_flight=k.width, by=k.by, seed=k.seed, rule=k.by
+        below=k.below,
+        enough=k.enough,
+        look_every=k.look_every,
+        below_inside=k.below_inside,
+        n=k.n,
+        in_flight=k.width,
+        by=k.by,
+        seed=k.seed,
+        rule=k.by,
     ),
     "allocate": lambda k: Allocate(n=k.n, first=k.width, batch=k.width, by=k.by, rule=k.by),
 }

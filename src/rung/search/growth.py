@@ -17,6 +17,8 @@ from rung.core.aggregate import Aggregation
 from rung.core.types import Chain, Problem, StepScores
 
 STOP = "stop"
+PART = "part"
+"""The `finish_reason` of a chain whose last step is not whole yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,13 @@ class Expand:
     """Take the likeliest token each time."""
     is_scored: bool = True
     """Score what was written."""
+    look_after: int | None = None
+    """Pause inside the step after so many tokens, and score what is there of it."""
+
+    @property
+    def is_inside(self) -> bool:
+        """The prefix's last step is not whole; it is written on."""
+        return is_part(self.prefix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +54,35 @@ class Grown:
     """It can go on: neither ended nor cut off, and not at the limit of steps."""
 
     @property
+    def is_part(self) -> bool:
+        """Its last step is not whole yet."""
+        return is_part(self.chain)
+
+    @property
+    def look(self) -> float | None:
+        """The score of a last step that is not whole; None where there is none."""
+        return self.scores.scores[-1] if self.is_part and self.scores is not None else None
+
+    @property
     def is_finished(self) -> bool:
         """The policy ended the chain itself."""
         return self.chain.source is not None and self.chain.source.finish_reason == STOP
 
     def rank(self, aggregation: Aggregation) -> float:
         """The aggregated scores, for comparing prefixes; -inf where there are none."""
-        known = self.scores.known if self.scores is not None else ()
+        known = self._known()
         return aggregation.rank(known) if known else -math.inf
 
     def value(self, aggregation: Aggregation) -> float | None:
-        """The aggregated scores; None where there are none."""
-        known = self.scores.known if self.scores is not None else ()
+        """The aggregated scores of whole steps; None where there are none."""
+        known = self._known()
         return aggregation(known) if known else None
+
+    def _known(self) -> tuple[float, ...]:
+        if self.scores is None:
+            return ()
+        whole = self.scores.scores[:-1] if self.is_part else self.scores.scores
+        return tuple(score for score in whole if score is not None)
 
 
 Growth = Generator[list[Expand], list[list[Grown]], None]
@@ -95,14 +120,20 @@ class SpanningSearch(Protocol):
         ...
 
 
+def is_part(chain: Chain) -> bool:
+    """Whether a chain's last step is not whole yet."""
+    return chain.source is not None and chain.source.finish_reason == PART
+
+
 def distinct(grown: Iterable[Grown]) -> list[Grown]:
     """The first of each set of equal chains.
 
-    A chain that ended and the same steps with an open end are two.
+    A chain that ended and the same steps with an open end are two, and so is a last step that is
+    not whole.
     """
-    first: dict[tuple[str, bool], Grown] = {}
+    first: dict[tuple[str, bool, bool], Grown] = {}
     for one in grown:
-        first.setdefault((one.chain.prefix_id, one.is_finished), one)
+        first.setdefault((one.chain.prefix_id, one.is_finished, one.is_part), one)
     return list(first.values())
 
 

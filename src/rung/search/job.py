@@ -10,7 +10,7 @@ from functools import partial
 from rung.core.protocols import Sampling
 from rung.core.types import Chain, Problem, StepScores
 from rung.search.budget import Budget, Prices, Reason, Spent
-from rung.search.growth import Expand, Grown, Growth
+from rung.search.growth import PART, Expand, Grown, Growth, is_part
 from rung.search.sampler import Order
 
 
@@ -40,6 +40,8 @@ class Job:
     """Asks of this round that are not ordered yet, and how many continuations each lacks."""
     _made: Counter[str] = field(default_factory=Counter[str])
     """Continuations ordered so far, by prefix and kind."""
+    _begun: dict[str, int] = field(default_factory=dict[str, int])
+    """Tokens so far of each last step that is not whole, by prefix."""
     _seen: set[str] = field(default_factory=set[str])
     """Chains that were scored."""
 
@@ -75,6 +77,8 @@ class Job:
         for chain, scored in zip(chains, scores, strict=True):
             one = self._grown(prefix, chain, scored)
             self.spent.tokens_sampled += one.num_tokens
+            if one.is_part:
+                self._begun[chain.prefix_id] = one.num_tokens + self._tokens_begun(prefix)
             if scored is not None and chain.prefix_id not in self._seen:
                 self._seen.add(chain.prefix_id)
                 self.spent.tokens_scored += one.num_tokens
@@ -101,7 +105,7 @@ class Job:
         while self._left and can_call != 0 and room != 0:
             k, lacks = self._left.popleft()
             n = lacks if can_call is None else min(lacks, can_call)
-            tokens = self.sampling.max_tokens
+            tokens = self.sampling.max_tokens - self._tokens_begun(self._asks[k].prefix)
             if room is not None:
                 tokens = min(tokens, room)
                 n = min(n, room // tokens)
@@ -112,21 +116,30 @@ class Job:
             yield k, self._order(self._asks[k], n, tokens)
 
     def _order(self, ask: Expand, n: int, max_tokens: int) -> Order:
-        kind = f"{ask.prefix.prefix_id} {ask.until} {ask.is_greedy}"
+        """`n` continuations; one that may take more tokens than to the next look pauses there."""
+        pauses = ask.look_after is not None and ask.look_after < max_tokens
+        kind = f"{ask.prefix.prefix_id} {ask.until} {ask.is_greedy} {ask.is_inside}"
         first = self._made[kind]
         self._made[kind] += n
         self.spent.calls += n
         temperature = 0.0 if ask.is_greedy else self.sampling.temperature
         how = replace(
-            self.sampling, until=ask.until, max_tokens=max_tokens, temperature=temperature
+            self.sampling,
+            until=ask.until,
+            max_tokens=ask.look_after if pauses and ask.look_after is not None else max_tokens,
+            temperature=temperature,
+            inside_step=ask.is_inside,
         )
-        return Order(ask.prefix, first, n, how)
+        return Order(ask.prefix, first, n, how, pauses)
+
+    def _tokens_begun(self, prefix: Chain) -> int:
+        return self._begun.get(prefix.prefix_id, 0) if is_part(prefix) else 0
 
     def _grown(self, prefix: Chain, chain: Chain, scores: StepScores | None) -> Grown:
         source = chain.source
         before = prefix.source.num_tokens if prefix.source is not None else None
         num_tokens = 0 if source is None else (source.num_tokens or 0) - (before or 0)
         is_new = chain.prefix_id != prefix.prefix_id
-        can_go_on = source is None or source.finish_reason is None
+        can_go_on = source is None or source.finish_reason in (None, PART)
         is_open = is_new and can_go_on and len(chain.steps) < self.max_steps
         return Grown(chain, scores, num_tokens, is_open)

@@ -51,6 +51,7 @@ def results_of(job: Job, pick: Rule) -> list[SearchResult]:
 def _result(job: Job, problem: Problem, told: Sequence[Grown], pick: Rule) -> SearchResult:
     assert job.reason is not None
     finished = [one for one in told if one.is_finished]
+    told = [one for one in told if not one.is_part] or told
     longest = max((len(one.chain.steps) for one in told), default=0)
     pool = finished or [one for one in told if len(one.chain.steps) == longest]
     records = [_record(one) for one in pool]

@@ -20,7 +20,7 @@ from rung.core.progress import Silent
 from rung.core.protocols import Generator, Progress, Sampling, Scorer
 from rung.core.types import Chain, Problem, StepScores
 from rung.search.budget import Budget, Prices
-from rung.search.growth import Growth, Search, SpanningSearch
+from rung.search.growth import Growth, Search, SpanningSearch, is_part
 from rung.search.job import Job
 from rung.search.lanes import Call, Lane
 from rung.search.log import Ended, Piece, Sampled, Scored, SearchLog
@@ -155,6 +155,8 @@ class _Run:
         if not orders:
             self._finish(job)
             return
+        if any(order.pauses for _, order in orders):
+            self._check_looks()
         made = _Round(job, orders)
         for place, (_, order) in enumerate(orders):
             if order.key in self.log.sampled:
@@ -163,6 +165,15 @@ class _Run:
                 self._to_sample.append((made, place))
         self._take_samples([made])
 
+    def _check_looks(self) -> None:
+        if not getattr(self.setting.generator, "writes_inside_steps", False):
+            raise RungError(f"the policy {self.setting.generator.name} can't pause inside a step")
+        if self._scorer is not None and not self._scorer.reads_unfinished_steps:
+            raise RungError(
+                f"the scorer {self._scorer.name} can't score a step before it ends, so nothing"
+                " can be given up inside one"
+            )
+
     def _next_sampling(self) -> Call | None:
         """Orders that agree in how they are sampled, about a batch of them."""
         taken, later = list[tuple[_Round, int]](), list[tuple[_Round, int]]()
@@ -170,8 +181,8 @@ class _Run:
         while self._to_sample and size < self.setting.batch:
             made, place = self._to_sample.popleft()
             order = made.orders[place][1]
-            how = how or (order.first, order.sampling)
-            if (order.first, order.sampling) != how or order.prefix.prefix_id in prefixes:
+            how = how or order.how
+            if order.how != how or order.prefix.prefix_id in prefixes:
                 later.append((made, place))
             elif made.job.reason is None:
                 taken.append((made, place))
@@ -294,6 +305,8 @@ def _jobs(search: Search | SpanningSearch, problems: Sequence[Problem], how: Set
 
 def _name(chain: Chain) -> str:
     """A chain's name in the log: scorers that judge the answer see whether there is one."""
+    if is_part(chain):
+        return f"{chain.prefix_id} part"
     return chain.prefix_id if chain.answer is None else f"{chain.prefix_id} {chain.answer}"
 
 

@@ -9,9 +9,11 @@ from itertools import islice
 
 from rung.core.errors import RungError
 from rung.core.protocols import Generator, Sampling
-from rung.core.types import Chain, Provenance
-from rung.search.growth import STOP
+from rung.core.types import Chain, Provenance, Step
+from rung.search.growth import PART, STOP
 from rung.search.log import Piece
+
+LENGTH = "length"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,14 @@ class Order:
     """How many continuations of this prefix the same search was given before."""
     n: int
     sampling: Sampling
-    """Its `max_tokens`, `until` and temperature are this order's."""
+    """Its `max_tokens`, `until`, `inside_step` and temperature are this order's."""
+    pauses: bool = False
+    """A step that takes all of `max_tokens` is not cut off there but paused, for a look."""
+
+    @property
+    def how(self) -> tuple[int, Sampling, bool]:
+        """Orders that agree in this can be filled together."""
+        return self.first, self.sampling, self.pauses
 
     @property
     def key(self) -> str:
@@ -31,7 +40,8 @@ class Order:
         how = self.sampling
         kind = "greedy" if how.temperature == 0 else "sampled"
         counts = f"{self.first}+{self.n}"
-        return f"{self.prefix.prefix_id} {counts} {how.until} {kind} {how.max_tokens}"
+        where = "inside" if how.inside_step else how.until
+        return f"{self.prefix.prefix_id} {counts} {where} {kind} {how.max_tokens}"
 
     def chains(self, pieces: Iterable[Piece], policy: str) -> list[Chain]:
         """The prefix with each piece behind it; a chain's tokens are those of all its pieces."""
@@ -47,12 +57,12 @@ class Order:
             finish_reason=piece.finish_reason,
             num_tokens=(before or 0) + piece.num_tokens,
         )
-        steps = (*self.prefix.steps, *piece.steps)
+        steps = (*_whole_steps(self.prefix, self.sampling), *piece.steps)
         return Chain(self.prefix.problem, steps, piece.answer, source=source)
 
 
 def sample(generator: Generator, orders: Sequence[Order]) -> list[tuple[Piece, ...]]:
-    """Let the policy fill orders that agree in `first` and `sampling`, in one call.
+    """Let the policy fill orders that agree in `how`, in one call.
 
     Every continuation draws from random numbers named by the seed, its prefix and how many that
     prefix had before, so an answer doesn't depend on what else is ordered.
@@ -62,7 +72,7 @@ def sample(generator: Generator, orders: Sequence[Order]) -> list[tuple[Piece, .
             their prefixes.
     """
     prefixes = [order.prefix for order in orders for _ in range(order.n)]
-    [(first, sampling)] = {(order.first, order.sampling) for order in orders}
+    [(first, sampling, pauses)] = {order.how for order in orders}
     seeded = replace(sampling, seed=_seed(sampling.seed, first))
     groups = generator.sample(prefixes, 1, seeded)
     if [len(group) for group in groups] != [1] * len(prefixes):
@@ -71,18 +81,33 @@ def sample(generator: Generator, orders: Sequence[Order]) -> list[tuple[Piece, .
             f" prefixes, and gave {[len(group) for group in groups]}"
         )
     written = zip(prefixes, (chain for [chain] in groups), strict=True)
-    pieces = (_piece(prefix, chain, sampling) for prefix, chain in written)
+    pieces = (_piece(prefix, chain, sampling, pauses) for prefix, chain in written)
     return [tuple(islice(pieces, order.n)) for order in orders]
 
 
-def _piece(prefix: Chain, chain: Chain, sampling: Sampling) -> Piece:
-    num_steps = len(prefix.steps)
-    if chain.prefix(num_steps).prefix_id != prefix.prefix_id:
+def _piece(prefix: Chain, chain: Chain, sampling: Sampling, pauses: bool) -> Piece:
+    if not _goes_on(prefix, chain, sampling):
         raise RungError("the policy gave a chain that does not go on from its prefix")
     source = chain.source or Provenance()
     # a policy that was asked for whole chains and doesn't say how they ended has ended them
     reason = source.finish_reason or (STOP if sampling.until == "end" else None)
-    return Piece(chain.steps[num_steps:], chain.answer, reason, source.num_tokens or 0)
+    num_tokens = source.num_tokens or 0
+    if pauses and reason == LENGTH and num_tokens >= sampling.max_tokens:
+        reason = PART
+    num_before = len(_whole_steps(prefix, sampling))
+    return Piece(chain.steps[num_before:], chain.answer, reason, num_tokens)
+
+
+def _whole_steps(prefix: Chain, sampling: Sampling) -> tuple[Step, ...]:
+    return prefix.steps[:-1] if sampling.inside_step else prefix.steps
+
+
+def _goes_on(prefix: Chain, chain: Chain, sampling: Sampling) -> bool:
+    num_before = len(_whole_steps(prefix, sampling))
+    if chain.prefix(num_before).prefix_id != prefix.prefix(num_before).prefix_id:
+        return False
+    begun = "".join(prefix.texts[num_before:])
+    return "".join(chain.texts[num_before : num_before + 1]).startswith(begun)
 
 
 def _seed(seed: int, first: int) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from rung.core.protocols import Scorer
 from rung.core.types import Chain, Problem, StepScores
+from rung.search.growth import is_part
 
 
 class GrowingScorer(Protocol):
@@ -17,8 +19,17 @@ class GrowingScorer(Protocol):
         """The scorer's name."""
         ...
 
+    @property
+    def reads_unfinished_steps(self) -> bool:
+        """Whether the last step of a chain may be one that is still being written."""
+        ...
+
     def score(self, chains: Sequence[Chain]) -> list[StepScores]:
-        """One `StepScores` a chain, in order."""
+        """One `StepScores` a chain, in order.
+
+        A last step that is not whole (`growth.is_part`) has the score of its whole words, None
+        where there are none.
+        """
         ...
 
     def forget(self, problem: Problem) -> None:
@@ -38,6 +49,7 @@ class WholeChains:
     def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer
         self.name = scorer.name
+        self.reads_unfinished_steps = False
 
     def score(self, chains: Sequence[Chain]) -> list[StepScores]:
         """Score them together."""
@@ -56,6 +68,7 @@ class InSession:
     def __init__(self, scorer: Any) -> None:
         self._scorer = scorer
         self.name: str = scorer.name
+        self.reads_unfinished_steps: bool = scorer.reads_unfinished_steps
         self._session: Any = None
         self._known: dict[str, dict[str, float | None]] = {}
         """By problem: the score of each step id."""
@@ -64,6 +77,12 @@ class InSession:
 
     def score(self, chains: Sequence[Chain]) -> list[StepScores]:
         """Score what is new in them."""
+        looks = self._look([chain for chain in chains if is_part(chain)])
+        whole = [chain for chain in chains if not is_part(chain)]
+        self._score_whole(whole)
+        return [self._scores(chain, looks.get(chain.prefix_id)) for chain in chains]
+
+    def _score_whole(self, chains: Sequence[Chain]) -> None:
         new = [chain for chain in chains if chain.steps[-1].id not in self._of(chain)]
         grown = {chain.prefix_id: chain for chain in new if self._lacks_one(chain)}
         whole = [chain for chain in new if chain.prefix_id not in grown]
@@ -73,7 +92,28 @@ class InSession:
             for chain, scores in zip(whole, self._scorer.score(whole), strict=True):
                 pairs = zip(chain.steps, scores.scores, strict=True)
                 self._of(chain).update((step.id, score) for step, score in pairs)
-        return [self._scores(chain) for chain in chains]
+
+    def _look(self, chains: Sequence[Chain]) -> dict[str, float | None]:
+        """By the chain's prefix id: the score of what there is of its last step."""
+        texts = {chain.prefix_id: whole_words(chain.texts[-1]) for chain in chains}
+        read = [chain for chain in chains if texts[chain.prefix_id]]
+        before = [self._live_before(chain) for chain in read]
+        if not read:
+            return {}
+        peeked = self._session.peek(before, [texts[c.prefix_id] for c in read], hold=True)
+        for chain, look in zip(read, peeked, strict=True):
+            self._live[chain.problem.root_id].add(look.id)
+        return {chain.prefix_id: look.score for chain, look in zip(read, peeked, strict=True)}
+
+    def _live_before(self, chain: Chain) -> str:
+        """The prefix before the last step, taken up if it was scored elsewhere."""
+        self._take_up(chain.problem)
+        live = self._live[chain.problem.root_id]
+        steps = chain.steps[:-1]
+        held = max((k for k, step in enumerate(steps, start=1) if step.id in live), default=0)
+        for k in range(held, len(steps)):
+            self._extend([chain.prefix(k + 1)])
+        return _before(chain)
 
     def forget(self, problem: Problem) -> None:
         """Give back the memory of its prefixes."""
@@ -103,10 +143,40 @@ class InSession:
     def _of(self, chain: Chain) -> dict[str, float | None]:
         return self._known.setdefault(chain.problem.root_id, {})
 
-    def _scores(self, chain: Chain) -> StepScores:
+    def _scores(self, chain: Chain, look: float | None) -> StepScores:
         known = self._of(chain)
-        scores = tuple(known[step.id] for step in chain.steps)
-        return StepScores(scores, self.name, self._scorer.weights_hash)
+        scores = [known[step.id] for step in (chain.steps[:-1] if is_part(chain) else chain.steps)]
+        scores += [look] if is_part(chain) else []
+        return StepScores(tuple(scores), self.name, self._scorer.weights_hash)
+
+
+def whole_words(text: str) -> str:
+    """What is written of a step up to its last whole word; the next one may still grow."""
+    return "".join(re.split(r"(\s+)", text)[:-2])
+
+
+def openings(text: str) -> list[str]:
+    """All that `whole_words` can make of a step while it is written."""
+    ends = (match.start() for match in re.finditer(r"(?<=\S)\s+", text))
+    return [text[:end] for end in ends]
+
+
+def looks_inside(scorer: Any, chain: Chain) -> list[float]:
+    """The scores that a chain's steps have while they are written, at every whole word.
+
+    Args:
+        scorer: One of rung's PRMs that reads unfinished steps.
+        chain: A whole one.
+    """
+    session = scorer.open(chain.problem)
+    before, found = chain.problem.root_id, list[float]()
+    for step in chain.steps:
+        texts = openings(step.text)
+        looks = session.peek([before] * len(texts), texts)
+        found += [look.score for look in looks if look.score is not None]
+        [scored] = session.extend([before], [step])
+        before = scored.id
+    return found
 
 
 def _before(chain: Chain) -> str:

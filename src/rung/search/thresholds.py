@@ -11,11 +11,11 @@ Shape letters: P problems, N chains of one problem.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rung.core.aggregate import Aggregation
 from rung.core.errors import RungError
-from rung.core.types import ChainRecord
+from rung.core.types import Chain, ChainRecord
 from rung.search.best_of_n import best_of_n
 
 NEVER = 2.0
@@ -42,9 +42,32 @@ def abort_below(
         RungError: A problem has no scored chain, or `error` is out of range.
     """
     _check(pools_P, scorer, error)
-    lowest_P = sorted(_lowest_of_winner(pool, aggregation, scorer) for pool in pools_P)
-    allowed = math.floor(error * (len(lowest_P) + 1) + 1e-9)
-    return lowest_P[allowed - 1] if allowed else -math.inf
+    return _quantile([_lowest_of_winner(pool, aggregation, scorer) for pool in pools_P], error)
+
+
+def abort_inside_below(
+    pools_P: Sequence[Pool],
+    aggregation: Aggregation,
+    scorer: str | None,
+    error: float,
+    looks: Callable[[Chain], Sequence[float]],
+) -> float:
+    """As `abort_below`, for looks inside steps: under which score of what is written so far.
+
+    The chance that best-of-N's winner ever scores lower at a whole word inside a step is at most
+    `error`, so it holds for looks at any of these places, however often one looks. Both lines
+    together may err as often as their errors add up to.
+
+    Args:
+        pools_P: As there.
+        aggregation: Ranks the chains.
+        scorer: Whose scores count.
+        error: The bound.
+        looks: A chain's scores inside its steps (`rung.search.scoring.looks_inside`).
+    """
+    _check(pools_P, scorer, error)
+    winners = [_winner(pool, aggregation, scorer) for pool in pools_P]
+    return _quantile([min(looks(one.chain), default=math.inf) for one in winners], error)
 
 
 def stop_above(
@@ -118,10 +141,19 @@ def _losses(
 
 
 def _lowest_of_winner(pool: Pool, aggregation: Aggregation, scorer: str | None) -> float:
-    scores = [record.scores_by(scorer) for record in pool]
-    winner = scores[best_of_n(scores, aggregation).index]
-    assert winner is not None
-    return min(aggregation.running(winner.known))
+    scores = _winner(pool, aggregation, scorer).scores_by(scorer)
+    assert scores is not None
+    return min(aggregation.running(scores.known))
+
+
+def _winner(pool: Pool, aggregation: Aggregation, scorer: str | None) -> ChainRecord:
+    return pool[best_of_n([record.scores_by(scorer) for record in pool], aggregation).index]
+
+
+def _quantile(lowest_P: Sequence[float], error: float) -> float:
+    """The highest of these that at most a share `error` of new ones is expected to fall below."""
+    allowed = math.floor(error * (len(lowest_P) + 1) + 1e-9)
+    return sorted(lowest_P)[allowed - 1] if allowed else -math.inf
 
 
 def _check(pools_P: Sequence[Pool], scorer: str | None, error: float) -> None:
