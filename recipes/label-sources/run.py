@@ -59,8 +59,8 @@ class Recipe:
     test_problems: int = 300
     test_chains: int = 16
     """N of best-of-N."""
-    epochs: int = 4
-    seeds: int = 2
+    epochs: int = 10
+    seeds: int = 3
     """PRMs a source."""
     seed: int = 0
     """Of everything else."""
