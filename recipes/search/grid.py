@@ -13,15 +13,31 @@ class Cell(NamedTuple):
     algorithm: str
     n: int
     width: int
+    look_every: int | None = None
+    """Tokens between looks inside a step."""
 
     @property
     def name(self) -> str:
         """Names the cell in results and logs."""
-        return f"{self.scorer} {self.algorithm} {self.n} {self.width}"
+        looks = "" if self.look_every is None else f" look-{self.look_every}"
+        return f"{self.scorer} {self.algorithm} {self.n} {self.width}{looks}"
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Its lines for stopping and giving up come from chains of other problems."""
+        return self.scorer == "prm" and self.algorithm in ("adaptive", "abort")
 
 
-BASE = Cell("prm", "best-of-n", 64, 4)
-"""What the others are held against."""
+class Grid(NamedTuple):
+    """What a recipe runs."""
+
+    base: Cell
+    """What the others are held against."""
+    cells: list[Cell]
+    error: float
+    """Of the lines for stopping and giving up."""
+
+
 _WITH_PRM = {
     ("best-of-n", 4): (1, 2, 4, 8, 16, 32, 64),
     ("weighted", 4): (16, 64),
@@ -41,11 +57,28 @@ _WITHOUT = {"majority": (8, 64), "adaptive-vote": (64,)}
 _ELSEWHERE = ("best-of-n", "beam", "dvts", "lookahead", "rebase", "mcts", "particles")
 
 
-def cells() -> list[Cell]:
-    """All of them, the base first."""
-    found = [BASE]
+def whole_grid() -> Grid:
+    """Every search at several sizes, for models that are fast."""
+    base = Cell("prm", "best-of-n", 64, 4)
+    found = [base]
     found += [Cell("prm", name, n, w) for (name, w), sizes in _WITH_PRM.items() for n in sizes]
     found += [Cell("none", name, n, 4) for name, sizes in _WITHOUT.items() for n in sizes]
     found += [Cell(scorer, name, 16, 4) for scorer in ("orm", "oracle") for name in _ELSEWHERE]
+    found += [Cell("prm", "abort", 64, 4, look) for look in (3, 5)]
     found.append(Cell("oracle", "abort", 16, 4))
-    return list(dict.fromkeys(found))
+    return Grid(base, list(dict.fromkeys(found)), error=0.02)
+
+
+def small_grid() -> Grid:
+    """The same with fewer and smaller cells, for a real LM on a processor."""
+    base = Cell("prm", "best-of-n", 16, 4)
+    found = [base, Cell("prm", "weighted", 16, 4), Cell("none", "majority", 16, 4)]
+    found += [Cell(scorer, "best-of-n", 16, 4) for scorer in ("orm", "oracle")]
+    found += [Cell("prm", name, 16, 4) for name in ("abort", "adaptive")]
+    found += [Cell("prm", name, 8, 4) for name in ("particles", "mcts", "beam", "dvts", "rebase")]
+    found += [Cell("prm", "best-of-n", n, 4) for n in (1, 4, 8)]
+    found += [Cell("prm", "abort", 16, 4, 5), Cell("oracle", "abort", 16, 4)]
+    return Grid(base, found, error=0.1)
+
+
+GRIDS = {"whole": whole_grid, "small": small_grid}

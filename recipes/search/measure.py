@@ -10,16 +10,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from grid import Cell
+from grid import Cell, Grid
 
+from rung.cli.policies import open_policy
+from rung.cli.search_lines import Lines, draw_lines
 from rung.core import Chain, ChainRecord, Problem, Sampling, Scorer, StepScores, Verdict
-from rung.core.aggregate import AGGREGATIONS
+from rung.core.codec import write_records
+from rung.core.progress import Silent
 from rung.data.lab import Lab, make_problems
 from rung.eval.pools import same_answer
 from rung.generate import TransformersGenerator
 from rung.label import LabLabeler, with_outcomes
 from rung.loop import Quickstart
-from rung.model import load_causal_lm
 from rung.score import load_scorer
 from rung.search import (
     ALGORITHMS,
@@ -28,15 +30,13 @@ from rung.search import (
     SearchLog,
     SearchResult,
     Setting,
-    abort_below,
     rule,
     run_searches,
-    stop_above,
 )
-from rung.verify import extract_answer
 
-ERROR = 0.02
-"""Of the lines for stopping and giving up."""
+VOTE_ERROR = 0.02
+"""Of the adaptive vote."""
+NO_LINES = Lines()
 
 
 class Truth:
@@ -70,8 +70,12 @@ class Models:
         used += told["validation_problems"] + told["test_problems"]
         count = used + num_test + num_calibration
         fresh = list(islice(make_problems(lab, count, seed=told["seed"]), used, None))
-        policy = TransformersGenerator(
-            *load_causal_lm(folder / "policy"), extract_answer=extract_answer
+        policy, _ = open_policy(
+            str(folder / "policy"),
+            chat=False,
+            question_separator="\n",
+            step_separator="\n",
+            max_batch_chains=128,
         )
         scorers = {kind: load_scorer(folder / kind) for kind in ("prm", "orm")}
         return cls(
@@ -80,20 +84,30 @@ class Models:
             scorers={**scorers, "oracle": Truth()},
             test=fresh[:num_test],
             calibration=fresh[num_test:],
-            sampling=Sampling(max_tokens=Quickstart(lab=lab).max_tokens),
+            sampling=Sampling(max_tokens=told.get("max_tokens", Quickstart(lab=lab).max_tokens)),
         )
 
 
-def lines(models: Models, scorer: str, n: int, batch: int) -> tuple[float, float]:
-    """Below what to give up and above what to stop, from best-of-n on the calibration problems."""
-    results = _run(models, Cell(scorer, "best-of-n", n, batch), models.calibration, None)
-    pools = [_pool(result) for result in results]
-    name = models.scorers[scorer].name
-    below = abort_below(pools, AGGREGATIONS["min"], name, ERROR)
-    return below, stop_above(pools, AGGREGATIONS["min"], name, ERROR, batch)
+def lines(models: Models, grid: Grid, log: Path) -> dict[bool, Lines]:
+    """Where to stop and give up, without looks inside steps and with them.
+
+    By what the base does on the calibration problems.
+    """
+    with SearchLog.open(log, f"{models.folder.name} calibration") as kept:
+        results = _run(models, grid.base, models.calibration, NO_LINES, kept)
+    path = log.with_suffix(".jsonl.gz")
+    write_records(path, [record for result in results for record in _pool(result)])
+    scorer: Any = models.scorers["prm"]
+    width = grid.base.width
+    return {
+        looks: draw_lines(
+            path, scorer, Silent(), by="min", error=grid.error, batch=width, looks=looks
+        )
+        for looks in (False, True)
+    }
 
 
-def measure(models: Models, cell: Cell, drawn: tuple[float, float] | None, log: Path) -> Any:
+def measure(models: Models, cell: Cell, drawn: Lines, log: Path) -> Any:
     """One row: what each problem took and whether its answer is right."""
     busy, began_s = Busy(), time.monotonic()
     with SearchLog.open(log, f"{models.folder.name} {cell.scorer}") as kept:
@@ -108,7 +122,7 @@ def measure(models: Models, cell: Cell, drawn: tuple[float, float] | None, log: 
         "right": [record.outcome is Verdict.CORRECT for record in outcomes],
         "sampled": [result.spent.tokens_sampled / share for result in results],
         "scored": [result.spent.tokens_scored / share for result in results],
-        "below_enough": drawn,
+        "lines": drawn._asdict() if cell.algorithm in ("adaptive", "abort") else None,
         "seconds": round(time.monotonic() - began_s, 1),
         **asdict(busy),
     }
@@ -118,12 +132,18 @@ def _run(
     models: Models,
     cell: Cell,
     problems: Sequence[Problem],
-    drawn: tuple[float, float] | None,
+    drawn: Lines,
     log: SearchLog | None = None,
     busy: Busy | None = None,
 ) -> list[SearchResult]:
-    given = {} if drawn is None else {"below": drawn[0], "enough": drawn[1]}
-    knobs = Knobs(n=cell.n, width=cell.width, answer_key=_key, error=ERROR, **given)
+    knobs = Knobs(
+        n=cell.n,
+        width=cell.width,
+        answer_key=_key,
+        error=VOTE_ERROR,
+        look_every=cell.look_every,
+        **drawn._asdict(),
+    )
     search = ALGORITHMS[cell.algorithm](knobs)
     setting = Setting(
         generator=models.policy,

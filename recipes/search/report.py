@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from grid import BASE
 
 from rung.core.files import replacing
 from rung.eval.statistics import bootstrap_means, resample_weights
@@ -17,12 +16,12 @@ HERE = Path(__file__).resolve().parent
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
-def summarize(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def summarize(rows: Sequence[Mapping[str, Any]], base_name: str) -> list[dict[str, Any]]:
     """One row a cell over all quickstarts' problems, with intervals, held against the base."""
     pooled: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         pooled.setdefault(row["name"], []).append(row)
-    base = _joined(pooled[BASE.name])
+    base = _joined(pooled[base_name])
     return [_summary(same, base) for same in pooled.values()]
 
 
@@ -41,7 +40,8 @@ def _summary(same: Sequence[Mapping[str, Any]], base: dict[str, Any]) -> dict[st
         "sampled": float(ours["sampled"].mean()),
         "scored": float(ours["scored"].mean()),
         "of_base_tokens": float(tokens.sum() / base_tokens.sum()),
-        "lines": [row["below_enough"] for row in same],
+        "lines": [row["lines"] for row in same],
+        "look_every": first["look_every"],
         "seconds": sum(row["seconds"] for row in same),
     }
 

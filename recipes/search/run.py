@@ -10,15 +10,16 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import torch
 import tyro
-from grid import cells
+from grid import GRIDS
 from measure import Models, lines, measure
 from report import publish, summarize, table
 
+from rung.cli.search_lines import Lines
 from rung.core.files import make_room, replacing
 
 
@@ -30,6 +31,8 @@ class Recipe:
     """Folders of finished `rung quickstart` runs."""
     out: Path = Path("search")
     """Where logs and results go."""
+    grid: Literal["whole", "small"] = "whole"
+    """Which searches and sizes: small is for a real LM on a processor."""
     problems: int = 200
     """Fresh problems for each quickstart."""
     calibration: int = 200
@@ -42,6 +45,7 @@ def main(recipe: Recipe) -> None:
     """All of it, in order."""
     torch.set_num_threads(1)
     rows: list[Any] = []
+    base = GRIDS[recipe.grid]().base
     for folder in recipe.quickstarts:
         rows += _rows(recipe, folder)
     results = {
@@ -49,7 +53,9 @@ def main(recipe: Recipe) -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "problems": recipe.problems,
         "quickstarts": len(recipe.quickstarts),
-        "rows": summarize(rows),
+        "grid": recipe.grid,
+        "base": base.name,
+        "rows": summarize(rows, base.name),
     }
     print(table(results))
     if recipe.publish:
@@ -58,17 +64,18 @@ def main(recipe: Recipe) -> None:
 
 def _rows(recipe: Recipe, folder: Path) -> list[Any]:
     """The cells of one quickstart; those that are there already are read."""
-    models, drawn = Models.open(folder, recipe.problems, recipe.calibration), None
-    rows: list[Any] = []
-    for cell in cells():
+    models = Models.open(folder, recipe.problems, recipe.calibration)
+    grid, drawn, rows = GRIDS[recipe.grid](), dict[bool, Lines](), list[Any]()
+    for cell in grid.cells:
         name = f"{recipe.problems}-{recipe.calibration} {cell.name}".replace(" ", "-")
         path = recipe.out / folder.name / f"{name}.json"
         if not path.exists():
-            if cell.algorithm in ("adaptive", "abort") and cell.scorer == "prm":
-                drawn = drawn or lines(models, "prm", 64, 4)
             make_room(path)
-            log = recipe.out / folder.name / f"{cell.scorer}.events"
-            row = measure(models, cell, drawn if cell.scorer == "prm" else TRUTH, log)
+            kept = recipe.out / folder.name
+            if cell.is_calibrated and not drawn:
+                drawn = lines(models, grid, kept / f"calibration-{recipe.calibration}.events")
+            used = drawn[cell.look_every is not None] if cell.is_calibrated else TRUTH
+            row = measure(models, cell, used, kept / f"{cell.scorer}.events")
             with replacing(path) as aside:
                 aside.write_bytes(msgspec.json.encode(row))
         rows.append(msgspec.json.decode(path.read_bytes()))
@@ -78,7 +85,7 @@ def _rows(recipe: Recipe, folder: Path) -> list[Any]:
     return rows
 
 
-TRUTH = (0.5, 0.5)
+TRUTH = Lines(enough=0.5, below=0.5)
 """The lines for the oracle."""
 
 

@@ -25,10 +25,11 @@ def open_policy(
     from rung.generate import TransformersGenerator
     from rung.model import load_causal_lm, weights_hash
     from rung.model.gguf import causal_lm_folder
+    from rung.score.reward import dtype_for
     from rung.train.loop import pick_device
 
-    loaded = load_causal_lm(policy)
-    loaded.model.to(pick_device("auto"))
+    loaded, device = load_causal_lm(policy), pick_device("auto")
+    loaded.model.to(device, dtype_for("auto", loaded.model, device))
     generator = TransformersGenerator(
         *loaded,
         extract_answer=extract_answer,
