@@ -1,12 +1,17 @@
 """Shared fixtures."""
 
 import functools
+import os
 from pathlib import Path
 from typing import Literal, Protocol
 
 import pytest
 
 from rung.verify.sandbox import Sandbox
+
+# Before anything loads torch, and for every process that a test starts. Two workers of pytest with
+# two threads each wait for one another on two cores: tiny trainings take ten times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -86,7 +86,8 @@ def test_a_job_that_is_done_first_says_nothing_more(capfd: pytest.CaptureFixture
     assert "Fatal" not in capfd.readouterr().err
 
 
-def test_each_job_computes_on_one_thread() -> None:
+def test_each_job_computes_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert run_side_by_side("look", {"a": threads, "b": threads}, Silent()) == 2
 
 
