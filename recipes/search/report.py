@@ -8,12 +8,14 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from picture import IMAGES, write_picture
 
 from rung.core.files import replacing
 from rung.eval.statistics import bootstrap_means, resample_weights
 
 HERE = Path(__file__).resolve().parent
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+FILES = {"whole": "results", "small": "results-smollm2"}
+PICTURES = {"whole": "searches", "small": "searches-smollm2"}
 
 
 def summarize(rows: Sequence[Mapping[str, Any]], base_name: str) -> list[dict[str, Any]]:
@@ -57,8 +59,9 @@ def _joined(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def table(results: Mapping[str, Any]) -> str:
     """One row a search, cheapest first within its scorer."""
-    head = ["scorer", "search", "N", "width", "accuracy, %", "minus best-of-64"]
-    head += ["tokens sampled", "scored", "of best-of-64's"]
+    base = f"best-of-{results['base'].split()[2]}"
+    head = ["scorer", "search", "N", "width", "accuracy, %", f"minus {base}"]
+    head += ["tokens sampled", "scored", f"of {base}'s"]
     lines = [head, ["---"] * len(head)]
     order = ("prm", "none", "orm", "oracle")
     key = lambda row: (order.index(row["scorer"]), row["of_base_tokens"])  # noqa: E731
@@ -66,7 +69,7 @@ def table(results: Mapping[str, Any]) -> str:
         lines.append(
             [
                 row["scorer"],
-                row["algorithm"],
+                row["algorithm"] + _looks(row["look_every"]),
                 str(row["n"]),
                 str(row["width"]) if row["algorithm"] in _WIDE else "",
                 _estimate(row["accuracy"]),
@@ -76,7 +79,8 @@ def table(results: Mapping[str, Any]) -> str:
                 f"{100 * row['of_base_tokens']:.0f} %",
             ]
         )
-    said = f"{results['quickstarts']} quickstarts with {results['problems']} fresh problems each."
+    said = f"{results['quickstarts']} {results['models']} with {results['problems']} fresh"
+    said += " problems each."
     said += f" Made by `{results['command']}` on {results['date']}."
     return said + "\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -85,15 +89,21 @@ _WIDE = ("beam", "dvts", "lookahead", "mcts", "adaptive", "adaptive-vote", "abor
 
 
 def publish(results: Mapping[str, Any]) -> None:
-    """Keep the results beside this file and put their table into README.md."""
-    with replacing(HERE / "results.json") as aside:
+    """Keep the results beside this file, put their table into README.md, and draw the picture."""
+    name = FILES[results["grid"]]
+    with replacing(HERE / f"{name}.json") as aside:
         told = msgspec.json.encode(results)
         aside.write_bytes(msgspec.json.format(told, indent=1) + b"\n")
-    readme = HERE / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
+    readme, begin, end = HERE / "README.md", f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, _, rest = readme.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
     with replacing(readme) as aside:
-        aside.write_text(f"{before}{BEGIN}\n{table(results)}\n{END}{after}", encoding="utf-8")
+        aside.write_text(f"{before}{begin}\n{table(results)}\n{end}{after}", encoding="utf-8")
+    write_picture(results, IMAGES / f"{PICTURES[results['grid']]}.svg")
+
+
+def _looks(every: int | None) -> str:
+    return "" if every is None else f", looks every {every} tokens"
 
 
 def _estimate(found: Mapping[str, float], sign: str = "") -> str:

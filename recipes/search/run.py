@@ -55,6 +55,8 @@ def main(recipe: Recipe) -> None:
         "quickstarts": len(recipe.quickstarts),
         "grid": recipe.grid,
         "base": base.name,
+        "models": MODELS[recipe.grid],
+        "picture_from": 0.4,
         "rows": summarize(rows, base.name),
     }
     print(table(results))
@@ -85,6 +87,7 @@ def _rows(recipe: Recipe, folder: Path) -> list[Any]:
     return rows
 
 
+MODELS = {"whole": "quickstarts", "small": "SmolLM2-135M, fine-tuned,"}
 TRUTH = Lines(enough=0.5, below=0.5)
 """The lines for the oracle."""
 
