@@ -17,7 +17,10 @@ RECORDED = json.loads(Path(__file__).with_name("vllm_recorded.json").read_text()
 
 
 class Reply(NamedTuple):
-    """What is sent back; `cut` bytes of the body are held back, after `delay_s`."""
+    """What is sent back; `cut` bytes of the body are held back, after `delay_s`.
+
+    An iterator's pieces are sent as they come.
+    """
 
     body: Any
     status: int = 200
@@ -38,6 +41,9 @@ class StandIn:
     def __init__(self, url: str, reply: Callable[[Any, int], Reply], model: str) -> None:
         self.url, self.reply, self.model = url, reply, model
         self.asked: list[Asked] = []
+        self.keys: list[str | None] = []
+        self.left = 0
+        """Answers that the client did not want to the end."""
         self.lock = Lock()
 
     def answer(self, path: str, body: Any) -> Reply:
@@ -84,10 +90,14 @@ def stand_in(reply: Callable[[Any, int], Reply], model: str = "prm") -> Iterator
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            state.keys.append(self.headers["Authorization"])
             self.send(state.answer(self.path, json.loads(body)))
 
         def send(self, reply: Reply) -> None:
             time.sleep(reply.delay_s)
+            if isinstance(reply.body, Iterator):
+                self.send_pieces(reply.body)
+                return
             body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
             sent = body[: len(body) - reply.cut]
             self.send_response(reply.status)
@@ -99,6 +109,16 @@ def stand_in(reply: Callable[[Any, int], Reply], model: str = "prm") -> Iterator
                 self.wfile.write(sent)
             except (BrokenPipeError, ConnectionResetError):  # the client would not wait
                 self.close_connection = True
+
+        def send_pieces(self, pieces: Iterator[bytes]) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.close_connection = True
+            try:
+                for piece in pieces:
+                    self.wfile.write(piece)
+            except (BrokenPipeError, ConnectionResetError):
+                state.left += 1
 
         def log_message(self, format: str, *args: Any) -> None:
             pass

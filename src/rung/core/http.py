@@ -5,13 +5,14 @@ Safe to call from several threads at once.
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import http.client
 import random
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ import msgspec
 from rung.core.errors import RungError, UnavailableError
 
 T = TypeVar("T")
+R = TypeVar("R")
 ATTEMPTS = 6
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 60.0
@@ -56,8 +58,12 @@ class RefusedError(RungError):
         self.status = status
 
 
-class _Passing(Exception):
-    """A failure that may pass: the server is busy, starts anew, or the line broke."""
+class PassingError(Exception):
+    """A failure that may pass: the server is busy, starts anew, or the line broke.
+
+    Nobody sees it but this module and what reads a stream for it: it is asked again, or becomes
+    an `UnavailableError`.
+    """
 
     def __init__(self, what: str, wait_s: float | None = None) -> None:
         super().__init__(what)
@@ -93,64 +99,128 @@ def ask_json(
         UnavailableError: It fails time after time.
         RungError: It answers in another shape.
     """
-    for attempt in range(1, patience.attempts + 1):
+    return _persist(url, patience, lambda: _ask_once(url + path, body, kind, patience, headers))
+
+
+def ask_events(
+    url: str,
+    path: str,
+    body: Any,
+    kind: type[T],
+    read: Callable[[Iterator[T]], R],
+    patience: Patience,
+    *,
+    headers: Mapping[str, str] | None = None,
+) -> R:
+    """What `read` makes of a stream of server-sent events, each decoded as `kind`.
+
+    When `read` returns before the stream is over, the connection is closed, which tells the
+    server to stop. A failure in the midst, or a `PassingError` of `read`, begins all anew.
+    Errors as `ask_json`.
+    """
+
+    def attempt() -> R:
+        with contextlib.closing(_events(url + path, body, kind, patience, headers)) as events:
+            return read(events)
+
+    return _persist(url, patience, attempt)
+
+
+def _persist(url: str, patience: Patience, attempt: Callable[[], T]) -> T:
+    for number in range(1, patience.attempts + 1):
         try:
-            return _ask_once(url + path, body, kind, patience.timeout_s, headers or {})
-        except _Passing as failure:
-            if attempt == patience.attempts:
-                tries = f" ({attempt} attempts)" if attempt > 1 else ""
+            return attempt()
+        except PassingError as failure:
+            if number == patience.attempts:
+                tries = f" ({number} attempts)" if number > 1 else ""
                 raise UnavailableError(f"{url}: {failure}{tries}") from failure
-            wait_s = patience.first_wait_s * 2 ** (attempt - 1) * (1 + random.random() / 4)
+            wait_s = patience.first_wait_s * 2 ** (number - 1) * (1 + random.random() / 4)
             time.sleep(min(failure.wait_s or wait_s, LONGEST_WAIT_S))
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _ask_once(url: str, body: Any, kind: type[T], timeout_s: float, extra: Mapping[str, str]) -> T:
+def _ask_once(
+    url: str, body: Any, kind: type[T], patience: Patience, extra: Mapping[str, str] | None
+) -> T:
+    with _opened(url, body, patience, extra) as answer:
+        return msgspec.json.decode(b"".join(_pieces(answer, patience.timeout_s)), type=kind)
+
+
+def _events(
+    url: str, body: Any, kind: type[T], patience: Patience, extra: Mapping[str, str] | None
+) -> Generator[T]:
+    """One attempt. The fields `event`, `id` and `retry` and comments are passed over."""
+    with _opened(url, body, patience, extra) as answer:
+        for line in _lines(_pieces(answer, patience.timeout_s)):
+            name, _, data = line.partition(b":")
+            if name == b"data" and data.strip() == b"[DONE]":
+                return
+            if name == b"data":
+                yield msgspec.json.decode(data, type=kind)
+            elif line.startswith((b"{", b"<")):
+                raise RungError(f"{url}: the server does not stream")
+        raise PassingError("the stream broke off")
+
+
+@contextlib.contextmanager
+def _opened(
+    url: str, body: Any, patience: Patience, extra: Mapping[str, str] | None
+) -> Generator[http.client.HTTPResponse]:
+    """An answer that has begun. What goes wrong until it is read is said in our words."""
     data = None if body is None else msgspec.json.encode(body)
-    headers = {"Content-Type": "application/json", **extra}
+    headers = {"Content-Type": "application/json", **(extra or {})}
+    timeout_s = patience.timeout_s
     try:
         request = urllib.request.Request(url, data, headers)
         with _OPENER.open(request, timeout=timeout_s) as answer:
-            return msgspec.json.decode(_read(answer, timeout_s), type=kind)
+            yield answer
     except urllib.error.HTTPError as error:
         with error:
             raise _refusal(url, error) from error
     except msgspec.ValidationError as error:
         raise RungError(f"{url}: this is not what such a server answers ({error})") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _Passing(f"the answer is not whole JSON ({error})") from error
+        raise PassingError(f"the answer is not whole JSON ({error})") from error
     except (ValueError, http.client.InvalidURL) as error:
         raise RungError(f"{url} is no address of a server ({error})") from error
     except http.client.HTTPException as error:
-        raise _Passing(f"the answer broke off ({type(error).__name__})") from error
+        raise PassingError(f"the answer broke off ({type(error).__name__})") from error
     except TimeoutError as error:
-        raise _Passing(f"no answer within {timeout_s:g} s") from error
+        raise PassingError(f"no answer within {timeout_s:g} s") from error
     except OSError as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):
-            raise _Passing(f"no answer within {timeout_s:g} s") from error
-        raise _Passing(f"no server answers ({reason})") from error
+            raise PassingError(f"no answer within {timeout_s:g} s") from error
+        raise PassingError(f"no server answers ({reason})") from error
 
 
-def _read(answer: http.client.HTTPResponse, timeout_s: float) -> bytes:
+def _pieces(answer: http.client.HTTPResponse, timeout_s: float) -> Iterator[bytes]:
     """The whole body. A server that sends a byte now and then has no more time than others."""
-    pieces, size, end_s = list[bytes](), 0, time.monotonic() + timeout_s
+    size, end_s = 0, time.monotonic() + timeout_s
     while piece := answer.read1(_PIECE_BYTES):
-        pieces.append(piece)
+        yield piece
         size += len(piece)
         if size > MAX_ANSWER_BYTES:
-            raise _Passing(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
+            raise PassingError(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
         if time.monotonic() > end_s:
             raise TimeoutError
     if answer.length:
         raise http.client.IncompleteRead(b"", answer.length)
-    return b"".join(pieces)
+
+
+def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Lines without their ends."""
+    rest = b""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from (line.rstrip(b"\r") for line in whole)
+    yield rest
 
 
 def _refusal(url: str, error: urllib.error.HTTPError) -> Exception:
     said = _message(error)
     if error.code == 429 or error.code >= 500:
-        return _Passing(f"the server fails with {error.code}: {said}", _retry_after_s(error))
+        return PassingError(f"the server fails with {error.code}: {said}", _retry_after_s(error))
     return RefusedError(url, error.code, said)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rung.generate.acting import Act, ActingGenerator
 from rung.generate.records import problems_a_window, sample_windows
+from rung.generate.server import ServerGenerator
 
 if TYPE_CHECKING:
     from rung.generate.completer import TransformersCompleter
@@ -17,6 +18,7 @@ _HOME = {"TransformersCompleter": "completer", "TransformersGenerator": "transfo
 __all__ = [
     "Act",
     "ActingGenerator",
+    "ServerGenerator",
     "TransformersCompleter",
     "TransformersGenerator",
     "problems_a_window",

@@ -6,6 +6,7 @@ What the policy writes is cut into steps at the step separator; blank pieces mak
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -58,6 +59,11 @@ def wanted(prefixes: Sequence[Chain], n: int, seed: int) -> list[Wanted]:
             chains.append(Wanted(len(chains), prefix, f"{seed} {key} {seen[key]}"))
             seen[key] += 1
     return chains
+
+
+def seed_of(stream: str) -> int:
+    """The seed of a chain's random numbers, for engines that draw them themselves: 31 bits."""
+    return int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=4).digest()) >> 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,12 @@ class Prompts:
 def shown(step: Step) -> str:
     """A step's text, and below it what its tool gave."""
     return step.text if step.observation is None else f"{step.text}\n{step.observation}"
+
+
+def text_of(prefix: Chain, separator: str, *, inside_step: bool = False) -> str:
+    """The steps of a prefix, a separator behind each, or behind all but an unfinished last one."""
+    text = "".join(shown(step) + separator for step in prefix.steps)
+    return text[: len(text) - len(separator)] if inside_step else text
 
 
 def holds_step(text: str, separator: str, *, inside_step: bool = False) -> bool:
