@@ -13,13 +13,14 @@ import tyro
 from rung.cli.eval import InputOptions, check_resamples
 from rung.cli.eval_view import show_recalibration
 from rung.cli.output import JsonFlag, Output
-from rung.cli.places import place_of
+from rung.cli.places import FamilyOptions, options_by_name, place_of
+from rung.cli.scorers import Opening, open_scorer
 from rung.core.errors import RungError
 from rung.core.types import ChainRecord
 
 if TYPE_CHECKING:
     from rung.eval import Recalibration
-    from rung.score import RewardScorer
+    from rung.score import ModelScorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,15 @@ class Calibrate:
     input: InputOptions
     scorer: Annotated[str, tyro.conf.arg(metavar="FOLDER")]
     """A checkpoint folder, or NAME=FOLDER if its scores have another name."""
+    family: str = "auto"
+    """How it is read: auto tells it from its files, or a published family's name."""
+    family_option: FamilyOptions = ()
+    """An option of the family (docs/guides/published-models.md); give it again for another."""
+    trust_pickle: bool = False
+    """Open pickled weights (.bin, .pt), which are refused otherwise; only tensors are read."""
+    unsafe_local: bool = False
+    """Run the code that GenPRM writes (--family-option run_code=true) without a sandbox, with all
+    your rights."""
     label_source: str | None = None
     """Whose step labels; without it the only ones there are. An ORM takes the verdicts."""
     plot: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -48,15 +58,15 @@ class Calibrate:
         """Fit, measure, and save."""
         from rung.eval import recalibrate
         from rung.eval.choose import choose_label_source
-        from rung.score import load_scorer
         from rung.score.calibration import CALIBRATION_FILE, FittedMaps, save_maps
 
         check_resamples(self.resamples)
-        name, folder, url = place_of(self.scorer)
+        place = place_of(self.scorer)
+        name, folder, url = place
         if url is not None:
             raise RungError("maps are fitted to weights, which a server does not show; give FOLDER")
         records, skips = self.input.read(out.progress)
-        scorer = load_scorer(folder, name=name)
+        scorer = open_scorer(place, self._opening(), out.progress)
         is_orm = scorer.kind == "orm"
         source = None if is_orm else choose_label_source(records, self.label_source)
         scored = _scored(records, scorer, out)
@@ -78,8 +88,16 @@ class Calibrate:
         result = {"out": file, **msgspec.to_builtins(found), **skips}
         out.result(result, lambda console: show_recalibration(console, found, file, skips))
 
+    def _opening(self) -> Opening:
+        return Opening(
+            family=self.family,
+            options=options_by_name(self.family_option),
+            trust_pickle=self.trust_pickle,
+            unsafe_local=self.unsafe_local,
+        )
 
-def _scored(records: Sequence[ChainRecord], scorer: RewardScorer, out: Output) -> list[ChainRecord]:
+
+def _scored(records: Sequence[ChainRecord], scorer: ModelScorer, out: Output) -> list[ChainRecord]:
     """The records with the scorer's scores: those they carry, or new ones.
 
     Raises:

@@ -88,6 +88,9 @@ class Score:
     """An option of the family (docs/guides/published-models.md); give it again for another."""
     trust_pickle: bool = False
     """Open pickled weights (.bin, .pt), which are refused otherwise; only tensors are read."""
+    unsafe_local: bool = False
+    """Run the code that GenPRM writes (--family-option run_code=true) without a sandbox, with all
+    your rights."""
     precision: Precision = "auto"
     """auto takes bf16 for large models on hardware that is fast at it, else fp32."""
     calibrated: Calibration | None = None
@@ -126,6 +129,7 @@ class Score:
             family=self.family,
             options=options_by_name(self.family_option),
             trust_pickle=self.trust_pickle,
+            unsafe_local=self.unsafe_local,
             precision=self.precision,
             calibrated=self.calibrated,
             batch_tokens=self.batch_tokens,

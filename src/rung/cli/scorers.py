@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rung.cli.places import Place
+from rung.core.errors import RungError
 from rung.core.protocols import Progress
 
 if TYPE_CHECKING:
@@ -23,13 +25,15 @@ class Opening:
     family: str
     options: Mapping[str, str]
     trust_pickle: bool = False
+    unsafe_local: bool = False
+    """Run a model's code without a sandbox where there is none."""
     precision: Precision = "auto"
     calibrated: Calibration | None = None
     batch_tokens: int | None = None
 
 
 def open_scorer(place: Place, how: Opening, progress: Progress) -> ModelScorer:
-    """Open a checkpoint, an implicit PRM or a model behind a server.
+    """Open a checkpoint of any kind, here or behind a server.
 
     Raises:
         RungError: It can't be opened.
@@ -41,20 +45,19 @@ def open_scorer(place: Place, how: Opening, progress: Progress) -> ModelScorer:
 
 
 def _open(place: Place, how: Opening, progress: Progress) -> ModelScorer:
-    from rung.model.implicit import is_implicit
-    from rung.score import load_implicit, load_scorer, remote_scorer
+    from rung.score import load_scorer, remote_scorer
+    from rung.score.others import OTHERS
 
     name, folder, url = place
+    family = family_of(place, how.family, progress)
+    if family in OTHERS:
+        return _open_other(place, family, how)
     if url is not None:
-        return remote_scorer(folder, url, name=name, family=how.family, options=how.options)
-    if is_implicit(folder):
-        return load_implicit(
-            folder, name=name, precision=how.precision, batch_tokens=how.batch_tokens
-        )
+        return remote_scorer(folder, url, name=name, family=family, options=how.options)
     return load_scorer(
         folder,
         name=name,
-        family=_family_of(place, how.family, progress),
+        family=family,
         options=how.options,
         trust_pickle=how.trust_pickle,
         precision=how.precision,
@@ -62,13 +65,43 @@ def _open(place: Place, how: Opening, progress: Progress) -> ModelScorer:
     )
 
 
-def _family_of(place: Place, family: str, progress: Progress) -> str:
-    """The family's name; one that was told from the files is said with the reason."""
-    from rung.model.families import AUTO, own, recognize
+def _open_other(place: Place, family: str, how: Opening) -> ModelScorer:
+    from rung.model.families import options_of
+    from rung.score.others import OTHERS, How
 
-    if family != AUTO:
+    other = OTHERS[family]
+    told = How(
+        options=options_of(other, how.options),
+        name=place.name,
+        url=place.url,
+        precision=how.precision,
+        trust_pickle=how.trust_pickle,
+        batch_tokens=how.batch_tokens,
+        unsafe_local=how.unsafe_local,
+    )
+    return other.open(Path(place.folder), told)
+
+
+def family_of(place: Place, family: str, progress: Progress) -> str:
+    """The family's name; one that was told from the files is said with the reason.
+
+    Raises:
+        RungError: There is no such family, or the files don't tell it.
+    """
+    from rung.model.families import AUTO, FAMILIES, recognize
+    from rung.model.implicit import is_implicit
+    from rung.model.reading import READING_FILE
+    from rung.score.others import OTHERS
+
+    names = [*FAMILIES, *OTHERS]
+    if family in names:
         return family
-    found, why = recognize(place.folder)
-    if found is not own.FAMILY:
-        progress.log(f"{place.name} is read as {found.name} ({found.about}): {why}")
+    if family != AUTO:
+        raise RungError(f"there is no family {family!r}; there are {', '.join(names)}")
+    if (Path(place.folder) / READING_FILE).exists():
+        return "rung"
+    if is_implicit(place.folder):
+        return "implicit"
+    found, why = recognize(place.folder, OTHERS.values())
+    progress.log(f"{place.name} is read as {found.name} ({found.about}): {why}")
     return found.name

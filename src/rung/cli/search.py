@@ -132,7 +132,7 @@ class Search:
     python: bool = False
     """Run the Python blocks of steps in the sandbox; what they print joins the step."""
     unsafe_local: bool = False
-    """Run them without a sandbox where there is none, with all your rights."""
+    """Run them, and code that GenPRM writes, without a sandbox, with all your rights."""
     family: str = "auto"
     """How the scorer is read: auto tells it from its files, or a published family's name."""
     family_option: FamilyOptions = ()
@@ -227,7 +227,11 @@ class Search:
     def _open(self, out: Output) -> ModelScorer | None:
         if self.scorer is None or self.algorithm in UNSCORED:
             return None
-        how = Opening(family=self.family, options=options_by_name(self.family_option))
+        how = Opening(
+            family=self.family,
+            options=options_by_name(self.family_option),
+            unsafe_local=self.unsafe_local,
+        )
         return open_scorer(place_of(self.scorer), how, out.progress)
 
     def _knobs(self, scorer: ModelScorer | None, out: Output) -> Knobs:

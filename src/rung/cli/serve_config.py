@@ -5,16 +5,14 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import tyro
 
 from rung.cli.output import JsonFlag, Output
-from rung.cli.places import FamilyOptions, options_by_name
-
-if TYPE_CHECKING:
-    from rung.model.serving import Serving
+from rung.cli.places import FamilyOptions, options_by_name, place_of
+from rung.cli.scorers import family_of
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 
@@ -38,32 +36,39 @@ class ServeConfig:
 
     def run(self, out: Output) -> None:
         """Print it."""
+        from rung.score.others import WRITING
+
+        place = place_of(self.folder)
+        family = family_of(place, self.family, out.progress)
+        found = _writer(family) if family in WRITING else self._classifier(family)
+        name = Path(self.folder).resolve().name
+        arguments = ["--served-model-name", name, *found.pop("arguments")]
+        arguments += ["--dtype", DTYPES[self.precision]]
+        line = shlex.join(["vllm", "serve", self.folder, *arguments])
+        result = {"command": line, "model": self.folder, "arguments": arguments, **found}
+        out.result(result, lambda console: console.print(line, soft_wrap=True, markup=False))
+
+    def _classifier(self, family: str) -> dict[str, Any]:
+        """What a model is served with whose head is read."""
         from rung.model.serving import serving
 
-        found = serving(self.folder, self.family, options_by_name(self.family_option))
-        arguments = self._arguments(found)
-        line = shlex.join(["vllm", "serve", self.folder, *arguments])
-        result = {
-            "command": line,
-            "model": self.folder,
-            "arguments": arguments,
+        found = serving(self.folder, family, options_by_name(self.family_option))
+        pooler = msgspec.json.encode(found.pooler).decode()
+        return {
+            "arguments": ["--runner", "pooling", *found.engine, "--pooler-config", pooler],
             "family": found.family,
             "kind": found.kind,
             "step_tag_id": found.step_tag_id,
             "num_labels": found.num_labels,
         }
-        out.result(result, lambda console: console.print(line, soft_wrap=True, markup=False))
 
-    def _arguments(self, found: Serving) -> list[str]:
-        name = Path(self.folder).resolve().name
-        pooler = msgspec.json.encode(found.pooler).decode()
-        return [
-            *("--served-model-name", name),
-            *("--runner", "pooling"),
-            *found.engine,
-            *("--pooler-config", pooler),
-            *("--dtype", DTYPES[self.precision]),
-        ]
+
+def _writer(family: str) -> dict[str, Any]:
+    """What a model is served with that writes before it judges: as any language model."""
+    from rung.score.generative import NUM_LOGPROBS
+
+    arguments = ["--max-logprobs", str(NUM_LOGPROBS)]
+    return {"arguments": arguments, "family": family, "kind": "prm"}
 
 
 COMMAND = ServeConfig

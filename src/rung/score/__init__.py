@@ -13,8 +13,10 @@ from rung.score.stream import score_records, score_windows
 if TYPE_CHECKING:
     from rung.score.generative import GenPRM
     from rung.score.implicit import ImplicitScorer, load_implicit
+    from rung.score.others import code_runner
     from rung.score.remote import RemoteScorer, remote_scorer
     from rung.score.reward import RewardScorer, load_scorer
+    from rung.score.server_completer import ServerCompleter, server_completer
     from rung.score.session import ScoredStep, ScoringSession
     from rung.score.thinkprm import ThinkPRM
 
@@ -25,10 +27,13 @@ _HOME = {
     "RewardScorer": "reward",
     "ScoredStep": "session",
     "ScoringSession": "session",
+    "ServerCompleter": "server_completer",
     "ThinkPRM": "thinkprm",
+    "code_runner": "others",
     "load_implicit": "implicit",
     "load_scorer": "reward",
     "remote_scorer": "remote",
+    "server_completer": "server_completer",
 }
 
 __all__ = [
@@ -43,9 +48,11 @@ __all__ = [
     "RewardScorer",
     "ScoredStep",
     "ScoringSession",
+    "ServerCompleter",
     "Temperature",
     "ThinkPRM",
     "calibrated",
+    "code_runner",
     "fit_isotonic",
     "fit_temperature",
     "load_implicit",
@@ -53,6 +60,7 @@ __all__ = [
     "remote_scorer",
     "score_records",
     "score_windows",
+    "server_completer",
 ]
 
 

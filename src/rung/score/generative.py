@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any, Literal
 
@@ -25,6 +25,8 @@ CODE_ROUNDS = 3
 """Codes that a critique may run before it must come to an end."""
 FORCED_TOKENS = 20
 """What a judgment may take where the critique came to none."""
+MOST_KEPT = 10_000
+"""Judged steps that a scorer remembers between calls, so that a search pays once for each."""
 _BOXED = re.compile(r"(Yes|No)\}", re.IGNORECASE)
 
 
@@ -56,6 +58,8 @@ class GenPRM:
     tokenizer: Any
     """The model's: its chat template makes the prompts."""
     name: str
+    weights_hash: str | None = None
+    """None where the weights are not at hand."""
     num_samples: int = 1
     mode: Literal["analyze", "direct"] = "analyze"
     """Judge behind a written analysis, or at once."""
@@ -72,10 +76,35 @@ class GenPRM:
     top_p: float = 0.95
     top_k: int | None = 20
     seed: int = 0
+    _known: dict[str, Critique] = field(default_factory=dict[str, Critique], repr=False)
+    """By step id: what was judged before."""
 
     def __post_init__(self) -> None:
+        check_at_least_1(samples=self.num_samples, max_tokens=self.max_tokens)
         if self.mode == "direct" and self.run_code is not None:
             raise RungError("GenPRM runs code behind its analysis; mode 'direct' writes none")
+
+    @property
+    def kind(self) -> Literal["prm"]:
+        """Every step has a score."""
+        return "prm"
+
+    @property
+    def family(self) -> str:
+        """How it is read: a name in `rung.score.others.OTHERS`."""
+        return "genprm"
+
+    @property
+    def aggregation(self) -> None:
+        """The authors' code offers min, mean and last, and prefers none."""
+        return None
+
+    @property
+    def fingerprint(self) -> Any:
+        """All that the numbers are known to depend on, as JSON."""
+        told = [self.name, self.family, self.weights_hash, self.completer.name, self.num_samples]
+        told += [self.mode, self.run_code is not None, self.first_turn, self.max_tokens]
+        return [*told, self.temperature, self.top_p, self.top_k, self.seed]
 
     def score(self, chains: Sequence[Chain]) -> list[StepScores]:
         """Score B chains, step by step through all of them; what they share is judged once.
@@ -85,21 +114,26 @@ class GenPRM:
         Raises:
             RungError: The tokenizer has no chat template.
         """
-        known: dict[str, Critique] = {}
+        known = self._known
+        if len(known) > MOST_KEPT:
+            known.clear()
         for depth in range(max((len(chain.steps) for chain in chains), default=0)):
-            wanted = {c.steps[depth].id: c for c in chains if len(c.steps) > depth}
+            there = {c.steps[depth].id: c for c in chains if len(c.steps) > depth}
+            wanted = {key: chain for key, chain in there.items() if key not in known}
             open_ids = [
                 key
                 for key, chain in wanted.items()
                 if depth == 0 or known[chain.steps[depth - 1].id].score is not None
             ]
             told = [self._prompt(wanted[key], depth, known) for key in open_ids]
+            judged = self._judged(told, depth + 1)
             known |= dict.fromkeys(wanted, Critique("", None))
-            known |= zip(open_ids, self._judged(told, depth + 1), strict=True)
-        return [
-            StepScores(tuple(known[step.id].score for step in chain.steps), self.name)
-            for chain in chains
-        ]
+            known |= zip(open_ids, judged, strict=True)
+        return [self._scores(chain) for chain in chains]
+
+    def _scores(self, chain: Chain) -> StepScores:
+        scores = tuple(self._known[step.id].score for step in chain.steps)
+        return StepScores(scores, self.name, self.weights_hash)
 
     def _prompt(self, chain: Chain, depth: int, known: Mapping[str, Critique]) -> str:
         """The conversation up to the turn of a step, open for the critique."""
@@ -230,6 +264,17 @@ class GenPRM:
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False)
+
+
+def check_at_least_1(**numbers: int) -> None:
+    """Refuse numbers that nothing can be judged with.
+
+    Raises:
+        RungError: One is below 1.
+    """
+    for name, value in numbers.items():
+        if value < 1:
+            raise RungError(f"{name} is {value}, expected at least 1")
 
 
 def _written(completion: Completion) -> str:

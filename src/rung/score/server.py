@@ -66,16 +66,25 @@ class PoolingServer:
         return [one.data for one in pooled]
 
 
-def connect(url: str, wanted: str) -> PoolingServer:
-    """Find the model on a server: the one called `wanted`, or the only one.
+def find_served(url: str, wanted: str) -> Served:
+    """The model of a server: the one called `wanted`, or the only one.
 
     Raises:
         UnavailableError: Nobody answers there.
         RungError: It is not clear which model is meant.
     """
-    url = url.rstrip("/")
     models = ask_json(url, "/v1/models", None, _Models, Patience(attempts=1)).data
-    names = [model.id for model in models]
-    if wanted in names or len(names) == 1:
-        return PoolingServer(url, wanted if wanted in names else names[0])
-    raise RungError(f"{url} has no model {wanted!r}, only {', '.join(names) or 'none'}")
+    by_name = {model.id: model for model in models}
+    if wanted in by_name or len(models) == 1:
+        return by_name.get(wanted, models[0])
+    raise RungError(f"{url} has no model {wanted!r}, only {', '.join(by_name) or 'none'}")
+
+
+def connect(url: str, wanted: str) -> PoolingServer:
+    """The pooling endpoint for a model: the one called `wanted`, or the only one (`find_served`).
+
+    Raises:
+        RungError: There is no such model, or no such server.
+    """
+    url = url.rstrip("/")
+    return PoolingServer(url, find_served(url, wanted).id)

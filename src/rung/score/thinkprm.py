@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rung.core.errors import RungError
@@ -11,7 +11,13 @@ from rung.core.protocols import Completer, Completing
 from rung.core.types import Chain, StepScores
 from rung.model.families.texts import chat, plain_text, shown
 from rung.score import prompts
-from rung.score.generative import NUM_LOGPROBS, mean_known, preferred
+from rung.score.generative import (
+    MOST_KEPT,
+    NUM_LOGPROBS,
+    check_at_least_1,
+    mean_known,
+    preferred,
+)
 
 DECISION_RESERVE = 20
 """Tokens that the authors keep free for the decision."""
@@ -33,6 +39,8 @@ class ThinkPRM:
     tokenizer: Any
     """The model's: its chat template makes the prompts."""
     name: str
+    weights_hash: str | None = None
+    """None where the weights are not at hand."""
     kind: Literal["prm", "orm"] = "prm"
     """Score every step, or the last alone, as the value of the whole chain."""
     num_samples: int = 1
@@ -43,11 +51,31 @@ class ThinkPRM:
     """Of one round."""
     temperature: float = 0.7
     seed: int = 0
+    _known: dict[str, float | None] = field(default_factory=dict[str, "float | None"], repr=False)
+    """By step id: what was judged before."""
 
     def __post_init__(self) -> None:
+        check_at_least_1(samples=self.num_samples, max_tokens=self.max_tokens - DECISION_RESERVE)
         most = len(prompts.THINKPRM_DOUBTS) + 1
         if not 1 <= self.rounds <= most:
             raise RungError(f"rounds is {self.rounds}, expected 1 to {most}")
+
+    @property
+    def family(self) -> str:
+        """How it is read: a name in `rung.score.others.OTHERS`."""
+        return "thinkprm"
+
+    @property
+    def aggregation(self) -> str:
+        """A score is of a whole prefix, so the last one is the chain's."""
+        return "last"
+
+    @property
+    def fingerprint(self) -> Any:
+        """All that the numbers are known to depend on, as JSON."""
+        told = [self.name, self.family, self.weights_hash, self.completer.name, self.num_samples]
+        told += [self.kind, self.rounds, self.decision_temperature, self.max_tokens]
+        return [*told, self.temperature, self.seed]
 
     def score(self, chains: Sequence[Chain]) -> list[StepScores]:
         """Score B chains; what they share is judged once.
@@ -57,24 +85,24 @@ class ThinkPRM:
         Raises:
             RungError: The tokenizer has no chat template, or no single token for yes or no.
         """
-        known: dict[str, float | None] = {}
+        known = self._known
+        if len(known) > MOST_KEPT:
+            known.clear()
         for depth in range(max((len(chain.steps) for chain in chains), default=0)):
             wanted = {
                 chain.steps[depth].id: chain.prefix(depth + 1)
                 for chain in chains
-                if self._is_judged(chain, depth)
+                if self._is_judged(chain, depth) and chain.steps[depth].id not in known
             }
             known |= zip(wanted, self._judged(list(wanted.values())), strict=True)
-        return [
-            StepScores(
-                tuple(
-                    known[step.id] if self._is_judged(chain, depth) else None
-                    for depth, step in enumerate(chain.steps)
-                ),
-                self.name,
-            )
-            for chain in chains
-        ]
+        return [self._scores(chain) for chain in chains]
+
+    def _scores(self, chain: Chain) -> StepScores:
+        scores = (
+            self._known[step.id] if self._is_judged(chain, depth) else None
+            for depth, step in enumerate(chain.steps)
+        )
+        return StepScores(tuple(scores), self.name, self.weights_hash)
 
     def _is_judged(self, chain: Chain, depth: int) -> bool:
         last = len(chain.steps) - 1

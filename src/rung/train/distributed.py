@@ -11,8 +11,9 @@ States are saved whole, not in shares, so a run can go on with another number of
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -81,6 +82,15 @@ class World:
         """Until all processes are here."""
         if self.size > 1:
             dist.barrier()
+
+    @contextlib.contextmanager
+    def first(self) -> Generator[None]:
+        """The leading process does it, and writes what the others, who come after, then read."""
+        if not self.leads:
+            self.wait()
+        yield
+        if self.leads:
+            self.wait()
 
 
 def join_world(strategy: Strategy) -> World:

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from rung.core.errors import RungError
-from rung.core.progress import Silent
 from rung.core.protocols import Progress
 from rung.core.types import ChainRecord
 from rung.model.implicit import REFERENCE, ImplicitReading, save_implicit_reading
@@ -27,15 +26,13 @@ from rung.model.tree_attention import use_tree_attention
 from rung.model.trunk import load_causal_lm, quiet_transformers
 from rung.train.batches import Bundle, bundles_of, collate, plan_batches
 from rung.train.card import write_implicit_card
-from rung.train.distributed import World, join_world
 from rung.train.examples import Example, implicit_examples
-from rung.train.folder import begin, claim, fingerprint, finish, run_id
 from rung.train.frozen import SHARD_BATCHES, kept
-from rung.train.loop import Task, pick_device, run_loop
+from rung.train.loop import Task, pick_device
 from rung.train.losses import implicit_cross_entropy, implicit_preference
-from rung.train.reward import check_targets, warn_of_overlap, within_context
+from rung.train.run import Run, take_up, within_context
 from rung.train.settings import ImplicitTraining, Optimization, TrainingReport
-from rung.train.trackers import TrackerName, load_tracker, tracked
+from rung.train.trackers import TrackerName
 
 
 def train_implicit(
@@ -53,30 +50,20 @@ def train_implicit(
     Raises:
         RungError: The trunk or the chains can't be used, or `out` holds something else.
     """
-    world = join_world(settings.optimization.strategy)
-    progress = (world.leads and progress) or Silent()
-    tracking = load_tracker(tracker if world.leads else "none")
-    train, validation = list(train_records), list(validation_records)
-    run = fingerprint(settings, train, validation)
-    if report := claim(out, run):
-        progress.log(f"{out}: this run has ended before; nothing is left to do")
-        return report
-    progress.start("opening the trunk")
+    run = take_up(settings, train_records, validation_records, out, progress, tracker)
+    if not isinstance(run, Run):
+        return run
     model, tokenizer, name = load_causal_lm(settings.trunk)
     use_tree_attention(model)
     settings = replace(settings, max_tokens=within_context(settings.max_tokens, model))
     is_dpo = settings.loss == "dpo"
-    ours = implicit_examples(settings, train, tokenizer, pairs=is_dpo)
-    held_out = implicit_examples(settings, validation, tokenizer, pairs=is_dpo)
-    check_targets(ours.counts, "training", progress)
-    if validation:
-        check_targets(held_out.counts, "validation", progress)
-        warn_of_overlap(train, validation, progress)
-    if is_dpo:
-        _check_pairs(ours.examples, settings.optimization, progress)
-    begin(out, run, world)
+    ours = implicit_examples(settings, run.train, tokenizer, pairs=is_dpo)
+    held_out = implicit_examples(settings, run.validation, tokenizer, pairs=is_dpo)
+    if is_dpo and ours.examples:
+        _check_pairs(ours.examples, settings.optimization, run.progress)
+    run.begin(ours, held_out)
     everything = [*ours.examples, *held_out.examples]
-    reference = _reference(model, everything, settings.optimization, out, progress, world)
+    reference = _reference(model, everything, settings.optimization, run)
     task = Task(
         name="the implicit PRM",
         model=model,
@@ -84,18 +71,13 @@ def train_implicit(
         train=ours.examples,
         validation=held_out.examples,
     )
-    with tracked(tracking, out.resolve().name, run_id(run), run):
-        outcome = run_loop(task, settings.optimization, out, progress, tracking, world)
-    return finish(
-        out,
+    outcome = run.loop(task, settings.optimization)
+    return run.finish(
         outcome,
-        ours.counts,
-        held_out.counts if validation else None,
-        world,
+        ours,
+        held_out,
         lambda aside: _save(settings, model, tokenizer, name, aside, out),
-        lambda aside, report: write_implicit_card(
-            aside, out.resolve().name, settings, name, report
-        ),
+        lambda aside, report: write_implicit_card(aside, run.name, settings, name, report),
     )
 
 
@@ -131,12 +113,7 @@ def _logprobs(
 
 
 def _reference(
-    model: Any,
-    examples: Sequence[Example],
-    settings: Optimization,
-    out: Path,
-    progress: Progress,
-    world: World,
+    model: Any, examples: Sequence[Example], settings: Optimization, run: Run
 ) -> Mapping[int, Tensor]:
     """What the model says before it is trained: log-probabilities by the example's `id`."""
     device = pick_device(settings.device)
@@ -154,12 +131,9 @@ def _reference(
             ]
         return torch.cat([logprobs_K for logprobs_K, _, _ in told])
 
-    progress.start("reading the chains as they are now", len(shards))
-    if not world.leads:  # the leading process writes what the others then read
-        world.wait()
-    found_K = torch.cat(kept(out, "reference", len(shards), compute, progress))
-    if world.leads:
-        world.wait()
+    run.progress.start("reading the chains as they are now", len(shards))
+    with run.world.first():
+        found_K = torch.cat(kept(run.out, "reference", len(shards), compute, run.progress))
     order = [example for bundle in bundles for example in bundle.examples]
     parts = found_K.split([len(example.reads) for example in order])
     return {id(example): part for example, part in zip(order, parts, strict=True)}

@@ -10,20 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rung.core.progress import Silent
 from rung.core.protocols import Progress
 from rung.core.types import ChainRecord
 from rung.model.tree_attention import use_tree_attention
 from rung.model.trunk import load_causal_lm, quiet_transformers
 from rung.train.batches import Bundle, collate
-from rung.train.distributed import join_world
 from rung.train.examples import policy_examples
-from rung.train.folder import begin, claim, fingerprint, finish, run_id
-from rung.train.loop import Task, run_loop
+from rung.train.loop import Task
 from rung.train.losses import token_cross_entropy
-from rung.train.reward import check_targets, warn_of_overlap, within_context
+from rung.train.run import Run, take_up, within_context
 from rung.train.settings import PolicyTraining, TrainingReport
-from rung.train.trackers import TrackerName, load_tracker, tracked
+from rung.train.trackers import TrackerName
 
 
 def train_policy(
@@ -42,25 +39,15 @@ def train_policy(
     Raises:
         RungError: The trunk or the chains can't be used, or `out` holds something else.
     """
-    world = join_world(settings.optimization.strategy)
-    progress = (world.leads and progress) or Silent()
-    tracking = load_tracker(tracker if world.leads else "none")
-    train, validation = list(train_records), list(validation_records)
-    run = fingerprint(settings, train, validation)
-    if report := claim(out, run):
-        progress.log(f"{out}: this run has ended before; nothing is left to do")
-        return report
-    progress.start("opening the trunk")
+    run = take_up(settings, train_records, validation_records, out, progress, tracker)
+    if not isinstance(run, Run):
+        return run
     model, tokenizer, _ = load_causal_lm(settings.trunk)
     use_tree_attention(model)
     settings = replace(settings, max_tokens=within_context(settings.max_tokens, model))
-    ours = policy_examples(settings, train, tokenizer)
-    held_out = policy_examples(settings, validation, tokenizer)
-    check_targets(ours.counts, "training", progress)
-    if validation:
-        check_targets(held_out.counts, "validation", progress)
-        warn_of_overlap(train, validation, progress)
-    begin(out, run, world)
+    ours = policy_examples(settings, run.train, tokenizer)
+    held_out = policy_examples(settings, run.validation, tokenizer)
+    run.begin(ours, held_out)
     task = Task(
         name="the policy",
         model=model,
@@ -68,16 +55,8 @@ def train_policy(
         train=ours.examples,
         validation=held_out.examples,
     )
-    with tracked(tracking, out.resolve().name, run_id(run), run):
-        outcome = run_loop(task, settings.optimization, out, progress, tracking, world)
-    return finish(
-        out,
-        outcome,
-        ours.counts,
-        held_out.counts if validation else None,
-        world,
-        lambda aside: _save(model, tokenizer, aside),
-    )
+    outcome = run.loop(task, settings.optimization)
+    return run.finish(outcome, ours, held_out, lambda aside: _save(model, tokenizer, aside))
 
 
 def _loss(model: Any, bundles: Sequence[Bundle], device: torch.device) -> Tensor:

@@ -6,10 +6,10 @@ equal files (a plain causal LM says nothing of how it was trained), the name mus
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import torch
@@ -70,21 +70,55 @@ FAMILIES: dict[str, Family] = {
 AUTO = "auto"
 
 
+class Known(Protocol):
+    """What is told from files: a `Family`, or a scorer of its own (`rung.score.others`)."""
+
+    @property
+    def name(self) -> str:
+        """What ``--family`` calls it."""
+        ...
+
+    @property
+    def about(self) -> str:
+        """A few words: whose models these are."""
+        ...
+
+    @property
+    def recognize(self) -> Callable[[CheckpointFiles], str | None]:
+        """Why a folder is of this kind; None if nothing says so."""
+        ...
+
+    @property
+    def options(self) -> type[Any]:
+        """What the user may choose."""
+        ...
+
+    @property
+    def rank(self) -> int:
+        """See `Family.rank`."""
+        ...
+
+
 class Recognized(NamedTuple):
     """The family of a folder, and why."""
 
-    family: Family
+    family: Known
     why: str
 
 
-def recognize(folder: str | Path) -> Recognized:
+def recognize(folder: str | Path, others: Iterable[Known] = ()) -> Recognized:
     """Tell a folder's family from its files.
+
+    Args:
+        folder: The checkpoint.
+        others: What it may be beside the families.
 
     Raises:
         InputError: None recognizes it, or several do; the sentence lists their names.
     """
     files = checkpoint_files(Path(folder))
-    claims = [Recognized(f, why) for f in FAMILIES.values() if (why := f.recognize(files))]
+    known = [*FAMILIES.values(), *others]
+    claims = [Recognized(one, why) for one in known if (why := one.recognize(files))]
     best = max((claim.family.rank for claim in claims), default=0)
     claims = [claim for claim in claims if claim.family.rank == best]
     if len(claims) == 1:
@@ -95,7 +129,7 @@ def recognize(folder: str | Path) -> Recognized:
         raise InputError(reason, file=str(folder))
     raise InputError(
         "it has no rung.json, and nothing else in the files says how this model is read; name its"
-        f" family with --family: {_names()}",
+        f" family with --family: {', '.join(one.name for one in known)}",
         file=str(folder),
     )
 
@@ -121,7 +155,7 @@ def open_reader(
         RungError: The family is unknown or can't be told, it has no such option, or a file is
             missing or damaged.
     """
-    chosen = named(family) if family != AUTO else recognize(folder).family
+    chosen = named(recognize(folder).family.name if family == AUTO else family)
     how = Opening(dtype, trust_pickle, options_of(chosen, options or {}))
     reader = chosen.open(Path(folder), how)
     told = msgspec.to_builtins(how.options)
@@ -135,11 +169,11 @@ def named(family: str) -> Family:
         RungError: There is none.
     """
     if family not in FAMILIES:
-        raise RungError(f"there is no family {family!r}; there are {_names()}")
+        raise RungError(f"there is no family {family!r}; there are {', '.join(FAMILIES)}")
     return FAMILIES[family]
 
 
-def options_of(family: Family, given: Mapping[str, Any]) -> Any:
+def options_of(family: Known, given: Mapping[str, Any]) -> Any:
     """A family's options, by name; numbers may be given as text.
 
     Raises:
@@ -176,7 +210,3 @@ def _weight_names(folder: Path) -> set[str]:
         told = msgspec.json.decode(index.read_bytes()) if index.exists() else {"weight_map": {}}
         return set(told["weight_map"])
     return {name for path in weight_files(folder) for name in names_in(path)}
-
-
-def _names() -> str:
-    return ", ".join(FAMILIES)

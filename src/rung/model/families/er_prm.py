@@ -12,33 +12,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rung.model.families.label_head import LabelHead
+from rung.model.families.label_head import judged_by_words, spaced_signs
 from rung.model.families.marked import MarkedText
 from rung.model.foreign import open_foreign
 from rung.model.reader import CheckpointFiles, Family, Opening, Reader
 
 TAG = " ки"
+labels = spaced_signs
 
 
 def open_er_prm(folder: Path, how: Opening) -> Reader:
     """Open the model."""
     lm = open_foreign(folder, dtype=how.dtype, trust_pickle=how.trust_pickle)
-    return Reader(
-        family=FAMILY.name,
-        kind="prm",
-        trunk=lm.trunk,
-        head=LabelHead(lm, *labels(lm.tokenizer)),
-        render=rendering(lm.tokenizer, lm.config.max_position_embeddings),
-        aggregation=None,
-        tokenizer=lm.tokenizer,
-        weight_files=lm.weights.files,
-    )
-
-
-def labels(tokenizer: Any) -> tuple[int, int]:
-    """The tokens of right and wrong."""
-    good, bad = (tokenizer.encode(label, add_special_tokens=False)[-1] for label in (" +", " -"))
-    return good, bad
+    render = rendering(lm.tokenizer, lm.config.max_position_embeddings)
+    return judged_by_words(FAMILY.name, lm, labels(lm.tokenizer), render, None)
 
 
 def rendering(tokenizer: Any, max_tokens: int) -> MarkedText:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rung.core.types import Chain
-from rung.model.families.label_head import LabelHead
+from rung.model.families.label_head import judged_by_words
 from rung.model.families.texts import shown
 from rung.model.families.turns import JudgedTurns
 from rung.model.foreign import open_foreign
@@ -33,15 +33,8 @@ TASK = (
 def open_fover(folder: Path, how: Opening) -> Reader:
     """Open the model."""
     lm = open_foreign(folder, dtype=how.dtype, trust_pickle=how.trust_pickle)
-    return Reader(
-        family=FAMILY.name,
-        kind="prm",
-        trunk=lm.trunk,
-        head=LabelHead(lm, *labels(lm.tokenizer)),
-        render=rendering(lm.tokenizer, lm.config.max_position_embeddings),
-        tokenizer=lm.tokenizer,
-        weight_files=lm.weights.files,
-    )
+    render = rendering(lm.tokenizer, lm.config.max_position_embeddings)
+    return judged_by_words(FAMILY.name, lm, labels(lm.tokenizer), render)
 
 
 def labels(tokenizer: Any) -> tuple[int, int]:

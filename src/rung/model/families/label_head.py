@@ -5,11 +5,17 @@ K is the number of positions that are read, D the trunk's width, V the vocabular
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from rung.core.errors import InputError
+from rung.core.types import Chain
 from rung.model.foreign import Foreign
+from rung.model.reader import Reader
+from rung.model.rendering import Rendered
 
 
 class LabelHead(nn.Module):
@@ -62,3 +68,40 @@ def lm_head(lm: Foreign) -> Tensor:
         reason = "the weights lack lm_head.weight, which says what the label tokens mean"
         raise InputError(reason, file=str(lm.weights.folder))
     return lm.trunk.get_input_embeddings().weight.detach()
+
+
+def judged_by_words(
+    family: str,
+    lm: Foreign,
+    words: tuple[int, int],
+    render: Callable[[Sequence[Chain]], list[Rendered]],
+    aggregation: str | None = "min",
+) -> Reader:
+    """The reader of a causal LM that says right or wrong with one of two tokens behind each step.
+
+    Args:
+        family: Its name.
+        lm: The opened model.
+        words: The tokens of right and of wrong.
+        render: How chains are shown.
+        aggregation: As in `Reader`.
+
+    Raises:
+        InputError: The LM head has no such rows.
+    """
+    return Reader(
+        family=family,
+        kind="prm",
+        trunk=lm.trunk,
+        head=LabelHead(lm, *words),
+        render=render,
+        aggregation=aggregation,
+        tokenizer=lm.tokenizer,
+        weight_files=lm.weights.files,
+    )
+
+
+def spaced_signs(tokenizer: Any) -> tuple[int, int]:
+    """The tokens of " +" and " -", right and wrong."""
+    good, bad = (tokenizer.encode(sign, add_special_tokens=False)[-1] for sign in (" +", " -"))
+    return good, bad

@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rung.model.families.label_head import LabelHead
+from rung.model.families.label_head import judged_by_words
 from rung.model.families.marked import MarkedText
 from rung.model.foreign import open_foreign
 from rung.model.reader import CheckpointFiles, Family, Opening, Reader
@@ -25,15 +25,8 @@ ARCHITECTURES = ("MistralForCausalLM", "LlamaForCausalLM")
 def open_math_shepherd(folder: Path, how: Opening) -> Reader:
     """Open the model, which is published as a pickle."""
     lm = open_foreign(folder, dtype=how.dtype, trust_pickle=how.trust_pickle)
-    return Reader(
-        family=FAMILY.name,
-        kind="prm",
-        trunk=lm.trunk,
-        head=LabelHead(lm, *labels(lm.tokenizer)),
-        render=rendering(lm.tokenizer, lm.config.max_position_embeddings),
-        tokenizer=lm.tokenizer,
-        weight_files=lm.weights.files,
-    )
+    render = rendering(lm.tokenizer, lm.config.max_position_embeddings)
+    return judged_by_words(FAMILY.name, lm, labels(lm.tokenizer), render)
 
 
 def labels(tokenizer: Any) -> tuple[int, int]:
