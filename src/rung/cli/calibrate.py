@@ -67,6 +67,7 @@ class Calibrate:
             raise RungError("maps are fitted to weights, which a server does not show; give FOLDER")
         records, skips = self.input.read(out.progress)
         scorer = open_scorer(place, self._opening(), out.progress)
+        assert scorer.weights_hash is not None, "a scorer that runs here knows its weights"
         is_orm = scorer.kind == "orm"
         source = None if is_orm else choose_label_source(records, self.label_source)
         scored = _scored(records, scorer, out)

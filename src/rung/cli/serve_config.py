@@ -11,7 +11,7 @@ import msgspec
 import tyro
 
 from rung.cli.output import JsonFlag, Output
-from rung.cli.places import FamilyOptions, options_by_name, place_of
+from rung.cli.places import FamilyOptions, Place, options_by_name
 from rung.cli.scorers import family_of
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
@@ -38,10 +38,9 @@ class ServeConfig:
         """Print it."""
         from rung.score.others import WRITING
 
-        place = place_of(self.folder)
-        family = family_of(place, self.family, out.progress)
-        found = _writer(family) if family in WRITING else self._classifier(family)
         name = Path(self.folder).resolve().name
+        family = family_of(Place(name, self.folder, None), self.family, out.progress)
+        found = _writer(family) if family in WRITING else self._classifier(family)
         arguments = ["--served-model-name", name, *found.pop("arguments")]
         arguments += ["--dtype", DTYPES[self.precision]]
         line = shlex.join(["vllm", "serve", self.folder, *arguments])

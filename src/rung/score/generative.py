@@ -76,7 +76,9 @@ class GenPRM:
     top_p: float = 0.95
     top_k: int | None = 20
     seed: int = 0
-    _known: dict[str, Critique] = field(default_factory=dict[str, Critique], repr=False)
+    _known: dict[str, Critique] = field(
+        default_factory=dict[str, Critique], repr=False, compare=False
+    )
     """By step id: what was judged before."""
 
     def __post_init__(self) -> None:

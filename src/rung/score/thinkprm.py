@@ -51,7 +51,9 @@ class ThinkPRM:
     """Of one round."""
     temperature: float = 0.7
     seed: int = 0
-    _known: dict[str, float | None] = field(default_factory=dict[str, "float | None"], repr=False)
+    _known: dict[str, float | None] = field(
+        default_factory=dict[str, "float | None"], repr=False, compare=False
+    )
     """By step id: what was judged before."""
 
     def __post_init__(self) -> None:
