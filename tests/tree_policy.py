@@ -108,6 +108,8 @@ class WordPolicy:
     tree: Tree
     name: str = "words"
     writes_inside_steps: bool = True
+    separator_tokens: int = 0
+    """Tokens behind a step's last word."""
     asked: list[tuple[str, int, bool]] = field(default_factory=list[tuple[str, int, bool]])
     """Every call: how a prefix reads, how often it stood in it, and whether inside a step."""
     _turn: Counter[str] = field(default_factory=Counter[str])
@@ -126,10 +128,11 @@ class WordPolicy:
         self._turn[words(prefix)] += 1
         left = step[len(begun) :].split(" ")
         left = left[1:] if begun else left
-        count = min(len(left), sampling.max_tokens)
+        total = len(left) + self.separator_tokens
+        count = min(total, sampling.max_tokens)
         text = " ".join([*([begun] if begun else []), *left[:count]])
-        is_over = text == step and " / ".join((*whole, text)) not in self.tree
-        reason = "length" if text != step else "stop" if is_over else None
+        is_over = count == total and " / ".join((*whole, text)) not in self.tree
+        reason = "length" if count < total else "stop" if is_over else None
         source = Provenance(finish_reason=reason, num_tokens=count)
         answer = text if is_over else None
         return Chain.of(prefix.problem, (*whole, text), answer=answer, source=source)

@@ -77,7 +77,7 @@ def small_grid() -> Grid:
     found += [Cell("prm", name, 16, 4) for name in ("abort", "adaptive")]
     found += [Cell("prm", name, 8, 4) for name in ("particles", "mcts", "beam", "dvts", "rebase")]
     found += [Cell("prm", "best-of-n", n, 4) for n in (1, 4, 8)]
-    found.append(Cell("oracle", "abort", 16, 4))
+    found += [Cell("prm", "abort", 16, 4, 5), Cell("oracle", "abort", 16, 4)]
     return Grid(base, found, error=0.1)
 
 

@@ -235,6 +235,15 @@ def test_a_step_that_keeps_its_hope_is_written_on_inside_it_and_costs_its_tokens
     assert result.spent.tokens_scored == 6 + 3 + 3
 
 
+def test_a_step_that_pauses_before_its_separator_goes_on() -> None:
+    search = EarlyAbort(below=0.5, n=2, in_flight=2, look_every=3, below_inside=0.05)
+    policy, scorer = WordPolicy(SPELLED, separator_tokens=1), Reader(LOOKS)
+    pick = rule(search.rule, scorer=None, answer_key=answer)
+    [result] = run_searches(search, [PROBLEM], Setting(generator=policy, scorer=scorer, pick=pick))
+    assert ("we keep it", 1, True) in policy.asked and ("we keep it", 1, False) in policy.asked
+    assert result.is_finished and chosen(result) == "we keep it and are done"
+
+
 def test_looks_do_not_make_a_step_longer_than_max_tokens() -> None:
     search = EarlyAbort(below=0.0, n=2, in_flight=2, look_every=2)
     result, policy, _ = look(search, sampling=Sampling(max_tokens=5))

@@ -139,7 +139,8 @@ class Job:
         source = chain.source
         before = prefix.source.num_tokens if prefix.source is not None else None
         num_tokens = 0 if source is None else (source.num_tokens or 0) - (before or 0)
-        is_new = chain.prefix_id != prefix.prefix_id
+        # inside a step its end alone may be new: the text is the same then
+        is_new = chain.prefix_id != prefix.prefix_id or is_part(prefix)
         can_go_on = source is None or source.finish_reason in (None, PART)
         is_open = is_new and can_go_on and len(chain.steps) < self.max_steps
         return Grown(chain, scores, num_tokens, is_open)
