@@ -62,8 +62,7 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 def test_killed_anywhere_and_run_again_it_ends_with_the_same_weights(inputs, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    first = in_a_process(inputs, whole)
-    assert first.wait() == 0
+    assert main(command(inputs, whole)) == 0
     total = num_steps(whole)
     assert total > 60
     rng = random.Random(0)
@@ -80,7 +79,7 @@ def test_killed_anywhere_and_run_again_it_ends_with_the_same_weights(inputs, tmp
     process = in_a_process(inputs, killed)
     wait_for(lambda: (killed / ".writing").exists(), process)
     kill(process)
-    assert in_a_process(inputs, killed).wait() == 0
+    assert main(command(inputs, killed)) == 0
     expected = load_file(whole / "model.safetensors")
     weights = load_file(killed / "model.safetensors")
     assert expected.keys() == weights.keys()
