@@ -82,22 +82,26 @@ def test_lab_chains_only_for_the_lab(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert list(tmp_path.iterdir()) == [source]
 
 
-def test_killed_and_run_again_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
+def test_killed_and_run_again_it_ends_with_the_same_bytes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = tmp_path / "in.jsonl"
     write_records(source, records(700))
-    command = [sys.executable, "-m", "rung.cli.main", "label", "verify", str(source)]
+    command = ["label", "verify", str(source)]
     command += ["--verifier", "answer", "--verifier", "arithmetic", "--out"]
     whole, broken = tmp_path / "whole.jsonl.gz", tmp_path / "broken.jsonl.gz"
-    subprocess.run([*command, str(whole)], check=True, capture_output=True)
-    process = subprocess.Popen([*command, str(broken)], stderr=subprocess.DEVNULL)
+    assert main([*command, str(whole)]) == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rung.cli.main", *command, str(broken)], stderr=subprocess.DEVNULL
+    )
     deadline_s = time.monotonic() + 60
     while not _has_rows(partial_path(broken)) and time.monotonic() < deadline_s:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not broken.exists()
-    again = subprocess.run([*command, str(broken)], check=True, capture_output=True, text=True)
-    assert "going on after the" in again.stderr
+    assert main([*command, str(broken)]) == 0
+    assert "going on after the" in capsys.readouterr().err
     assert broken.read_bytes() == whole.read_bytes()
 
 
