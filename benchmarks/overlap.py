@@ -34,6 +34,7 @@ from rung.model import Reading, load_causal_lm, new_reward_model, save_reward_mo
 from rung.model.tiny import make_tiny
 from rung.score import load_scorer
 from rung.search import Beam, Busy, Setting, rule, run_searches
+from rung.search.scoring import growing
 
 GOAL = "at least 1.5"
 
@@ -69,6 +70,10 @@ class Elsewhere:
         """The child's scores."""
         with self.turn:
             return self._pool.submit(_score, chains).result()
+
+    def forget(self) -> None:
+        """Begin anew: what was scored before is not known any more."""
+        self._pool.submit(_begin).result()
 
     def close(self) -> None:
         """End the process."""
@@ -117,6 +122,7 @@ def _run(
     lab: Lab,
     turn: Any,
 ) -> Busy:
+    scorer.forget()
     busy, scorer.turn = Busy(), turn
     setting = Setting(
         generator=InTurn(policy, turn),
@@ -165,15 +171,19 @@ def _scorer(folder: Path, problems: Sequence[Problem], how: Overlap) -> Iterator
         scorer.close()
 
 
+_prm: Any = None
 _growing: Any = None
 
 
 def _open(folder: str) -> None:
-    from rung.search.scoring import growing
-
-    global _growing
+    global _prm
     torch.set_num_threads(1)
-    _growing = growing(load_scorer(folder))
+    _prm = load_scorer(folder)
+
+
+def _begin() -> None:
+    global _growing
+    _growing = growing(_prm)
 
 
 def _score(chains: Sequence[Chain]) -> list[StepScores]:
