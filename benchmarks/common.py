@@ -150,9 +150,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def conditions(settings: Mapping[str, Any]) -> str:
-    """Where and when this ran: processor, cores, torch, date, command and settings."""
+    """Where and when this ran: processor, cores, torch, date, command and settings.
+
+    A path in the command is told by its last part, not where it lay on this machine.
+    """
     cores = len(os.sched_getaffinity(0))
-    command = f"benchmarks/{Path(sys.argv[0]).name} {' '.join(sys.argv[1:])}".strip()
+    words = (Path(word).name if "/" in word else word for word in sys.argv[1:])
+    command = f"benchmarks/{Path(sys.argv[0]).name} {' '.join(words)}".strip()
     told = ", ".join(f"{name} {value}" for name, value in settings.items())
     return (
         f"`{command}`, {datetime.date.today()}; {_processor()}, {cores} of {os.cpu_count()} cores "
