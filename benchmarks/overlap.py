@@ -9,14 +9,12 @@ large enough to be as busy as the policy, since two that are not can't gain much
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,9 +23,10 @@ from typing import Any
 import torch
 import tyro
 from common import Spread, conditions, publish, table
+from workloads import unseen_problems
 
 from rung.core import Chain, Problem, Sampling, StepScores
-from rung.data.lab import Lab, make_problems
+from rung.data.lab import Lab
 from rung.generate import TransformersGenerator
 from rung.loop import Quickstart
 from rung.model import Reading, load_causal_lm, new_reward_model, save_reward_model
@@ -96,7 +95,7 @@ def main(benchmark: Overlap) -> None:
     """Both ways, in turn."""
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
-    problems, lab = _problems(benchmark)
+    problems, lab = unseen_problems(benchmark.quickstart, benchmark.problems)
     policy = TransformersGenerator(*load_causal_lm(benchmark.quickstart / "policy"))
     found: dict[str, list[Busy]] = {"at once": [], "in turn": []}
     with TemporaryDirectory() as folder, _scorer(Path(folder), problems, benchmark) as scorer:
@@ -188,15 +187,6 @@ def _begin() -> None:
 
 def _score(chains: Sequence[Chain]) -> list[StepScores]:
     return _growing.score(chains)
-
-
-def _problems(benchmark: Overlap) -> tuple[list[Problem], Lab]:
-    """Problems that the policy has not seen."""
-    told = json.loads((benchmark.quickstart / "stages.json").read_text())["settings"]
-    names = ("num_demonstrations", "train_problems", "validation_problems", "test_problems")
-    used, lab = sum(told[name] for name in names), Lab(**told["lab"])
-    every = make_problems(lab, used + benchmark.problems, seed=told["seed"])
-    return list(islice(every, used, None)), lab
 
 
 if __name__ == "__main__":

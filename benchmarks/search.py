@@ -6,11 +6,9 @@ searches one problem at a time, which is how it is called; rung is given all of 
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import tyro
@@ -26,9 +24,9 @@ from common import (
     start_sides,
     table,
 )
+from workloads import unseen_problems
 
 from rung.core import Chain, Problem, Verdict
-from rung.data.lab import Lab, make_problems
 from rung.label import LabLabeler
 from rung.loop import Quickstart
 from rung.verify import extract_answer
@@ -65,7 +63,7 @@ class SearchBenchmark:
 def main(benchmark: SearchBenchmark) -> None:
     """Both searches on both sides, in turn."""
     benchmark.out.mkdir(parents=True, exist_ok=True)
-    problems, lab = _problems(benchmark)
+    problems, lab = unseen_problems(benchmark.quickstart, benchmark.problems)
     settings = {
         "policy": str((benchmark.quickstart / "policy").resolve()),
         "prm": str((benchmark.quickstart / "prm").resolve()),
@@ -85,15 +83,6 @@ def main(benchmark: SearchBenchmark) -> None:
     print(text)
     if benchmark.publish:
         publish("search", text)
-
-
-def _problems(benchmark: SearchBenchmark) -> tuple[list[Problem], Lab]:
-    """Problems that neither policy nor PRM has seen."""
-    told = json.loads((benchmark.quickstart / "stages.json").read_text())["settings"]
-    names = ("num_demonstrations", "train_problems", "validation_problems", "test_problems")
-    used, lab = sum(told[name] for name in names), Lab(**told["lab"])
-    every = make_problems(lab, used + benchmark.problems, seed=told["seed"])
-    return list(islice(every, used, None)), lab
 
 
 def _compare(

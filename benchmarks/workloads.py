@@ -6,6 +6,7 @@ together: one level where whole chains are scored, one a step where a search run
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from typing import Any
 
 from common import HERE, SHARED_DATA
 
-from rung.core import read_records
+from rung.core import Problem, read_records
 from rung.core.errors import RungError
 from rung.data import load
+from rung.data.lab import Lab, make_problems
 
 SAMPLED = HERE / "data" / "smollm2_chains.jsonl.gz"
 """64 chains that SmolLM2-135M-Instruct wrote for one GSM8K question (README.md has the command)."""
@@ -35,6 +37,14 @@ class Workload:
     def job(self, **more: Any) -> dict[str, Any]:
         """As a side takes it."""
         return {"questions": self.questions, "levels": self.levels, "is_search": False, **more}
+
+
+def unseen_problems(quickstart: Path, count: int) -> tuple[list[Problem], Lab]:
+    """Problems that no model of a finished `rung quickstart` has seen, and their lab."""
+    told = json.loads((quickstart / "stages.json").read_text())["settings"]
+    names = ("num_demonstrations", "train_problems", "validation_problems", "test_problems")
+    used, lab = sum(told[name] for name in names), Lab(**told["lab"])
+    return list(islice(make_problems(lab, used + count, seed=told["seed"]), used, None)), lab
 
 
 def best_of_n(num_chains: int) -> Workload:

@@ -1,6 +1,7 @@
 """The benchmarks run from end to end at toy size, without the programs they compare with."""
 
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,19 @@ def test_training_counts_the_same_labels_with_and_without_sharing(
     options = ["--trunk", trunk, "--data", shared_data, "--out", tmp_path, "--precision", "fp32"]
     said = run("train", *options, "--chains", 8, "--rows", 1, "--rounds", 1, "--without-peers")
     assert "| rows with alternatives: rung / rung without sharing |" in said
+
+
+def test_policy_and_scorer_are_timed_at_once_and_in_turn(trunk: Path, tmp_path: Path):
+    names = ("num_demonstrations", "train_problems", "validation_problems", "test_problems")
+    lab = {"num_steps": 2, "largest": 9}
+    settings = {"lab": lab, "seed": 0, **dict.fromkeys(names, 1)}
+    (tmp_path / "stages.json").write_text(json.dumps({"settings": settings}))
+    (tmp_path / "policy").symlink_to(trunk)
+    sizes = ["--problems", 4, "--n", 4, "--batch", 4, "--rounds", 1, "--width", 16, "--layers", 1]
+    said = run("overlap", "--quickstart", tmp_path, *sizes)
+    [at_once, in_turn] = [line.split("|") for line in said.splitlines()[2:4]]
+    assert at_once[1].strip() == "at once" and in_turn[1].strip() == "in turn"
+    assert "(at least 1.5)" in at_once[5] and "No order of work could gain more than" in said
 
 
 def test_verdicts_do_not_depend_on_the_number_of_processes(shared_data: Path):

@@ -71,6 +71,17 @@ def test_a_budget_of_calls_or_money_is_kept() -> None:
     assert result.spent.money(prices) <= 12 and result.reason == "money"
 
 
+@pytest.mark.parametrize("budget", [Budget(tokens=40), Budget(money=1.0)])
+def test_a_budget_of_tokens_is_refused_where_the_policy_does_not_count(budget: Budget) -> None:
+    def uncounted(prefix: Chain, sampling: Sampling) -> list[Chain]:
+        return [Chain(prefix.problem, (*prefix.steps, Step("1")), source=Provenance())]
+
+    [result] = run_searches(Beam(n=2), [PROBLEM], setting(Odd(uncounted), budget=budget))
+    assert result.reason == "failed" and "does not count its tokens" in str(result.error)
+    [result] = run_searches(Beam(n=2), [PROBLEM], setting(Odd(uncounted), max_steps=3))
+    assert result.reason == "done"
+
+
 def test_a_budget_of_seconds_ends_what_is_under_way() -> None:
     class Slow(DicePolicy):
         def sample(self, prefixes: Any, n: int, sampling: Sampling) -> Any:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +265,19 @@ def test_a_search_that_looked_inside_steps_goes_on_from_its_log(tmp_path: Path) 
         told.append((chosen(result), len(policy.asked), result.spent))
     assert told[0][1] > 0 == told[1][1]
     assert told[0][0] == told[1][0] and told[0][2] == told[1][2]
+
+
+def test_a_step_that_paused_is_no_answer_for_one_that_was_cut_off(tmp_path: Path) -> None:
+    """The log of a search with looks, and then a small `max_tokens` without looks."""
+    policy, scorer = WordPolicy(SPELLED), Reader(LOOKS)
+    pick = rule("min", scorer=None, answer_key=answer)
+    how = Setting(generator=policy, scorer=scorer, pick=pick)
+    with SearchLog.open(tmp_path / "log", "words") as log:
+        looking = EarlyAbort(below=0.5, n=2, in_flight=2, look_every=2, below_inside=0.05)
+        run_searches(looking, [PROBLEM], how, log=log)
+        cut, num_asked = replace(how, sampling=Sampling(max_tokens=2)), len(policy.asked)
+        run_searches(EarlyAbort(below=0.5, n=2, in_flight=2), [PROBLEM], cut, log=log)
+    assert policy.asked[num_asked:] == [("", 2, False)]
 
 
 def test_looks_are_refused_where_policy_or_scorer_can_not() -> None:

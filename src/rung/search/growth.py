@@ -16,7 +16,7 @@ from typing import Literal, Protocol, runtime_checkable
 from rung.core.aggregate import Aggregation
 from rung.core.types import Chain, Problem, StepScores
 
-STOP = "stop"
+STOP, LENGTH = "stop", "length"
 PART = "part"
 """The `finish_reason` of a chain whose last step is not whole yet."""
 

@@ -190,9 +190,10 @@ class _Run:
                 size += order.n
         self._to_sample.extendleft(reversed(later))
         orders = [made.orders[place][1] for made, place in taken]
+        must_count = self.setting.budget.tokens is not None or self.setting.budget.money is not None
         return (
             Call(
-                partial(sample, self.setting.generator, orders),
+                partial(sample, self.setting.generator, orders, must_count=must_count),
                 partial(self._sampled, taken),
                 [made.job for made, _ in taken],
             )

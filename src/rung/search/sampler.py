@@ -10,10 +10,8 @@ from itertools import islice
 from rung.core.errors import RungError
 from rung.core.protocols import Generator, Sampling
 from rung.core.types import Chain, Provenance, Step
-from rung.search.growth import PART, STOP
+from rung.search.growth import LENGTH, PART, STOP
 from rung.search.log import Piece
-
-LENGTH = "length"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,8 @@ class Order:
         kind = "greedy" if how.temperature == 0 else "sampled"
         counts = f"{self.first}+{self.n}"
         where = "inside" if how.inside_step else how.until
-        return f"{self.prefix.prefix_id} {counts} {where} {kind} {how.max_tokens}"
+        most = f"{how.max_tokens} pausing" if self.pauses else str(how.max_tokens)
+        return f"{self.prefix.prefix_id} {counts} {where} {kind} {most}"
 
     def chains(self, pieces: Iterable[Piece], policy: str) -> list[Chain]:
         """The prefix with each piece behind it; a chain's tokens are those of all its pieces."""
@@ -61,15 +60,22 @@ class Order:
         return Chain(self.prefix.problem, steps, piece.answer, source=source)
 
 
-def sample(generator: Generator, orders: Sequence[Order]) -> list[tuple[Piece, ...]]:
+def sample(
+    generator: Generator, orders: Sequence[Order], *, must_count: bool = False
+) -> list[tuple[Piece, ...]]:
     """Let the policy fill orders that agree in `how`, in one call.
 
     Every continuation draws from random numbers named by the seed, its prefix and how many that
     prefix had before, so an answer doesn't depend on what else is ordered.
 
+    Args:
+        generator: The policy.
+        orders: At least one.
+        must_count: A limit hangs on the tokens, so a policy that does not count them won't do.
+
     Raises:
         RungError: The policy gives another number of chains, or chains that don't go on from
-            their prefixes.
+            their prefixes, or does not count where it must.
     """
     prefixes = [order.prefix for order in orders for _ in range(order.n)]
     [(first, sampling, pauses)] = {order.how for order in orders}
@@ -80,7 +86,13 @@ def sample(generator: Generator, orders: Sequence[Order]) -> list[tuple[Piece, .
             f"the policy {generator.name} was asked for a chain for each of {len(prefixes)}"
             f" prefixes, and gave {[len(group) for group in groups]}"
         )
-    written = zip(prefixes, (chain for [chain] in groups), strict=True)
+    chains = [chain for [chain] in groups]
+    if (must_count or pauses) and any(_tokens(chain) is None for chain in chains):
+        raise RungError(
+            f"the policy {generator.name} does not count its tokens, so no budget of tokens or"
+            " money and no looks inside steps can be kept"
+        )
+    written = zip(prefixes, chains, strict=True)
     pieces = (_piece(prefix, chain, sampling, pauses) for prefix, chain in written)
     return [tuple(islice(pieces, order.n)) for order in orders]
 
@@ -91,11 +103,15 @@ def _piece(prefix: Chain, chain: Chain, sampling: Sampling, pauses: bool) -> Pie
     source = chain.source or Provenance()
     # a policy that was asked for whole chains and doesn't say how they ended has ended them
     reason = source.finish_reason or (STOP if sampling.until == "end" else None)
-    num_tokens = source.num_tokens or 0
+    num_tokens = _tokens(chain) or 0
     if pauses and reason == LENGTH and num_tokens >= sampling.max_tokens:
         reason = PART
     num_before = len(_whole_steps(prefix, sampling))
     return Piece(chain.steps[num_before:], chain.answer, reason, num_tokens)
+
+
+def _tokens(chain: Chain) -> int | None:
+    return None if chain.source is None else chain.source.num_tokens
 
 
 def _whole_steps(prefix: Chain, sampling: Sampling) -> tuple[Step, ...]:
