@@ -7,8 +7,9 @@ import torch
 import transformers
 
 from rung import RungError
-from rung.model import engine as engine_module
+from rung.model import memory as memory_module
 from rung.model.engine import PrefixEngine, Request
+from rung.model.memory import PrefixMemory
 from rung.model.packing import join, pack
 from rung.model.tree_attention import use_tree_attention
 from rung.train.batches import bundles_of, collate
@@ -106,10 +107,11 @@ def test_a_read_inside_what_is_kept_is_computed_again_and_equal():
 @pytest.mark.parametrize("seed", range(6))
 def test_forgetting_under_a_memory_cap_changes_no_state(seed):
     draw, plain = random.Random(seed), make_trunk()
-    engine = PrefixEngine(make_trunk(), batch_tokens=draw.choice([5, 64]), max_kept_bytes=1)
+    engine = PrefixEngine(make_trunk(), batch_tokens=draw.choice([5, 64]))
     engine.features([Request((1,), (0,))])
     cap = draw.choice([0, 20, 60])
-    engine = PrefixEngine(make_trunk(), batch_tokens=9, max_kept_bytes=cap * engine.bytes_a_token)
+    memory = PrefixMemory(max_bytes=cap * engine.memory.bytes_a_token)
+    engine = PrefixEngine(make_trunk(), batch_tokens=9, memory=memory)
     held = []
     for k, ids in enumerate(random_tree(seed)):
         found = engine.features([Request(ids, (len(ids) - 1,), hold=str(k))])
@@ -124,14 +126,14 @@ def test_forgetting_under_a_memory_cap_changes_no_state(seed):
 
 
 def test_memory_shrinks_when_most_is_free(monkeypatch):
-    monkeypatch.setattr(engine_module, "SHRINK_FROM", 32)
+    monkeypatch.setattr(memory_module, "SHRINK_FROM", 32)
     engine, plain = PrefixEngine(make_trunk(), batch_tokens=64), make_trunk()
     sequences = [tuple((k + j) % VOCAB for j in range(20)) for k in range(10)]
     engine.features([Request(ids, (19,), hold=str(k)) for k, ids in enumerate(sequences)])
     for k in range(9):
         engine.release(str(k))
     assert engine.kept_tokens == 20
-    assert engine._tree.slots.size <= 4 * 20
+    assert engine.memory.tree.slots.size <= 4 * 20
     grown = (*sequences[9], 1, 2, 3)
     found = engine.features([Request(grown, (22,))])
     assert engine.usage.computed == 203
@@ -140,7 +142,7 @@ def test_memory_shrinks_when_most_is_free(monkeypatch):
 
 def test_an_interrupted_call_leaves_nothing_half_written(monkeypatch):
     engine, ids = PrefixEngine(make_trunk(), batch_tokens=8), tuple(range(30))
-    forward, calls = engine._trunk.forward, []
+    forward, calls = engine.model.forward, []
 
     def dies(*args, **kwargs):
         calls.append(1)
@@ -148,7 +150,7 @@ def test_an_interrupted_call_leaves_nothing_half_written(monkeypatch):
             raise KeyboardInterrupt
         return forward(*args, **kwargs)
 
-    monkeypatch.setattr(engine._trunk, "forward", dies)
+    monkeypatch.setattr(engine.model, "forward", dies)
     with pytest.raises(KeyboardInterrupt):
         engine.features([Request(ids, (29,), hold="a")])
     assert engine.kept_tokens == 0

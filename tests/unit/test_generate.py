@@ -12,7 +12,7 @@ import torch
 from rung.core import Chain, Generator, Problem, Sampling
 from rung.data.lab import Lab, make_problems, solve
 from rung.generate import TransformersGenerator
-from rung.generate.decoding import write
+from rung.generate.decoding import Writer
 from rung.model import load_causal_lm
 from rung.model.tiny import make_tiny
 from rung.verify import extract_answer
@@ -98,8 +98,8 @@ def test_draws_follow_the_temperature_and_top_p(
     logits = policy.model(torch.tensor([prompt])).logits[0, -1]
     probs, order = torch.softmax(logits / temperature, -1).sort(descending=True)
     probs[probs.cumsum(-1) - probs >= top_p] = 0
-    rows = write(
-        policy.model,
+    writer = Writer(policy.model, most_rows=500, max_kept_bytes=2**20)
+    rows = writer.write(
         [prompt] * 2000,
         [str(k) for k in range(2000)],
         Sampling(temperature=temperature, top_p=top_p, max_tokens=1),
@@ -116,6 +116,8 @@ def test_draws_follow_the_temperature_and_top_p(
 class Script:
     """A policy that writes a fixed text, one token after the other, then ends."""
 
+    _supports_attention_backend = True
+
     def __init__(self, policy: TransformersGenerator, text: str) -> None:
         self.config, self.device = policy.model.config, policy.model.device
         self.generation_config = policy.model.generation_config
@@ -126,14 +128,17 @@ class Script:
     def eval(self) -> None:
         self.written = 0
 
-    def batch_select_indices(self, index: torch.Tensor) -> None:
-        """There is no cache to cut."""
+    def set_attn_implementation(self, name: str) -> None:
+        """It has no attention."""
 
-    def __call__(self, input_ids: torch.Tensor, **_: Any) -> Any:
-        logits = torch.zeros(len(input_ids), 1, self.config.vocab_size)
+    def parameters(self) -> list[torch.Tensor]:
+        return []
+
+    def __call__(self, logits_to_keep: torch.Tensor, **_: Any) -> Any:
+        logits = torch.zeros(1, len(logits_to_keep), self.config.vocab_size)
         logits[..., self.script[self.written]] = 100.0
         self.written += 1
-        return type("Out", (), {"logits": logits, "past_key_values": self})()
+        return type("Out", (), {"logits": logits})()
 
 
 def test_text_is_cut_into_steps_and_its_answer_is_found(policy: TransformersGenerator) -> None:

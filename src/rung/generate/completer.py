@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from rung.core.protocols import Completing, Completion
-from rung.generate.decoding import Row, ends_of, write
+from rung.generate.decoding import Row, Writer, ends_of
 from rung.generate.prompting import LENGTH
 
 MAX_BATCH_PROMPTS = 64
+MAX_KEPT_MIB = 1024
 TAIL_TOKENS = 8
 """Tokens decoded beyond what a stop string can have, so that a cut character before it is whole."""
 
@@ -20,8 +21,6 @@ TAIL_TOKENS = 8
 class _Request(NamedTuple):
     """One prompt to complete."""
 
-    place: int
-    """Which of all prompts of the call."""
     ids: tuple[int, ...]
     stream: str
     """Names the completion's own random numbers."""
@@ -43,26 +42,29 @@ class TransformersCompleter:
     tokenizer: Any
     name: str
     max_batch_prompts: int = MAX_BATCH_PROMPTS
+    """Prompts completed side by side."""
+    max_kept_mib: int = MAX_KEPT_MIB
+    """Memory for the keys and values of prompts and completions between calls."""
+    _writer: Writer = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        most, kept = self.max_batch_prompts, self.max_kept_mib * 2**20
+        writer = Writer(self.model, most_rows=most, max_kept_bytes=kept)
+        object.__setattr__(self, "_writer", writer)
 
     def complete(self, prompts: Sequence[str], how: Completing) -> list[Completion]:
-        """One completion a prompt, in order; prompts of similar length go together."""
-        self.model.eval()
-        requests = sorted(self._requests(prompts, how.seed), key=lambda r: (-len(r.ids), r.place))
-        completions: dict[int, Completion] = {}
-        for start in range(0, len(requests), self.max_batch_prompts):
-            batch = requests[start : start + self.max_batch_prompts]
-            for request, row in zip(batch, self._write(batch, how), strict=True):
-                completions[request.place] = self._completion(row, how.stop)
-        return [completions[place] for place in range(len(prompts))]
+        """One completion a prompt, in order."""
+        rows = self._write(self._requests(prompts, how.seed), how)
+        return [self._completion(row, how.stop) for row in rows]
 
     def _requests(self, prompts: Sequence[str], seed: int) -> list[_Request]:
         seen = Counter[str]()
         ids_of = {prompt: self._encode(prompt) for prompt in dict.fromkeys(prompts)}
         requests: list[_Request] = []
-        for place, prompt in enumerate(prompts):
+        for prompt in prompts:
             key = hashlib.blake2b(prompt.encode("utf-8", "surrogatepass"), digest_size=12)
             stream = f"{seed} {key.hexdigest()} {seen[prompt]}"
-            requests.append(_Request(place, ids_of[prompt], stream))
+            requests.append(_Request(ids_of[prompt], stream))
             seen[prompt] += 1
         return requests
 
@@ -71,11 +73,10 @@ class TransformersCompleter:
         is_begun = bos is not None and prompt.startswith(bos)
         return tuple(self.tokenizer.encode(prompt, add_special_tokens=not is_begun))
 
-    def _write(self, batch: Sequence[_Request], how: Completing) -> list[Row]:
-        return write(
-            self.model,
-            [request.ids for request in batch],
-            [request.stream for request in batch],
+    def _write(self, requests: Sequence[_Request], how: Completing) -> list[Row]:
+        return self._writer.write(
+            [request.ids for request in requests],
+            [request.stream for request in requests],
             how,
             context=int(self.model.config.max_position_embeddings),
             ends=ends_of(self.model, self.tokenizer),

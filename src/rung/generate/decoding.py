@@ -6,7 +6,8 @@ B is the number of prompts, L of rows still being written, T tokens, V the vocab
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,9 +16,13 @@ import torch
 from torch import Tensor
 
 from rung.generate.prompting import LENGTH, STOP
+from rung.model.engine import BATCH_TOKENS, PrefixEngine, next_logits
+from rung.model.growing import GrowingRows
+from rung.model.memory import PrefixMemory
+from rung.model.tree_attention import on_token_trees
 
-PAD = 0
-"""Any id will do: padding is masked."""
+ENTER_FROM = 4
+"""Rows enter when this part of all places is free: running few prompts at a time is slow."""
 
 
 class Drawing(Protocol):
@@ -68,56 +73,117 @@ class Row:
             self.is_done, self.finish_reason = True, LENGTH
 
 
-@torch.inference_mode()
-def write(
-    model: Any,
-    prompts_B: Sequence[tuple[int, ...]],
-    streams_B: Sequence[str],
-    sampling: Drawing,
-    *,
-    context: int,
-    ends: Collection[int],
-    at_stop: Callable[[list[int]], bool],
-    top_k: int | None = None,
-    num_logprobs: int = 0,
-    logprobs_of: Sequence[int] = (),
-) -> list[Row]:
-    """Write behind B prompts.
+class Writer:
+    """A causal LM that writes behind prompts, and keeps what it has read and written for others.
+
+    Rows that are done leave at once, and others enter. Weights that change between two calls are
+    seen, and nothing is kept then.
 
     Args:
-        model: A transformers causal LM.
-        prompts_B: Token ids; equal prompts go through the model once.
-        streams_B: Names each row's own random numbers.
-        sampling: Temperature, top-p and the most tokens.
-        context: Tokens that a prompt and what is written behind it may have together.
-        ends: Tokens that end a row; they are drawn but not kept.
-        at_stop: Whether a row's ids so far are as far as it should go.
-        top_k: Draw from so many of the likeliest tokens; None: from all.
-        num_logprobs: For so many tokens at every place the log-probability is kept.
-        logprobs_of: Tokens whose log-probability is kept too.
+        model: A transformers causal LM, on its device.
+        most_rows: Rows written side by side.
+        max_kept_bytes: Keys and values that are kept between calls.
     """
-    rows = [
-        _start(prompt, stream, min(sampling.max_tokens, context - len(prompt)))
-        for prompt, stream in zip(prompts_B, streams_B, strict=True)
-    ]
-    live = [row for row in rows if not row.is_done]
-    if not live:
+
+    def __init__(self, model: Any, *, most_rows: int, max_kept_bytes: int) -> None:
+        self._model, self._most_rows = model, most_rows
+        self._memory = PrefixMemory(max_bytes=max_kept_bytes, keeps_unheld=True)
+        self._weights: object = None
+        self._computed = 0
+
+    @property
+    def computed(self) -> int:
+        """Tokens that went through the model so far, those of prompts too."""
+        return self._computed
+
+    @torch.inference_mode()
+    def write(
+        self,
+        prompts_B: Sequence[tuple[int, ...]],
+        streams_B: Sequence[str],
+        how: Drawing,
+        *,
+        context: int,
+        ends: Collection[int],
+        at_stop: Callable[[list[int]], bool],
+        top_k: int | None = None,
+        num_logprobs: int = 0,
+        logprobs_of: Sequence[int] = (),
+        keeps_written: bool = True,
+    ) -> list[Row]:
+        """Write behind B prompts.
+
+        Args:
+            prompts_B: Token ids; what they share goes through the model once.
+            streams_B: Names each row's own random numbers.
+            how: Temperature, top-p and the most tokens.
+            context: Tokens that a prompt and what is written behind it may have together.
+            ends: Tokens that end a row; they are drawn but not kept.
+            at_stop: Whether a row's ids so far are as far as it should go.
+            top_k: Draw from so many of the likeliest tokens; None: from all.
+            num_logprobs: For so many tokens at every place the log-probability is kept.
+            logprobs_of: Tokens whose log-probability is kept too.
+            keeps_written: Prompts to come begin with what is written here.
+        """
+        rows = [
+            _start(prompt, stream, min(how.max_tokens, context - len(prompt)))
+            for prompt, stream in zip(prompts_B, streams_B, strict=True)
+        ]
+        waiting = deque(row for row in rows if not row.is_done)
+        self._look_at_weights()
+        self._model.eval()
+        with on_token_trees(self._model):
+            engine = PrefixEngine(
+                self._model,
+                batch_tokens=BATCH_TOKENS[self._model.device.type],
+                memory=self._memory,
+                outputs=next_logits,
+            )
+            try:
+                for logits_LV, live in self._steps(engine, waiting, keeps_written=keeps_written):
+                    tokens_L = _pick(logits_LV, live, how, top_k)
+                    told_L = _logprobs(logits_LV, tokens_L, num_logprobs, logprobs_of)
+                    for row, token, told in zip(live, tokens_L.tolist(), told_L, strict=True):
+                        row.take(token, ends, at_stop)
+                        row.logprobs += told if len(row.ids) > len(row.logprobs) else ()
+            except BaseException:  # half-written keys must not be taken for whole ones
+                self._memory.forget()
+                raise
+            self._computed += engine.usage.computed
         return rows
-    state = _State.begin(model, [row.prompt for row in live])
-    while True:
-        tokens_L = _pick(state.logits_LV, live, sampling, top_k)
-        told_L = _logprobs(state.logits_LV, tokens_L, num_logprobs, logprobs_of)
-        for row, token, told in zip(live, tokens_L.tolist(), told_L, strict=True):
-            if not row.is_done:
-                row.take(token, ends, at_stop)
-                row.logprobs += told if len(row.ids) > len(row.logprobs) else ()
-        left = [slot for slot, row in enumerate(live) if not row.is_done]
-        if not left:
-            return rows
-        if 2 * len(left) <= len(live):
-            live, tokens_L = [live[slot] for slot in left], tokens_L[left]
-            state.keep(left)
-        state.advance(tokens_L)
+
+    def _steps(
+        self, engine: PrefixEngine, waiting: deque[Row], *, keeps_written: bool
+    ) -> Iterator[tuple[Tensor, list[Row]]]:
+        """The logits for the next tokens of all rows that are being written, until none is left.
+
+        Whoever takes them gives each row a token.
+        """
+        growing, live = GrowingRows(engine), list[Row]()
+        logits: list[Tensor] = []
+        while waiting or live:
+            room = self._most_rows - len(live)
+            if waiting and ENTER_FROM * room >= self._most_rows:
+                entering = [waiting.popleft() for _ in range(min(room, len(waiting)))]
+                logits.append(growing.enter([row.prompt for row in entering]))
+                live += entering
+            yield torch.cat(logits), live
+            left = [slot for slot, row in enumerate(live) if not row.is_done]
+            if len(left) < len(live):
+                done = {slot: row for slot, row in enumerate(live) if row.is_done}
+                kept = done if keeps_written else {}
+                growing.keep(left, {slot: (*row.prompt, *row.ids) for slot, row in kept.items()})
+                live = [live[slot] for slot in left]
+            logits = []
+            if live:
+                tokens = torch.tensor([row.ids[-1] for row in live], device=self._model.device)
+                logits = [growing.advance(tokens)]
+
+    def _look_at_weights(self) -> None:
+        weights = [(p.data_ptr(), _version(p)) for p in self._model.parameters()]
+        if weights != self._weights:
+            self._memory.forget()
+        self._weights = weights
 
 
 def ends_of(model: Any, tokenizer: Any) -> frozenset[int]:
@@ -136,60 +202,9 @@ def _start(prompt: tuple[int, ...], stream: str, room: int) -> Row:
     )
 
 
-@dataclass(slots=True)
-class _State:
-    """The model's keys and values for L rows, and its logits for their next tokens."""
-
-    model: Any
-    cache: Any
-    mask_LT: Tensor | None
-    """None where no row is padded: attention is twice as fast without a mask."""
-    position_L1: Tensor
-    logits_LV: Tensor
-
-    @classmethod
-    def begin(cls, model: Any, prompts_L: Sequence[tuple[int, ...]]) -> _State:
-        """Run the distinct prompts, padded on the left, and spread them over their rows."""
-        distinct = {prompt: index for index, prompt in enumerate(dict.fromkeys(prompts_L))}
-        width, device = max(map(len, distinct)), model.device
-        padded = [[PAD] * (width - len(prompt)) + list(prompt) for prompt in distinct]
-        lengths_G1 = torch.tensor([[len(prompt)] for prompt in distinct], device=device)
-        mask_GT = (torch.arange(width, device=device) >= width - lengths_G1).long()
-        is_padded = bool((lengths_G1 < width).any())
-        out = model(
-            input_ids=torch.tensor(padded, device=device),
-            attention_mask=mask_GT if is_padded else None,
-            position_ids=(mask_GT.cumsum(1) - 1).clamp(min=0),
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        index_L = torch.tensor([distinct[prompt] for prompt in prompts_L], device=device)
-        out.past_key_values.batch_select_indices(index_L)
-        mask_LT = mask_GT[index_L] if is_padded else None
-        position_L1 = lengths_G1[index_L] - 1
-        return cls(model, out.past_key_values, mask_LT, position_L1, out.logits[index_L, -1])
-
-    def keep(self, slots: Sequence[int]) -> None:
-        """Drop all rows but these."""
-        index = torch.tensor(slots, device=self.position_L1.device)
-        self.cache.batch_select_indices(index)
-        self.mask_LT = None if self.mask_LT is None else self.mask_LT[index]
-        self.position_L1 = self.position_L1[index]
-
-    def advance(self, tokens_L: Tensor) -> None:
-        """Append one token to every row."""
-        self.position_L1 = self.position_L1 + 1
-        if self.mask_LT is not None:
-            self.mask_LT = torch.nn.functional.pad(self.mask_LT, (0, 1), value=1)
-        out = self.model(
-            input_ids=tokens_L[:, None],
-            attention_mask=self.mask_LT,
-            position_ids=self.position_L1,
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        self.cache, self.logits_LV = out.past_key_values, out.logits[:, -1]
+def _version(weight: Tensor) -> int:
+    """How often a tensor has been written to, where torch counts it."""
+    return 0 if weight.is_inference() else weight._version
 
 
 def _logprobs(
@@ -222,8 +237,7 @@ def _pick(logits_LV: Tensor, rows_L: Sequence[Row], sampling: Drawing, top_k: in
     probs_LV = torch.softmax(logits_LV / sampling.temperature, -1)
     if sampling.top_p < 1:
         probs_LV = _nucleus(probs_LV, sampling.top_p)
-    # Rows that are done stay in the batch for a while; what is drawn for them is thrown away.
-    draws = [0.0 if row.is_done else row.draws_T[row.num_tokens] for row in rows_L]
+    draws = [row.draws_T[row.num_tokens] for row in rows_L]
     upto_LV = probs_LV.cumsum(-1, dtype=torch.float64)
     draws_L1 = torch.tensor(draws, device=upto_LV.device, dtype=torch.float64)[:, None]
     tokens_L = torch.searchsorted(upto_LV, draws_L1 * upto_LV[:, -1:], right=True)[:, 0]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from rung.core.protocols import Sampling
 from rung.core.types import Chain, Problem
-from rung.generate.decoding import Row, ends_of, write
+from rung.generate.decoding import Row, Writer, ends_of
 from rung.generate.prompting import Prompts, Written, continued, holds_step, no_answer, wanted
 
 MAX_BATCH_CHAINS = 256
+MAX_KEPT_MIB = 1024
 CONTEXT_TOKENS = 4
 """So many tokens before it decide how a token inside a step is spelled."""
 
@@ -19,8 +20,6 @@ CONTEXT_TOKENS = 4
 class _Request(NamedTuple):
     """One chain to write."""
 
-    place: int
-    """Which of all chains of the call."""
     prefix: Chain
     prompt: tuple[int, ...]
     stream: str
@@ -51,11 +50,18 @@ class TransformersGenerator:
     question_separator: str = "\n"
     step_separator: str = "\n"
     max_batch_chains: int = MAX_BATCH_CHAINS
+    """Chains written side by side."""
+    max_kept_mib: int = MAX_KEPT_MIB
+    """Memory for the keys and values of prefixes between calls."""
     _prompts: Prompts = field(init=False, repr=False, compare=False)
+    _writer: Writer = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         prompts = Prompts(self.tokenizer, self.show, self.question_separator, self.step_separator)
         object.__setattr__(self, "_prompts", prompts)
+        most, kept = self.max_batch_chains, self.max_kept_mib * 2**20
+        writer = Writer(self.model, most_rows=most, max_kept_bytes=kept)
+        object.__setattr__(self, "_writer", writer)
 
     @property
     def writes_inside_steps(self) -> bool:
@@ -69,20 +75,18 @@ class TransformersGenerator:
         cut off by `max_tokens` or the context, None: the one step that was asked for is
         written), and counts the tokens of this call.
         """
-        self.model.eval()
-        chains: dict[int, Chain] = {}
-        for batch in _batches(self._requests(prefixes, n, sampling), self.max_batch_chains):
-            rows = write(
-                self.model,
-                [request.prompt for request in batch],
-                [request.stream for request in batch],
-                sampling,
-                context=self._context(),
-                ends=ends_of(self.model, self.tokenizer),
-                at_stop=self._step_ends(sampling) if sampling.until == "step" else _never,
-            )
-            for request, row in zip(batch, rows, strict=True):
-                chains[request.place] = self._chain(request, row, sampling)
+        requests = self._requests(prefixes, n, sampling)
+        is_step = sampling.until == "step"
+        rows = self._writer.write(
+            [request.prompt for request in requests],
+            [request.stream for request in requests],
+            sampling,
+            context=self._context(),
+            ends=ends_of(self.model, self.tokenizer),
+            at_stop=self._step_ends(sampling) if is_step else _never,
+            keeps_written=is_step,
+        )
+        chains = [self._chain(*pair, sampling) for pair in zip(requests, rows, strict=True)]
         return [[chains[k * n + j] for j in range(n)] for k in range(len(prefixes))]
 
     def _requests(self, prefixes: Sequence[Chain], n: int, sampling: Sampling) -> list[_Request]:
@@ -92,7 +96,7 @@ class TransformersGenerator:
             for name, prefix in distinct.items()
         }
         return [
-            _Request(one.place, one.prefix, prompts[one.prefix.prefix_id], one.stream)
+            _Request(one.prefix, prompts[one.prefix.prefix_id], one.stream)
             for one in wanted(prefixes, n, sampling.seed)
         ]
 
@@ -132,18 +136,3 @@ class TransformersGenerator:
 def _never(ids: list[int]) -> bool:
     return False
 
-
-def _batches(requests: Sequence[_Request], most: int) -> Iterator[list[_Request]]:
-    """Requests in batches of similar prompts, the longest first.
-
-    Equal lengths need no mask, so a batch that is half full stays with its length.
-    """
-    batch: list[_Request] = []
-    for request in sorted(requests, key=lambda r: (-len(r.prompt), r.place)):
-        is_longer = bool(batch) and len(batch[-1].prompt) > len(request.prompt)
-        if len(batch) == most or (is_longer and 2 * len(batch) >= most):
-            yield batch
-            batch = []
-        batch.append(request)
-    if batch:
-        yield batch

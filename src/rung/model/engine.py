@@ -9,18 +9,22 @@ Shape letters: T packed tokens, K positions that are read, D width.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from rung.model.memory import PrefixMemory
 from rung.model.radix import IntArray, Node, RadixTree
-from rung.model.tree_attention import KeyValueStore, Run, plan_attention, use_tree_attention
+from rung.model.tree_attention import Run, TreePlan, plan_attention, use_tree_attention
 
-SHRINK_FROM = 4096
-"""Slots; a smaller store is not worth moving."""
+BATCH_TOKENS = {"cpu": 1024, "cuda": 16_384}
+"""What suits a device. On a CPU larger batches leave the cache."""
+
+Outputs = Callable[[Any, Mapping[str, Any], Tensor], Tensor]
+"""What a model gives for a packed row, at the rows that are read."""
 
 
 class Request(NamedTuple):
@@ -51,26 +55,43 @@ class Usage(NamedTuple):
     """Tokens that went through the trunk."""
 
 
+def hidden_states(trunk: Any, row: Mapping[str, Any], rows_K: Tensor) -> Tensor:
+    """The last hidden states (K, D) of a decoder without heads."""
+    return trunk(**row).last_hidden_state[0, rows_K]
+
+
+def next_logits(model: Any, row: Mapping[str, Any], rows_K: Tensor) -> Tensor:
+    """The logits (K, V) of a causal LM for the tokens behind."""
+    return model(**row, logits_to_keep=rows_K).logits[0]
+
+
 class PrefixEngine:
-    """A trunk with the keys and values of every prefix that is held.
+    """A model with the keys and values of every prefix that is kept.
 
     Args:
-        trunk: A transformers decoder without heads, in evaluation mode, on its device.
+        model: A transformers decoder, in evaluation mode, on its device.
         batch_tokens: Tokens in one forward pass.
-        max_kept_bytes: Keys and values of held tokens beyond are forgotten after each call, the
-            longest unused first, and computed again when they are asked for. None: all are kept.
+        memory: Which prefixes are kept; by default those that are held.
+        outputs: What is wanted of the model; by default a decoder without heads is asked for its
+            hidden states.
 
     Raises:
-        RungError: The trunk's architecture can't run on token trees.
+        RungError: The model's architecture can't run on token trees.
     """
 
-    def __init__(self, trunk: Any, *, batch_tokens: int, max_kept_bytes: int | None = None) -> None:
-        use_tree_attention(trunk)
-        self._trunk = trunk
-        self._batch_tokens = batch_tokens
-        self._max_kept_bytes = max_kept_bytes
+    def __init__(
+        self,
+        model: Any,
+        *,
+        batch_tokens: int,
+        memory: PrefixMemory | None = None,
+        outputs: Outputs = hidden_states,
+    ) -> None:
+        use_tree_attention(model)
+        self.model = model
+        self.memory = memory or PrefixMemory()
+        self._batch_tokens, self._outputs = batch_tokens, outputs
         self._asked = self._computed = 0
-        self._forget()
 
     @property
     def usage(self) -> Usage:
@@ -80,81 +101,66 @@ class PrefixEngine:
     @property
     def kept_tokens(self) -> int:
         """Tokens whose keys and values are kept now."""
-        return self._tree.slots.used
-
-    @property
-    def bytes_a_token(self) -> int:
-        """Memory that a kept token takes; 0 before the first call."""
-        return self._store.bytes_a_slot
+        return self.memory.kept_tokens
 
     def release(self, name: str) -> None:
         """Stop holding what was held under `name`."""
-        self._tree.release(name)
-        self._shrink()
+        self.memory.release(name)
 
     @torch.inference_mode()
     def features(self, requests: Sequence[Request]) -> Tensor:
-        """The trunk's last hidden states (K, D) at all reads, request by request, read by read."""
+        """The model's outputs (K, ...) at all reads, request by request, read by read."""
         try:
-            return self._features(requests)
+            found_K = self.compute(requests)
+            self.memory.trim()
         except BaseException:  # half-written keys must not be taken for whole ones
-            self._forget()
+            self.memory.forget()
             raise
+        return found_K
 
-    def _features(self, requests: Sequence[Request]) -> Tensor:
-        work = _Work(self._tree, requests)
+    def compute(self, requests: Sequence[Request]) -> Tensor:
+        """`features` for a caller who has more to do before memory is trimmed, or forgotten."""
+        work = _Work(self.memory.tree, requests)
         self._asked += work.num_asked
         found: list[Tensor] = []
         places: list[int] = []
         for batch in batches(work.pieces, self._batch_tokens):
-            features_TD = self._forward(batch)
             rows, reads = work.rows_read(batch)
-            found.append(features_TD[rows])
+            found.append(self._run(batch, torch.tensor(rows, dtype=torch.long)))
             places += reads
             for piece in batch:
                 if piece.stop == len(piece.node.ids):
-                    self._tree.computed(piece.node)
-        if self._max_kept_bytes is not None and self.bytes_a_token:
-            self._tree.evict_down_to(self._max_kept_bytes // self.bytes_a_token)
-        self._shrink()
-        width = self._trunk.config.get_text_config().hidden_size
+                    self.memory.tree.computed(piece.node)
         if not found:
-            return torch.zeros(0, width, device=self._trunk.device)
-        features_KD = torch.cat(found)
-        order = torch.empty(len(places), dtype=torch.long, device=features_KD.device)
-        order[places] = torch.arange(len(places), device=features_KD.device)
-        return features_KD[order]
+            width = self.model.config.get_text_config().hidden_size
+            return torch.zeros(0, width, device=self.model.device)
+        found_K = torch.cat(found)
+        order = torch.empty(len(places), dtype=torch.long, device=found_K.device)
+        order[places] = torch.arange(len(places), device=found_K.device)
+        return found_K[order]
 
-    def _forward(self, batch: Sequence[Piece]) -> Tensor:
+    def run(self, ids_T: Tensor, positions_T: Tensor, plan: TreePlan, rows_K: Tensor) -> Tensor:
+        """The model's outputs (K, ...) for a packed row whose keys the plan keeps."""
+        self._computed += len(ids_T)
+        plan.store = self.memory.store
+        row = {"input_ids": ids_T[None], "position_ids": positions_T[None]}
+        return self._outputs(self.model, {**row, "tree": plan, "use_cache": False}, rows_K)
+
+    def _run(self, batch: Sequence[Piece], rows_K: Tensor) -> Tensor:
+        tree, device = self.memory.tree, self.model.device
         for piece in batch:
             if piece.node.slots is None:
-                piece.node.slots = self._tree.slots.take(len(piece.node.ids))
-        self._store.reserve(self._tree.slots.size)
-        device = self._trunk.device
+                piece.node.slots = tree.slots.take(len(piece.node.ids))
+        self.memory.reserve()
         runs = [Run(piece.stop - piece.start, _keys(piece)) for piece in batch]
         plan = plan_attention(runs, device)
-        plan.store = self._store
         slots = [run.keys[len(run.keys) - run.length :] for run in runs]
         plan.slots_T = torch.from_numpy(np.concatenate(slots)).to(device)
         positions = [np.arange(len(run.keys) - run.length, len(run.keys)) for run in runs]
+        positions_T = torch.from_numpy(np.concatenate(positions)).to(device)
         ids = [token for piece in batch for token in piece.node.ids[piece.start : piece.stop]]
-        self._computed += len(ids)
-        out = self._trunk(
-            input_ids=torch.tensor([ids], device=device),
-            position_ids=torch.from_numpy(np.concatenate(positions))[None].to(device),
-            use_cache=False,
-            tree=plan,
-        )
-        return out.last_hidden_state[0]
-
-    def _shrink(self) -> None:
-        """Give memory back where most slots are free."""
-        if self._tree.slots.size >= SHRINK_FROM and 4 * self.kept_tokens < self._tree.slots.size:
-            kept = self._tree.renumber()
-            self._store.keep(torch.from_numpy(kept).to(self._trunk.device))
-
-    def _forget(self) -> None:
-        self._tree, self._store = RadixTree(), KeyValueStore()
+        ids_T = torch.tensor(ids, device=device)
+        return self.run(ids_T, positions_T, plan, rows_K.to(device))
 
 
 class _Work:
@@ -220,11 +226,8 @@ def batches(pieces: Sequence[Piece], batch_tokens: int) -> Iterator[list[Piece]]
 
 def _keys(piece: Piece) -> IntArray:
     """The slots of all tokens that the piece's last token sees."""
-    above = piece.node.parent
-    slots = [] if above is None else [node.slots for node in above.path()]
-    assert piece.node.slots is not None
-    known = [s for s in (*slots, piece.node.slots[: piece.stop]) if s is not None]
-    return np.concatenate(known)
+    slots = piece.node.path_slots()
+    return slots[: len(slots) - len(piece.node.ids) + piece.stop]
 
 
 def _depth_first(tree: RadixTree, wanted: dict[Node, int]) -> Iterator[Node]:

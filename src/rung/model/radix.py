@@ -11,6 +11,8 @@ here a caller holds prefixes by name, and lets them go.
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -34,11 +36,23 @@ class Node:
     """Names of the prefixes that end here."""
     waiting: int = 0
     """Nodes in this subtree, itself included, that are to be computed."""
+    pins: int = 0
+    """How often this subtree's tokens are being read: they can't go."""
     last_used: int = 0
+
+    @property
+    def is_idle_leaf(self) -> bool:
+        """Nothing stands behind it, and nobody is computing or reading it."""
+        return not (self.children or self.waiting or self.pins)
 
     def path(self) -> list[Node]:
         """The nodes from the root's child to this one."""
         return list(self.lineage())[::-1]
+
+    def path_slots(self) -> IntArray:
+        """Where the tokens from the start to this node's end are, of those that are computed."""
+        known = [passed.slots for passed in self.path() if passed.slots is not None]
+        return np.concatenate(known) if known else np.zeros(0, dtype=np.int64)
 
     def lineage(self) -> Iterator[Node]:
         """This node, its parent, and so on, without the root."""
@@ -75,9 +89,14 @@ class Slots:
 
 
 class RadixTree:
-    """The tree, the slots of its tokens, and who holds what."""
+    """The tree, the slots of its tokens, and who holds what.
 
-    def __init__(self) -> None:
+    Args:
+        keeps_unheld: What nobody holds stays until it is evicted.
+    """
+
+    def __init__(self, *, keeps_unheld: bool = False) -> None:
+        self._keeps_unheld = keeps_unheld
         self.root = Node((), None)
         self.slots = Slots()
         self._held: dict[str, Node] = {}
@@ -123,6 +142,38 @@ class RadixTree:
             passed.waiting -= 1
         self._prune(node)
 
+    def adopt(self, ids: Sequence[int], slots: IntArray, start: int) -> IntArray:
+        """Take over tokens that were computed elsewhere, from `start` on.
+
+        Args:
+            ids: A prefix whose first `start` tokens are the tree's, pinned.
+            slots: Where all of its tokens are.
+            start: How many tokens are the tree's own.
+
+        Returns:
+            The slots of tokens that the tree has twice now: it stays with its own.
+        """
+        twice, at = [slots[:0]], 0
+        for node in self.insert(ids).path():
+            upto = at + len(node.ids)
+            if node.slots is None:
+                node.slots = slots[at:upto]
+            elif at >= start:
+                twice.append(slots[at:upto])
+            at = upto
+        return np.concatenate(twice)
+
+    def pin(self, node: Node) -> None:
+        """Let nothing up to the node's end go until it is unpinned."""
+        for passed in node.lineage():
+            passed.pins += 1
+
+    def unpin(self, node: Node) -> None:
+        """Take one pin back. What nobody needs any more goes."""
+        for passed in node.lineage():
+            passed.pins -= 1
+        self._prune(node)
+
     def hold(self, name: str, node: Node) -> None:
         """Keep the path to `node` under a name."""
         node.holders.add(name)  # first: what the name held before may be on this path
@@ -141,10 +192,11 @@ class RadixTree:
         """Forget held leaves, the longest unused first, until at most `num_tokens` are kept."""
         if self.slots.used <= num_tokens:
             return
-        leaves = [n for n in self._nodes() if not n.children and not n.waiting]
+        order = itertools.count()
+        leaves = [(n.last_used, next(order), n) for n in self._nodes() if n.is_idle_leaf]
+        heapq.heapify(leaves)
         while leaves and self.slots.used > num_tokens:
-            leaf = min(leaves, key=lambda n: n.last_used)
-            leaves.remove(leaf)
+            leaf = heapq.heappop(leaves)[-1]
             parent = leaf.parent
             assert parent is not None
             for name in leaf.holders:
@@ -153,8 +205,8 @@ class RadixTree:
                 parent.holders |= leaf.holders
             leaf.holders = set()
             self._remove(leaf)
-            if parent is not self.root and not parent.children and not parent.waiting:
-                leaves.append(parent)
+            if parent is not self.root and parent.is_idle_leaf:
+                heapq.heappush(leaves, (parent.last_used, next(order), parent))
 
     def renumber(self) -> IntArray:
         """Number the slots that are out 0, 1, ...; return their old numbers, in that order."""
@@ -179,7 +231,7 @@ class RadixTree:
         parent = node.parent
         assert parent is not None
         assert not node.waiting, "a node that is being computed can't be cut"
-        upper = Node(node.ids[:at], parent, last_used=node.last_used)
+        upper = Node(node.ids[:at], parent, pins=node.pins, last_used=node.last_used)
         if node.slots is not None:
             upper.slots, node.slots = node.slots[:at], node.slots[at:]
         parent.children[upper.ids[0]] = upper
@@ -189,8 +241,10 @@ class RadixTree:
 
     def _prune(self, node: Node) -> None:
         """Remove the node and those above it that nobody needs."""
+        if self._keeps_unheld:
+            return
         while (above := node.parent) is not None:
-            if node.children or node.holders or node.waiting:
+            if node.holders or not node.is_idle_leaf:
                 return
             self._remove(node)
             node = above

@@ -15,7 +15,8 @@ heads that share one key-value head.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -105,7 +106,7 @@ class KeyValueStore:
     def keep(self, slots: Tensor) -> None:
         """Keep these slots alone; they are 0, 1, ... from now on."""
         for layer, pair in self._layers.items():
-            keys, values = (tensor.index_select(1, slots) for tensor in pair)
+            keys, values = (tensor.index_select(1, slots.to(tensor.device)) for tensor in pair)
             self._layers[layer] = keys, values
 
     @property
@@ -128,6 +129,21 @@ def use_tree_attention(trunk: Any) -> None:
             f"{type(trunk).__name__} has an attention of its own, which can't run on token trees"
         )
     trunk.set_attn_implementation(NAME)
+
+
+@contextlib.contextmanager
+def on_token_trees(model: Any) -> Generator[None]:
+    """Let a decoder run on packed trees for a while; then its attention is as it was.
+
+    Raises:
+        RungError: Its architecture can't.
+    """
+    before = model.config._attn_implementation
+    use_tree_attention(model)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
 
 
 def plan_attention(runs: Sequence[Run], device: torch.device) -> TreePlan:

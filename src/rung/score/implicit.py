@@ -24,7 +24,7 @@ from torch import Tensor
 from rung.core.errors import RungError
 from rung.core.types import Chain, StepScores
 from rung.model.checkpoint import weights_hash
-from rung.model.engine import PrefixEngine, Request
+from rung.model.engine import BATCH_TOKENS, PrefixEngine, Request
 from rung.model.families.label_head import lm_head
 from rung.model.families.texts import chat, encode, plain_text, shown
 from rung.model.foreign import Foreign, open_foreign
@@ -37,7 +37,7 @@ from rung.model.implicit import (
 from rung.model.reader import move_trunk
 from rung.model.reading import Kind
 from rung.model.rendering import render_all
-from rung.score.reward import BATCH_TOKENS, Precision, dtype_for, opening_dtype
+from rung.score.reward import Precision, dtype_for, opening_dtype
 
 STEP_SEPARATOR = "\n\n"
 HEAD_ROWS = 512

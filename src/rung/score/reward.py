@@ -15,15 +15,14 @@ import torch
 from rung.core.errors import RungError
 from rung.core.types import Chain, Problem, StepScores
 from rung.model.checkpoint import weights_hash
-from rung.model.engine import PrefixEngine, Request, Usage
+from rung.model.engine import BATCH_TOKENS, PrefixEngine, Request, Usage
 from rung.model.families import AUTO, open_reader
+from rung.model.memory import PrefixMemory
 from rung.model.reader import Reader
 from rung.model.rendering import Rendered
 from rung.score.session import ScoringSession
 
 Precision = Literal["auto", "fp32", "bf16"]
-BATCH_TOKENS = {"cpu": 1024, "cuda": 16_384}
-"""By device. On a CPU larger batches leave the cache."""
 BF16_FROM_PARAMETERS = 20_000_000
 """Below, bf16 saves no time worth its rounding."""
 LARGE_BYTES = 8 * BF16_FROM_PARAMETERS
@@ -115,7 +114,9 @@ class RewardScorer:
         """
         kept = None if max_kept_mib is None else int(max_kept_mib * 2**20)
         engine = PrefixEngine(
-            self.reader.trunk, batch_tokens=self.batch_tokens, max_kept_bytes=kept
+            self.reader.trunk,
+            batch_tokens=self.batch_tokens,
+            memory=PrefixMemory(max_bytes=kept),
         )
         session = ScoringSession(self.name, self.reader, engine)
         session.add(problem)

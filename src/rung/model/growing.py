@@ -1,0 +1,169 @@
+"""Rows of tokens that a causal LM writes side by side, each behind the kept keys of its prefix.
+
+Rows enter and leave at any time. A prompt's tokens go through the model once, whoever begins with
+them; what a row wrote can stay for prompts to come. A step of L rows is one packed row of L
+tokens, without padding; in attention, rows of similar length stand together.
+
+Shape letters: L rows, N rows that enter, C keys, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rung.model.engine import PrefixEngine, Request
+from rung.model.radix import IntArray, Node
+from rung.model.tree_attention import GROUP_WASTE, Group, TreePlan
+
+ALLOTTED = 16
+"""Slots that a row gets at a time."""
+GROUP_BYTES = {"cpu": 4 * 2**20, "cuda": 2**30}
+"""Keys and values of a layer that one group gathers: on a CPU, more leaves the cache."""
+
+WASTE_OF = 8
+"""A group may waste this part of itself beyond GROUP_WASTE: small ones cost calls."""
+
+
+class GrowingRows:
+    """L rows; at first none.
+
+    Args:
+        engine: The causal LM and its memory. After an error in here, make it forget.
+    """
+
+    def __init__(self, engine: PrefixEngine) -> None:
+        self._engine, self._device = engine, engine.model.device
+        self._prompts: list[Node] = []
+        self._starts_L = self._lengths_L = self._allotted_L = np.zeros(0, dtype=np.int64)
+        self._keys_LC = torch.zeros(0, ALLOTTED, dtype=torch.long, device=self._device)
+        self._arrange()
+
+    def __len__(self) -> int:
+        """How many rows are being written."""
+        return len(self._prompts)
+
+    def enter(self, prompts_N: Sequence[tuple[int, ...]]) -> Tensor:
+        """Add rows; return the logits (N, V) for their first tokens."""
+        memory = self._engine.memory
+        distinct = {prompt: k for k, prompt in enumerate(dict.fromkeys(prompts_N))}
+        logits_GV = self._engine.compute([Request(ids, (len(ids) - 1,)) for ids in distinct])
+        ends = [memory.tree.insert(prompt) for prompt in prompts_N]
+        for end in ends:
+            memory.tree.pin(end)
+        memory.trim()
+        lengths_N = np.array([len(prompt) for prompt in prompts_N])
+        self._prompts += ends
+        self._starts_L = np.concatenate([self._starts_L, lengths_N])
+        self._lengths_L = np.concatenate([self._lengths_L, lengths_N])
+        self._allotted_L = np.concatenate([self._allotted_L, lengths_N])
+        self._add_keys([end.path_slots() for end in ends])
+        self._allot()
+        self._arrange()
+        return logits_GV[[distinct[prompt] for prompt in prompts_N]]
+
+    def advance(self, tokens_L: Tensor) -> Tensor:
+        """Write one token in every row; return the logits (L, V) for the next ones."""
+        if (self._lengths_L == self._allotted_L).any():
+            self._allot()
+            self._arrange()
+        positions_L = torch.from_numpy(self._lengths_L).to(self._device)
+        self._lengths_L = self._lengths_L + 1
+        plan = self._plan(positions_L)
+        return self._engine.run(tokens_L, positions_L, plan, self._rows_L)
+
+    def keep(self, left: Sequence[int], written: Mapping[int, tuple[int, ...]]) -> None:
+        """Drop all rows but those that are `left`.
+
+        Args:
+            left: Rows that stay; they are row 0, 1, ... from now on.
+            written: The tokens of rows that leave and whose keys are to stay in memory.
+        """
+        gone = sorted(set(range(len(self))) - set(left))
+        for row, slots in zip(gone, self._keys_LC[gone].cpu().numpy(), strict=True):
+            self._give_back(row, slots, written.get(row))
+        self._prompts = [self._prompts[row] for row in left]
+        index = np.array(left, dtype=np.int64)
+        self._starts_L, self._lengths_L = self._starts_L[index], self._lengths_L[index]
+        self._allotted_L = self._allotted_L[index]
+        self._keys_LC = self._keys_LC[torch.from_numpy(index).to(self._device)]
+        self._arrange()
+        self._engine.memory.trim()
+
+    def _give_back(self, row: int, slots: IntArray, ids: tuple[int, ...] | None) -> None:
+        memory, start = self._engine.memory, int(self._starts_L[row])
+        used = start if ids is None else int(self._lengths_L[row])
+        if ids is not None:
+            memory.adopt(ids[:used], slots[:used], start)
+        memory.take_back(slots[used : self._allotted_L[row]])
+        memory.tree.unpin(self._prompts[row])
+
+    def _add_keys(self, slots_N: Sequence[IntArray]) -> None:
+        width = max(self._keys_LC.shape[1], *map(len, slots_N))
+        self._widen(width)
+        keys_NC = np.zeros((len(slots_N), width), dtype=np.int64)
+        for row, slots in enumerate(slots_N):
+            keys_NC[row, : len(slots)] = slots
+        self._keys_LC = torch.cat([self._keys_LC, torch.from_numpy(keys_NC).to(self._device)])
+
+    def _allot(self) -> None:
+        """Slots for the next tokens of the rows that have none left."""
+        rows = np.flatnonzero(self._lengths_L == self._allotted_L)
+        slots = self._engine.memory.lend(len(rows) * ALLOTTED).reshape(len(rows), ALLOTTED)
+        columns = self._allotted_L[rows][:, None] + np.arange(ALLOTTED)
+        self._widen(int(columns.max()) + 1)
+        at = (torch.from_numpy(rows[:, None]), torch.from_numpy(columns))
+        self._keys_LC[at] = torch.from_numpy(slots).to(self._device)
+        self._allotted_L[rows] += ALLOTTED
+
+    def _widen(self, width: int) -> None:
+        lacking = width - self._keys_LC.shape[1]
+        if lacking > 0:
+            spare = self._keys_LC.shape[1]
+            self._keys_LC = torch.nn.functional.pad(self._keys_LC, (0, max(lacking, spare)))
+
+    def _arrange(self) -> None:
+        """Put rows of similar length together, few enough that their keys fit the cache."""
+        order = np.argsort(self._lengths_L, kind="stable")
+        places = np.empty_like(order)
+        places[order] = np.arange(len(order))
+        self._rows_L = torch.arange(len(self), device=self._device)
+        self._places_L = torch.from_numpy(places).to(self._device)
+        self._groups = [
+            (int(rows[-1]), torch.from_numpy(rows).to(self._device)) for rows in self._cut(order)
+        ]
+
+    def _cut(self, order: IntArray) -> Iterator[IntArray]:
+        most = self._most_keys()
+        start = needed = 0
+        for at, row in enumerate(order):
+            length, count = int(self._lengths_L[row]), at + 1 - start
+            wasted = count * length - (needed + length) * GROUP_WASTE
+            if count > 1 and (count * (length + ALLOTTED) > most or wasted > most // WASTE_OF):
+                yield order[start:at]
+                start, needed = at, 0
+            needed += length
+        if start < len(order):
+            yield order[start:]
+
+    def _most_keys(self) -> int:
+        layers = self._engine.model.config.get_text_config().num_hidden_layers
+        a_layer = max(1, self._engine.memory.bytes_a_token // layers)
+        return GROUP_BYTES[self._device.type] // a_layer
+
+    def _plan(self, positions_L: Tensor) -> TreePlan:
+        groups = [
+            self._group(rows, int(self._lengths_L[last]), positions_L)
+            for last, rows in self._groups
+        ]
+        slots_L = self._keys_LC[self._rows_L, positions_L]
+        return TreePlan(groups, self._places_L, slots_T=slots_L)
+
+    def _group(self, rows_R: Tensor, width: int, positions_L: Tensor) -> Group:
+        keys_RC = self._keys_LC[:, :width].index_select(0, rows_R)
+        columns_C = torch.arange(width, device=self._device)
+        distance_RLC = positions_L[rows_R][:, None, None] - columns_C
+        return Group(rows_R[:, None], keys_RC, distance_RLC, self._rows_L[: len(rows_R)])
