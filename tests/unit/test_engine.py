@@ -32,6 +32,9 @@ CONFIGS = {
     "gemma2, soft caps": lambda: transformers.Gemma2Config(
         **SIZES, head_dim=8, query_pre_attn_scalar=8, sliding_window=12
     ),
+    "gpt-oss, attention sinks": lambda: transformers.GptOssConfig(
+        **SIZES, head_dim=8, sliding_window=12, num_local_experts=2, num_experts_per_tok=1
+    ),
     "gpt2": lambda: transformers.GPT2Config(
         vocab_size=VOCAB, n_embd=WIDTH, n_layer=2, n_head=4, n_positions=128
     ),
@@ -162,6 +165,12 @@ def test_a_trunk_with_an_attention_of_its_own_is_refused():
     config = transformers.MambaConfig(vocab_size=8, hidden_size=8, num_hidden_layers=1)
     with pytest.raises(RungError, match="MambaModel has an attention of its own"):
         use_tree_attention(transformers.MambaModel(config))
+
+
+def test_a_trunk_with_layers_other_than_attention_is_refused():
+    config = transformers.Qwen3NextConfig(**SIZES, layer_types=["linear_attention"] * 2)
+    with pytest.raises(RungError, match=r"has layers \(linear_attention\) without token trees"):
+        use_tree_attention(transformers.AutoModel.from_config(config))
 
 
 @pytest.mark.parametrize("name", CONFIGS)

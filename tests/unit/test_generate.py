@@ -134,6 +134,9 @@ class Script:
     def parameters(self) -> list[torch.Tensor]:
         return []
 
+    def modules(self) -> list[torch.nn.Module]:
+        return []
+
     def __call__(self, logits_to_keep: torch.Tensor, **_: Any) -> Any:
         logits = torch.zeros(1, len(logits_to_keep), self.config.vocab_size)
         logits[..., self.script[self.written]] = 100.0

@@ -87,7 +87,7 @@ class Writer:
 
     def __init__(self, model: Any, *, most_rows: int, max_kept_bytes: int) -> None:
         self._model, self._most_rows = model, most_rows
-        self._memory = PrefixMemory(max_bytes=max_kept_bytes, keeps_unheld=True)
+        self.memory = PrefixMemory(max_bytes=max_kept_bytes, keeps_unheld=True)
         self._weights: object = None
         self._computed = 0
 
@@ -136,7 +136,7 @@ class Writer:
             engine = PrefixEngine(
                 self._model,
                 batch_tokens=BATCH_TOKENS[self._model.device.type],
-                memory=self._memory,
+                memory=self.memory,
                 outputs=next_logits,
             )
             try:
@@ -147,7 +147,7 @@ class Writer:
                         row.take(token, ends, at_stop)
                         row.logprobs += told if len(row.ids) > len(row.logprobs) else ()
             except BaseException:  # half-written keys must not be taken for whole ones
-                self._memory.forget()
+                self.memory.forget()
                 raise
             self._computed += engine.usage.computed
         return rows
@@ -182,7 +182,7 @@ class Writer:
     def _look_at_weights(self) -> None:
         weights = [(p.data_ptr(), _version(p)) for p in self._model.parameters()]
         if weights != self._weights:
-            self._memory.forget()
+            self.memory.forget()
         self._weights = weights
 
 

@@ -135,4 +135,3 @@ class TransformersGenerator:
 
 def _never(ids: list[int]) -> bool:
     return False
-

@@ -102,9 +102,8 @@ class GrowingRows:
         memory.tree.unpin(self._prompts[row])
 
     def _add_keys(self, slots_N: Sequence[IntArray]) -> None:
-        width = max(self._keys_LC.shape[1], *map(len, slots_N))
-        self._widen(width)
-        keys_NC = np.zeros((len(slots_N), width), dtype=np.int64)
+        self._widen(max(map(len, slots_N)))
+        keys_NC = np.zeros((len(slots_N), self._keys_LC.shape[1]), dtype=np.int64)
         for row, slots in enumerate(slots_N):
             keys_NC[row, : len(slots)] = slots
         self._keys_LC = torch.cat([self._keys_LC, torch.from_numpy(keys_NC).to(self._device)])

@@ -193,7 +193,7 @@ class RadixTree:
         if self.slots.used <= num_tokens:
             return
         order = itertools.count()
-        leaves = [(n.last_used, next(order), n) for n in self._nodes() if n.is_idle_leaf]
+        leaves = [(n.last_used, next(order), n) for n in self.nodes() if n.is_idle_leaf]
         heapq.heapify(leaves)
         while leaves and self.slots.used > num_tokens:
             leaf = heapq.heappop(leaves)[-1]
@@ -212,14 +212,15 @@ class RadixTree:
         """Number the slots that are out 0, 1, ...; return their old numbers, in that order."""
         kept: list[IntArray] = []
         slots = Slots()
-        for node in self._nodes():
+        for node in self.nodes():
             if node.slots is not None:
                 kept.append(node.slots)
                 node.slots = slots.take(len(node.ids))
         self.slots = slots
         return np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64)
 
-    def _nodes(self) -> Iterator[Node]:
+    def nodes(self) -> Iterator[Node]:
+        """All nodes but the root."""
         stack = list(self.root.children.values())
         while stack:
             node = stack.pop()

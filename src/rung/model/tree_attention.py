@@ -30,6 +30,8 @@ from rung.core.errors import RungError
 from rung.model.radix import IntArray
 
 NAME = "rung_tree"
+LAYER_TYPES = {"full_attention", "sliding_attention"}
+"""Layers, as transformers' configs name them, in which a token meets others only here."""
 BLOCK = 128
 """Queries of a run are cut into blocks of so many, so that few keys behind a query are touched."""
 GROUP_SCORES = 262_144
@@ -122,12 +124,21 @@ def use_tree_attention(trunk: Any) -> None:
     """Let a transformers decoder run on packed trees from now on.
 
     Raises:
-        RungError: The architecture does not use transformers' attention interface.
+        RungError: The architecture does not use transformers' attention interface, or has layers
+            in which tokens meet by other ways than attention.
     """
     if not getattr(trunk, "_supports_attention_backend", False):
         raise RungError(
             f"{type(trunk).__name__} has an attention of its own, which can't run on token trees"
         )
+    if any(getattr(module, "is_causal", True) is False for module in trunk.modules()):
+        raise RungError(
+            f"{type(trunk).__name__} reads tokens with those behind them, which no tree has"
+        )
+    kinds = set(getattr(trunk.config.get_text_config(), "layer_types", None) or ())
+    if kinds - LAYER_TYPES:
+        named = ", ".join(sorted(kinds - LAYER_TYPES))
+        raise RungError(f"{type(trunk).__name__} has layers ({named}) without token trees")
     trunk.set_attn_implementation(NAME)
 
 
@@ -167,14 +178,21 @@ def tree_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    tree: TreePlan,
+    tree: TreePlan | None = None,
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
     softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Attention of one packed row, as transformers calls it: (1, H, T, D) to (1, T, H, D)."""
+    """Attention of one packed row, as transformers calls it: (1, H, T, D) to (1, T, H, D).
+
+    Raises:
+        RungError: The model was called without a tree, or does not hand it on.
+    """
+    if tree is None:
+        raise RungError(f"no token tree has reached {type(module).__name__}")
     keys_GND, values_GND = key[0], value[0]
     if tree.store is not None:
         assert tree.slots_T is not None
@@ -184,20 +202,39 @@ def tree_attention(
     queries_GUTD = query[0].unflatten(0, (num_groups, -1)) * (scaling or width**-0.5)
     found: list[Tensor] = []
     for group, bias_RLC in zip(tree.groups, tree.biases(query.dtype, sliding_window), strict=True):
-        out = _attend(group, bias_RLC, queries_GUTD, keys_GND, values_GND, softcap, dropout)
+        shaped = _Shaping(bias_RLC, softcap, s_aux, dropout)
+        out = _attend(group, shaped, queries_GUTD, keys_GND, values_GND)
         found.append(out.flatten(0, 1).index_select(0, group.real))
     out_THD = torch.cat(found).index_select(0, tree.order_T)
     return out_THD[None], None
 
 
+class _Shaping(NamedTuple):
+    """What an architecture does to a group's scores."""
+
+    bias_RLC: Tensor
+    softcap: float | None
+    sinks_H: Tensor | None
+    """A score of every head for seeing nothing (gpt-oss)."""
+    dropout: float
+
+    def weights(self, scores_GRULC: Tensor) -> Tensor:
+        """The scores, in place of which there are weights."""
+        if self.softcap is not None:
+            scores_GRULC = self.softcap * torch.tanh(scores_GRULC / self.softcap)
+        scores_GRULC = scores_GRULC + self.bias_RLC[None, :, None]
+        if self.sinks_H is None:
+            weights_GRULC = torch.softmax(scores_GRULC, -1)
+        else:
+            num_groups, runs, shared, length, _ = scores_GRULC.shape
+            sinks = self.sinks_H.view(num_groups, 1, shared, 1, 1).to(scores_GRULC.dtype)
+            sinks = sinks.expand(-1, runs, -1, length, -1)
+            weights_GRULC = torch.softmax(torch.cat([scores_GRULC, sinks], -1), -1)[..., :-1]
+        return F.dropout(weights_GRULC, self.dropout) if self.dropout else weights_GRULC
+
+
 def _attend(
-    group: Group,
-    bias_RLC: Tensor,
-    queries_GUTD: Tensor,
-    keys_GND: Tensor,
-    values_GND: Tensor,
-    softcap: float | None,
-    dropout: float,
+    group: Group, shaped: _Shaping, queries_GUTD: Tensor, keys_GND: Tensor, values_GND: Tensor
 ) -> Tensor:
     """The outputs of one group, (R, L, H, D)."""
     num_kv, num_shared, _, width = queries_GUTD.shape
@@ -205,19 +242,15 @@ def _attend(
     num_keys = group.keys_RC.shape[1]
     flat_keys = group.keys_RC.flatten()
     keys = keys_GND.index_select(1, flat_keys).view(num_kv * runs, num_keys, width)
-    values = values_GND.index_select(1, flat_keys).view(num_kv * runs, num_keys, width)
+    values = values_GND.index_select(1, flat_keys).view(num_kv * runs, num_keys, -1)
     queries = queries_GUTD.index_select(2, group.queries_RL.flatten())
     queries = queries.view(num_kv, num_shared, runs, length, width).transpose(1, 2)
     queries = queries.reshape(num_kv * runs, num_shared * length, width)
     scores = torch.bmm(queries, keys.transpose(1, 2))
-    if softcap is not None:
-        scores = softcap * torch.tanh(scores / softcap)
-    scores = scores.view(num_kv, runs, num_shared, length, num_keys) + bias_RLC[None, :, None]
-    weights = torch.softmax(scores, -1).view(num_kv * runs, num_shared * length, num_keys)
-    if dropout:
-        weights = F.dropout(weights, dropout)
-    out = torch.bmm(weights, values).view(num_kv, runs, num_shared, length, width)
-    return out.permute(1, 3, 0, 2, 4).reshape(runs, length, num_kv * num_shared, width)
+    weights = shaped.weights(scores.view(num_kv, runs, num_shared, length, num_keys))
+    out = torch.bmm(weights.reshape(num_kv * runs, num_shared * length, num_keys), values)
+    out = out.view(num_kv, runs, num_shared, length, -1).permute(1, 3, 0, 2, 4)
+    return out.reshape(runs, length, num_kv * num_shared, -1)
 
 
 def _blocks(runs: Sequence[Run]) -> Iterator[tuple[int, Run]]:
