@@ -65,6 +65,15 @@ def test_training_counts_the_same_labels_with_and_without_sharing(
     assert "| rows with alternatives: rung / rung without sharing |" in said
 
 
+def test_writing_is_timed_beside_generate(trunk: Path):
+    sizes = ["--questions", 2, "--n", 4, "--steps", 2, "--max-tokens", 6, "--rounds", 2]
+    said = run("writing", "--policy", trunk, *sizes)
+    assert [line.split("|")[1].strip() for line in said.splitlines()[2:4]] == [
+        "whole chains",
+        "a beam's steps",
+    ]
+
+
 def test_policy_and_scorer_are_timed_at_once_and_in_turn(trunk: Path, tmp_path: Path):
     names = ("num_demonstrations", "train_problems", "validation_problems", "test_problems")
     lab = {"num_steps": 2, "largest": 9}

@@ -44,7 +44,7 @@ PLAIN = (
 MIXED = ("mixtral", "qwen2_moe", "qwen3_moe", "gpt_oss", "olmoe", "minimax_m2")
 RUN = {
     **{name: {} for name in PLAIN},
-    **{name: EXPERTS for name in MIXED},
+    **dict.fromkeys(MIXED, EXPERTS),
     "deepseek_v3": LATENT,
 }
 SEQUENCES = [(5, 6, 7, 8, 9, 3), (5, 6, 7, 4, 4), (5, 6, 7, 8, 11, 12, 13), (20, 21)]
