@@ -1,4 +1,4 @@
-"""A policy that writes chains, and one that writes a search's steps: beside transformers' `generate`.
+"""A policy that writes whole chains, or a search's steps: beside transformers' `generate`.
 
 Both sides write with the same weights in the same process, in turn, on one thread, from the same
 prompts. `generate` gets its rows in one padded batch, as its documentation shows it; it reads each
