@@ -88,6 +88,7 @@ def _schema(pa: Any) -> Any:
             ("seed", pa.int64()),
             ("finish_reason", text),
             ("num_tokens", pa.int64()),
+            ("step_logprobs", pa.list_(pa.float64())),
         ]
     )
     chain = pa.struct(

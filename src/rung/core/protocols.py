@@ -26,6 +26,8 @@ class Sampling:
     inside_step: bool = False
     """The prefixes' last steps are not whole: write on inside them. Asked only of generators that
     say so with a true `writes_inside_steps`."""
+    logprobs: bool = False
+    """Keep the steps' log-probabilities (`Provenance.step_logprobs`), where the policy can."""
 
 
 @runtime_checkable

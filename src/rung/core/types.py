@@ -78,6 +78,16 @@ class Provenance:
     """"stop" when the policy ended the chain itself, "length" when it was cut off."""
     num_tokens: int | None = None
     """Tokens sampled for this chain."""
+    step_logprobs: tuple[float | None, ...] | None = None
+    """For each step the log-probability of its tokens, those of the separator or the end behind it
+    too: their sum, under the policy itself at temperature 1. None where they were not kept."""
+
+    def for_steps(self, num_steps: int) -> Provenance:
+        """The same for a chain with so many of the steps, or with further ones behind them."""
+        if self.step_logprobs is None:
+            return self
+        kept = self.step_logprobs[:num_steps]
+        return replace(self, step_logprobs=kept + (None,) * (num_steps - len(kept)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +136,15 @@ class Chain:
 
     def prefix(self, num_steps: int) -> Chain:
         """The chain cut after `num_steps` steps, without its answer."""
-        return Chain(self.problem, self.steps[:num_steps], source=self.source)
+        return Chain(self.problem, self.steps[:num_steps], source=self._source_for(num_steps))
 
     def extend(self, *texts: str) -> Chain:
         """The chain with further steps written behind it, without an answer."""
-        return Chain(self.problem, (*self.steps, *map(Step, texts)), source=self.source)
+        source = self._source_for(len(self.steps) + len(texts))
+        return Chain(self.problem, (*self.steps, *map(Step, texts)), source=source)
+
+    def _source_for(self, num_steps: int) -> Provenance | None:
+        return None if self.source is None else self.source.for_steps(num_steps)
 
 
 class RolloutCount(NamedTuple):
@@ -224,7 +238,10 @@ class ChainRecord:
                     f"step {index} has {len(text)} characters, expected at most {MAX_STEP_CHARS}"
                     " (was the text split into steps?)"
                 )
+        source = self.chain.source or Provenance()
+        logprobs = () if source.step_logprobs is None else (source.step_logprobs,)
         for kind, length in [
+            *(("log-probabilities", len(values)) for values in logprobs),
             *((f"labels of {y.source!r}", len(y.labels)) for y in self.labels),
             *((f"scores of {s.scorer!r}", len(s.scores)) for s in self.scores),
         ]:

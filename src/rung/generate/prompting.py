@@ -7,9 +7,11 @@ What the policy writes is cut into steps at the step separator; blank pieces mak
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import starmap, zip_longest
 from typing import Any, NamedTuple
 
 from rung.core.protocols import Sampling
@@ -17,6 +19,8 @@ from rung.core.types import Chain, Problem, Provenance, Step
 
 STOP, LENGTH = "stop", "length"
 KEPT_PIECES = 2**16
+CONTEXT_TOKENS = 4
+"""So many tokens before it decide how a token is spelled."""
 
 
 class Wanted(NamedTuple):
@@ -29,6 +33,15 @@ class Wanted(NamedTuple):
     """Names the chain's own random numbers."""
 
 
+class Drawn(NamedTuple):
+    """A token that was drawn."""
+
+    text: str
+    """What it adds to the text; "" where only a later token makes a character whole."""
+    logprob: float | None
+    """Under the policy itself, at temperature 1."""
+
+
 class Written(NamedTuple):
     """What a policy wrote behind a prefix, and how it ended."""
 
@@ -37,6 +50,8 @@ class Written(NamedTuple):
     """"stop": by itself, "length": cut off by `max_tokens` or the context, None: the one step
     that was asked for is written."""
     num_tokens: int | None
+    drawn: tuple[Drawn, ...] | None = None
+    """Its tokens, where their log-probabilities are kept; the one that ended it too."""
 
 
 def no_answer(text: str) -> str | None:
@@ -103,6 +118,21 @@ class Prompts:
         before = self._decode(behind)
         return self._decode([*behind, *ids])[len(before) :]
 
+    def drawn(
+        self, ids: Sequence[int], logprobs: Sequence[float], behind: Sequence[int] = ()
+    ) -> tuple[Drawn, ...]:
+        """Tokens with their texts; `logprobs` may have one more, for a token that is not shown."""
+        texts = list[str]()
+        context = [*behind[-CONTEXT_TOKENS:]]
+        begin = len(context)
+        for token in ids:
+            context.append(token)
+            text = self.decode(context[begin:], context[max(0, begin - CONTEXT_TOKENS) : begin])
+            is_whole = not text.endswith("\ufffd")  # which stands for a part of a character
+            texts.append(text if is_whole else "")
+            begin = len(context) if is_whole else begin
+        return tuple(starmap(Drawn, zip_longest(texts, logprobs, fillvalue="")))
+
     def _decode(self, ids: Sequence[int]) -> str:
         return self.tokenizer.decode(
             ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
@@ -163,8 +193,46 @@ def continued(
         seed=sampling.seed,
         finish_reason=written.finish_reason,
         num_tokens=written.num_tokens,
+        step_logprobs=_logprobs(prefix, written, len(pieces), separator, sampling),
     )
     chain = Chain(prefix.problem, (*before, *map(Step, pieces)), source=source)
     if sampling.until == "step" and written.finish_reason != STOP:
         return chain
     return replace(chain, answer=extract_answer(separator.join(chain.texts)))
+
+
+def _logprobs(
+    prefix: Chain, written: Written, num_new: int, separator: str, sampling: Sampling
+) -> tuple[float | None, ...] | None:
+    """Of all steps: the prefix's own, then those of the `num_new` new ones, or of the longer one.
+
+    A token belongs to the step that it completes, or in which it stands; a blank piece's tokens
+    belong to the step behind it, the end to the last step.
+    """
+    if not sampling.logprobs:
+        return None
+    source = (prefix.source or Provenance()).for_steps(len(prefix.steps))
+    before = source.step_logprobs or (None,) * len(prefix.steps)
+    if not sampling.inside_step:
+        return (*before, *_sums(written.drawn, num_new, separator, "", 0.0))
+    begun, first = prefix.steps[-1].text, before[-1]
+    return (*before[:-1], *_sums(written.drawn, num_new, separator, begun, first))
+
+
+def _sums(
+    drawn: Sequence[Drawn] | None, num_steps: int, separator: str, rest: str, first: float | None
+) -> list[float | None]:
+    """The tokens' log-probabilities, by step; the first step has the text `rest` and `first`."""
+    if drawn is None or num_steps == 0:
+        return [None] * num_steps
+    logprobs: list[list[float | None]] = [[first], *([] for _ in range(num_steps - 1))]
+    done = 0
+    for token in drawn:
+        logprobs[min(done, num_steps - 1)].append(token.logprob)
+        *whole, rest = (rest + token.text).split(separator)
+        done += sum(1 for piece in whole if piece.strip())
+    if done < num_steps - 1:  # the tokens don't show where the steps end
+        return [None] * num_steps
+    return [
+        None if None in some else math.fsum(x for x in some if x is not None) for some in logprobs
+    ]

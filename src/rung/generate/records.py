@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 
 from rung.core.protocols import Generator, Sampling
-from rung.core.types import Chain, ChainRecord, Problem, Step
+from rung.core.types import Chain, ChainRecord, Problem
 
 WINDOW_CHAINS = 256
 
@@ -37,5 +37,6 @@ def problems_a_window(n: int, window_chains: int = WINDOW_CHAINS) -> int:
 
 
 def _record(chain: Chain, index: int) -> ChainRecord:
-    steps = chain.steps or (Step(""),)
-    return ChainRecord(replace(chain, steps=steps, id=f"{chain.problem.id}/{index}"))
+    if not chain.steps:
+        chain = replace(chain.extend(""), answer=chain.answer)
+    return ChainRecord(replace(chain, id=f"{chain.problem.id}/{index}"))
