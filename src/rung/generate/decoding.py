@@ -59,6 +59,8 @@ class Row:
     is_done: bool = False
     logprobs: list[dict[int, float]] = field(default_factory=list[dict[int, float]])
     """For each of `ids` the log-probabilities that were asked for, and its own."""
+    drawn_logprobs: list[float] = field(default_factory=list[float])
+    """Of each token that was drawn, under the model itself, if they were asked for."""
 
     def take(self, token: int, ends: Collection[int], at_stop: Callable[[list[int]], bool]) -> None:
         """Add a drawn token, and see whether the row is done with it."""
@@ -109,6 +111,7 @@ class Writer:
         top_k: int | None = None,
         num_logprobs: int = 0,
         logprobs_of: Sequence[int] = (),
+        drawn_logprobs: bool = False,
         keeps_written: bool = True,
     ) -> list[Row]:
         """Write behind B prompts.
@@ -123,6 +126,7 @@ class Writer:
             top_k: Draw from so many of the likeliest tokens; None: from all.
             num_logprobs: For so many tokens at every place the log-probability is kept.
             logprobs_of: Tokens whose log-probability is kept too.
+            drawn_logprobs: Keep the drawn tokens' own log-probabilities.
             keeps_written: Prompts to come begin with what is written here.
         """
         rows = [
@@ -143,8 +147,11 @@ class Writer:
                 for logits_LV, live in self._steps(engine, waiting, keeps_written=keeps_written):
                     tokens_L = _pick(logits_LV, live, how, top_k)
                     told_L = _logprobs(logits_LV, tokens_L, num_logprobs, logprobs_of)
-                    for row, token, told in zip(live, tokens_L.tolist(), told_L, strict=True):
+                    drawn_L = _drawn_logprobs(logits_LV, tokens_L, drawn_logprobs)
+                    drawn = zip(live, tokens_L.tolist(), told_L, drawn_L, strict=True)
+                    for row, token, told, logprob in drawn:
                         row.take(token, ends, at_stop)
+                        row.drawn_logprobs += logprob
                         row.logprobs += told if len(row.ids) > len(row.logprobs) else ()
             except BaseException:  # half-written keys must not be taken for whole ones
                 self.memory.forget()
@@ -224,6 +231,15 @@ def _logprobs(
     values_LK = logprobs_LV.gather(-1, ids_LK)
     rows = zip(ids_LK.tolist(), values_LK.tolist(), strict=True)
     return [[dict(zip(ids, values, strict=True))] for ids, values in rows]
+
+
+def _drawn_logprobs(logits_LV: Tensor, tokens_L: Tensor, is_asked: bool) -> list[list[float]]:
+    """A row's drawn token's log-probability, in a list; empty lists if they are not asked for."""
+    if not is_asked:
+        return [[] for _ in tokens_L]
+    logits_LV = logits_LV.float()
+    drawn_L1 = logits_LV.gather(-1, tokens_L[:, None]) - logits_LV.logsumexp(-1, keepdim=True)
+    return drawn_L1.tolist()
 
 
 def _pick(logits_LV: Tensor, rows_L: Sequence[Row], sampling: Drawing, top_k: int | None) -> Tensor:

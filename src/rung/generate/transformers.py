@@ -9,12 +9,18 @@ from typing import Any, NamedTuple
 from rung.core.protocols import Sampling
 from rung.core.types import Chain, Problem
 from rung.generate.decoding import Row, Writer, ends_of
-from rung.generate.prompting import Prompts, Written, continued, holds_step, no_answer, wanted
+from rung.generate.prompting import (
+    CONTEXT_TOKENS,
+    Prompts,
+    Written,
+    continued,
+    holds_step,
+    no_answer,
+    wanted,
+)
 
 MAX_BATCH_CHAINS = 256
 MAX_KEPT_MIB = 1024
-CONTEXT_TOKENS = 4
-"""So many tokens before it decide how a token inside a step is spelled."""
 
 
 class _Request(NamedTuple):
@@ -84,6 +90,7 @@ class TransformersGenerator:
             context=self._context(),
             ends=ends_of(self.model, self.tokenizer),
             at_stop=self._step_ends(sampling) if is_step else _never,
+            drawn_logprobs=sampling.logprobs,
             keeps_written=is_step,
         )
         chains = [self._chain(*pair, sampling) for pair in zip(requests, rows, strict=True)]
@@ -104,7 +111,14 @@ class TransformersGenerator:
         behind = request.prompt[-CONTEXT_TOKENS:] if sampling.inside_step else ()
         return continued(
             request.prefix,
-            Written(self._prompts.decode(row.ids, behind), row.finish_reason, row.num_tokens),
+            Written(
+                self._prompts.decode(row.ids, behind),
+                row.finish_reason,
+                row.num_tokens,
+                self._prompts.drawn(row.ids, row.drawn_logprobs, behind)
+                if sampling.logprobs
+                else None,
+            ),
             sampling,
             policy=self.name,
             separator=self.step_separator,
