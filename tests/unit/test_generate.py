@@ -1,6 +1,7 @@
 """The sampler: deterministic, equal to transformers' own, and exact about steps and ends."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,7 @@ from rung.core import Chain, Generator, Problem, Sampling
 from rung.data.lab import Lab, make_problems, solve
 from rung.generate import TransformersGenerator
 from rung.generate.decoding import Writer
+from rung.generate.prompting import Prompts
 from rung.model import load_causal_lm
 from rung.model.tiny import make_tiny
 from rung.verify import extract_answer
@@ -206,6 +208,110 @@ def test_a_chain_cut_off_says_so(policy: TransformersGenerator) -> None:
     ((chain,),) = replace(policy, model=script).sample(PREFIXES[:1], 1, Sampling(max_tokens=3))
     assert chain.source is not None
     assert (chain.source.finish_reason, chain.source.num_tokens) == ("length", 3)
+
+
+class Wordy:
+    """A policy with a liking for the lab's words and for ends of steps and of chains."""
+
+    def __init__(self, policy: TransformersGenerator) -> None:
+        self.model, encode = policy.model, policy.tokenizer
+        self.bias_V = torch.full((self.config.vocab_size,), -12.0)
+        self.bias_V[encode(" ".join(solve(PROBLEMS[0]).texts))["input_ids"]] = 0.0
+        self.bias_V[encode("\n")["input_ids"]] = 2.0
+        self.bias_V[encode.eos_token_id] = 1.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        out = self.model(*args, **kwargs)
+        out.logits = 0.3 * out.logits + self.bias_V
+        return out
+
+
+@pytest.fixture(scope="module")
+def wordy(policy: TransformersGenerator) -> TransformersGenerator:
+    model: Any = Wordy(policy)
+    return replace(policy, model=model)
+
+
+def literal_logprobs(
+    policy: TransformersGenerator, prefix: Chain, ids: Sequence[int], num_steps: int
+) -> list[float]:
+    """Of `num_steps` steps behind a prefix, by one pass over all tokens."""
+    tokenizer = policy.tokenizer
+    shown = [prefix.problem.question, *prefix.texts]
+    prompt = [token for text in shown for token in tokenizer(f"{text}\n")["input_ids"]]
+    logits_TV = policy.model(torch.tensor([[*prompt, *ids]])).logits[0]
+    logprobs_TV = logits_TV.double().log_softmax(-1)[len(prompt) - 1 :]
+    sums = [0.0] * num_steps
+    for place, token in enumerate(ids):
+        *whole, _ = tokenizer.decode(ids[:place]).split("\n")
+        step = min(sum(bool(piece.strip()) for piece in whole), num_steps - 1)
+        sums[step] += logprobs_TV[place, token].item()
+    return sums
+
+
+@pytest.mark.parametrize("until", ["end", "step"])
+def test_the_steps_log_probabilities_are_those_of_a_whole_pass(
+    wordy: TransformersGenerator, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At temperature 1, whatever was drawn with; tokens of blanks, separators and ends count."""
+    drawn, told = Prompts.drawn, list[Sequence[int]]()
+
+    def tell(self: Any, ids: Sequence[int], *more: Any) -> Any:
+        told.append(ids)
+        return drawn(self, ids, *more)
+
+    monkeypatch.setattr(Prompts, "drawn", tell)
+    sampling, lengths = (
+        Sampling(0.7, 0.95, max_tokens=40, until=until, logprobs=True),
+        Counter[int](),
+    )
+    for seed in range(24):
+        prefix = PREFIXES[seed % 4].extend("Then 3", "so 4")
+        [[chain]] = wordy.sample([prefix], 1, replace(sampling, seed=seed))
+        assert chain.source is not None and chain.source.step_logprobs is not None
+        before, new = chain.source.step_logprobs[:2], chain.source.step_logprobs[2:]
+        end = [wordy.tokenizer.eos_token_id] * (chain.source.finish_reason == "stop")
+        ids = [*told.pop(), *end]
+        assert before == (None, None) and len(ids) == chain.source.num_tokens
+        if new:
+            expected = literal_logprobs(wordy, prefix, ids, len(chain.steps) - 2)
+            assert new == pytest.approx(expected, abs=1e-4)
+        lengths[len(new)] += 1
+    assert set(lengths) == {0, 1} if until == "step" else len(lengths) > 2
+
+
+class Unsure(Tape):
+    """Any token of its script is as likely as the next, by `each` in logarithms."""
+
+    def __call__(self, logits_to_keep: torch.Tensor, **options: Any) -> Any:
+        out = super().__call__(logits_to_keep, **options)
+        out.logits /= 100
+        self.each = float(out.logits.double().log_softmax(-1).max())
+        return out
+
+
+def test_a_prefix_keeps_its_log_probabilities_and_a_step_in_parts_adds_up(
+    policy: TransformersGenerator,
+) -> None:
+    tape: Any = Unsure(policy, "a  b cd e\nf\n\n")
+    generator = replace(policy, model=tape)
+    part = Sampling(temperature=0, max_tokens=2, until="step", logprobs=True)
+    [[chain]] = generator.sample(PREFIXES[:1], 1, part)
+    while chain.source is not None and chain.source.finish_reason == "length":
+        [[chain]] = generator.sample([chain], 1, replace(part, inside_step=True))
+    assert chain.source is not None and chain.source.step_logprobs is not None
+    num_tokens = len(policy.tokenizer("a  b cd e\n")["input_ids"])
+    assert chain.source.step_logprobs == pytest.approx((num_tokens * tape.each,))
+    [[longer]] = generator.sample([chain], 1, replace(part, until="end", max_tokens=9))
+    assert longer.texts == ("a  b cd e", "f") and longer.source is not None
+    expected = (*chain.source.step_logprobs, 4 * tape.each)  # f, two line ends, the end
+    assert longer.source.step_logprobs == pytest.approx(expected)
+    tape.written = 0
+    [[unasked]] = generator.sample([chain], 1, replace(part, logprobs=False))
+    assert unasked.source is not None and unasked.source.step_logprobs is None
 
 
 def test_a_prompt_that_fills_the_context_leaves_no_room(policy: TransformersGenerator) -> None:
