@@ -3,10 +3,13 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from vllm_stand_in import Reply
 
+MOST_TOKENS = 2**12
+"""Of an endless script that are there."""
 END = None
 """The token that ends a text; a script without it goes on for ever."""
 Script = Callable[[str, int], Sequence[str | None]]
@@ -18,6 +21,23 @@ class Written(NamedTuple):
     tokens: int
     finish_reason: str
     stop: str | None
+
+
+def logprob(token: str | None) -> float:
+    """What the policy says of each token that it writes."""
+    return -0.5 if token is END else -0.1 * len(token)
+
+
+def logprobs(tokens: Sequence[str | None], body: Any) -> dict[str, Any]:
+    """As completions or chats tell them, where they are asked for."""
+    if not body.get("logprobs"):
+        return {}
+    names = ["<|end|>" if token is END else token for token in tokens]
+    values = list(map(logprob, tokens))
+    if "messages" in body:
+        pairs = zip(names, values, strict=True)
+        return {"logprobs": {"content": [{"token": t, "logprob": p} for t, p in pairs]}}
+    return {"logprobs": {"tokens": names, "token_logprobs": values}}
 
 
 def write(tokens: Sequence[str | None], body: Any) -> Written:
@@ -51,13 +71,14 @@ def policy(
     """
 
     def reply(body: Any, _: int) -> Reply:
-        tokens = script(so_far(body), body["seed"])
+        tokens = tuple(islice(script(so_far(body), body["seed"]), MOST_TOKENS))
         if body.get("stream"):
             return Reply(_stream(tokens, body, pause_s))
         written = write(tokens, body)
         said = {"message": {"content": written.text}} if "messages" in body else {}
         choice = {"text": written.text, "finish_reason": written.finish_reason, **said}
         choice |= {"stop_reason": written.stop} if tells else {}
+        choice |= logprobs(list(islice(tokens, written.tokens)), body)
         usage = {"usage": {"completion_tokens": written.tokens}} if counts else {}
         return Reply({"choices": [choice], **usage})
 
@@ -73,7 +94,8 @@ def _stream(tokens: Sequence[str | None], body: Any, pause_s: float) -> Iterator
         is_over = token is END or count == body.get("max_tokens")
         said = {"delta": {"content": token or ""}} if is_chat else {"text": token or ""}
         reason = ("stop" if token is END else "length") if is_over else None
-        yield event({"choices": [{**said, "finish_reason": reason}]})
+        told = logprobs([token], body)
+        yield event({"choices": [{**said, **told, "finish_reason": reason}]})
         if is_over:
             yield event({"choices": [], "usage": {"completion_tokens": count}})
             break

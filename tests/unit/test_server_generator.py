@@ -1,12 +1,13 @@
 """A policy behind a server: the same steps, ends and counts, whatever the server tells."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import repeat
 from typing import Any
 
 import pytest
 
-from openai_stand_in import END, event, policy
+from openai_stand_in import END, event, logprob, policy
 from rung import Chain, Generator, Problem, RungError, Sampling, Step, UnavailableError
 from rung.core.http import Patience
 from rung.generate import ServerGenerator
@@ -52,6 +53,33 @@ def test_steps_ends_and_counts_are_the_same_whatever_the_server_tells(tells: boo
     assert facts(last) == (("one two", "The answer is 12"), "12", "stop", 3)
     assert facts(whole) == (("one two", "The answer is 12"), "12", "stop", 7)
     assert facts(short) == (("one two",), None, "length", 3)
+
+
+@pytest.mark.parametrize("tells", [True, False])
+@pytest.mark.parametrize("chat", [True, False])
+def test_the_servers_log_probabilities_are_summed_by_step(tells: bool, chat: bool):
+    with stand_in(policy(script, tells=tells)) as server:
+        generator, step = at(server, chat=chat), replace(STEP, logprobs=True)
+        [[first]] = generator.sample([PREFIX], 1, step)
+        [[last]] = generator.sample([first], 1, step)
+        [[whole]] = generator.sample([PREFIX], 1, Sampling(logprobs=True))
+    sums = [sum(map(logprob, tokens)) for tokens in (TEXT[:4], TEXT[4:])]
+    for chain in (first, last, whole):
+        assert chain.source is not None
+        assert chain.source.step_logprobs == pytest.approx(sums[: len(chain.steps)])
+
+
+def test_a_server_that_gives_no_log_probabilities_leaves_them_unknown():
+    with stand_in(lambda body, _: Reply({**GOOD, "usage": None})) as server:
+        [[chain]] = at(server).sample([PREFIX], 1, Sampling(logprobs=True))
+    assert chain.source is not None and chain.source.step_logprobs == (None,)
+
+
+def test_a_policy_that_writes_nothing_ends_its_chain_without_a_step():
+    for sampling in (STEP, Sampling()):
+        with stand_in(policy(lambda *_: [END])) as server:
+            [[chain]] = at(server).sample([PREFIX], 1, sampling)
+        assert facts(chain) == ((), None, "stop", 1)
 
 
 def test_a_server_that_does_not_tell_is_asked_for_a_stream_that_is_left_at_the_separator():

@@ -14,7 +14,7 @@ import tyro
 
 from rung.cli.inputs import Chains, Separator, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
-from rung.cli.policies import check_sampling, open_policy
+from rung.cli.policies import PolicyOptions, check_sampling, open_policy
 from rung.cli.scaling import HERE, ScalingOptions
 from rung.core import (
     ChainRecord,
@@ -56,7 +56,8 @@ class Rolling:
     """How chains are read and rollouts made."""
 
     policy: Annotated[str, tyro.conf.arg(metavar="FOLDER")]
-    """Who writes the rollouts: a Hugging Face causal LM folder, a GGUF file, or smollm2."""
+    """Who writes the rollouts: a Hugging Face causal LM folder, a GGUF file, or smollm2; or
+    NAME@URL for an OpenAI-compatible server's model, as smollm2@http://localhost:8000/v1."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The rung file to write (.jsonl, .jsonl.gz, .jsonl.zst or .parquet)."""
     verifier: Literal["answer", "lab"] = "answer"
@@ -81,7 +82,9 @@ class Rolling:
     step_separator: Separator = "\n"
     """What stands between steps; the policy's text is cut there."""
     max_batch_chains: int = 256
-    """Rollouts written together: less takes less memory."""
+    """Rollouts written together: less takes less memory. (A server gets at most 32 at once.)"""
+    key_env: str = "OPENAI_API_KEY"
+    """The environment variable that holds the server's key; without the variable none is sent."""
     format: str | None = None
     """The chains' format; without it the first row tells."""
     skip_bad: bool = False
@@ -103,7 +106,7 @@ class Rolling:
     @contextlib.contextmanager
     def open(self) -> Generator[RolloutSource]:
         """The policy and the verifier, with an empty log."""
-        with self._open() as (source, _):
+        with self._open(None) as (source, _):
             yield source
 
     @contextlib.contextmanager
@@ -111,22 +114,25 @@ class Rolling:
         """The policy, the verifier and the log."""
         shown = (self.chat, self.question_separator, self.step_separator)
         path = self.rollouts or self.out.with_name(f"{self.out.name}.rollouts")
-        with self._open() as (source, policy_hash):
+        with self._open(self.out if self.scaling.ray is None else None) as (source, policy_hash):
             settings = [str(source.sampling), shown, policy_hash, self.verifier]
             with RolloutLog.open(path, fingerprint_of([], settings)) as log:
                 yield replace(source, log=log)
 
     @contextlib.contextmanager
-    def _open(self) -> Generator[tuple[RolloutSource, str]]:
-        generator, policy_hash = open_policy(
-            self.policy,
+    def _open(self, out: Path | None) -> Generator[tuple[RolloutSource, str]]:
+        how = PolicyOptions(
             chat=self.chat,
             question_separator=self.question_separator,
             step_separator=self.step_separator,
             max_batch_chains=self.max_batch_chains,
+            key_env=self.key_env,
         )
         sampling = Sampling(self.temperature, self.top_p, self.max_tokens, self.seed)
-        with _verifier(self.verifier) as verifier:
+        with (
+            open_policy(self.policy, how, out) as (generator, policy_hash),
+            _verifier(self.verifier) as verifier,
+        ):
             source = RolloutSource(generator, verifier, sampling, batch=self.max_batch_chains)
             yield source, policy_hash
 

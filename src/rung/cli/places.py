@@ -1,4 +1,4 @@
-"""How scorers are named on the command line: a folder, perhaps behind a server, and a family."""
+"""How models are named on the command line: a folder or a name, perhaps behind a server."""
 
 from __future__ import annotations
 
@@ -27,13 +27,19 @@ class Place(NamedTuple):
     """The server that runs it; None to run it here."""
 
 
+def split_url(text: str) -> tuple[str, str | None]:
+    """What stands before ``@URL``, and the URL."""
+    place, *url = _URL.split(text, maxsplit=1)
+    return place, url[0] if url else None
+
+
 def place_of(text: str) -> Place:
     """Read ``FOLDER``, ``NAME=FOLDER``, ``FOLDER@URL`` or ``NAME=FOLDER@URL``."""
-    place, *url = _URL.split(text, maxsplit=1)
+    place, url = split_url(text)
     name, equals, folder = place.partition("=")
     if not equals:
         name, folder = Path(place).resolve().name, place
-    return Place(name, folder, url[0] if url else None)
+    return Place(name, folder, url)
 
 
 def named_places(texts: Sequence[str]) -> list[Place]:

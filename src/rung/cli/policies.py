@@ -2,26 +2,97 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable
+from collections.abc import Generator as Yields
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rung.core import Problem, RungError
+from rung.cli.places import split_url
+from rung.core import Generator, Problem, RungError
+from rung.core.resume import fingerprint_of, partial_path
 from rung.verify import extract_answer
 
 if TYPE_CHECKING:
-    from rung.generate import TransformersGenerator
+    from rung.generate.written_log import WrittenLog
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyOptions:
+    """How a policy is opened."""
+
+    chat: bool
+    question_separator: str
+    step_separator: str
+    max_batch_chains: int
+    key_env: str
+    """The environment variable with the server's key."""
+
+
+@contextlib.contextmanager
 def open_policy(
-    policy: str, *, chat: bool, question_separator: str, step_separator: str, max_batch_chains: int
-) -> tuple[TransformersGenerator, str]:
-    """The policy of a folder, a GGUF file or a name, and the hash of its weights.
+    policy: str, how: PolicyOptions, out: Path | None = None
+) -> Yields[tuple[Generator, str]]:
+    """The policy of a folder, a GGUF file or a name, or a server's, and what tells it from others.
 
-    The hash tells weights of the same name apart, so that what others wrote is not gone on with.
+    That is the hash of the weights, or the server's name for the model and its address. What
+    another policy wrote is not gone on with.
+
+    Args:
+        policy: As it was named on the command line.
+        how: The options.
+        out: The run's output. Until the run ends well, what a server wrote is kept beside it.
 
     Raises:
-        RungError: There is no such policy, or it has no chat template where `chat` needs one.
+        RungError: There is no such policy, or it has no chat template where `how.chat` needs one.
     """
+    name, url = split_url(policy)
+    if url is None:
+        yield _here(policy, how)
+        return
+    with _kept_beside(out) as log:
+        yield _on_server(name, url, how, log), fingerprint_of([], [name, url])
+
+
+def _on_server(name: str, url: str, how: PolicyOptions, log: WrittenLog | None) -> Generator:
+    from rung.generate.server import AT_ONCE, ServerGenerator
+
+    if not name:
+        raise RungError(f"--policy @{url} names no model, expected NAME@URL")
+    return ServerGenerator(
+        url=url,
+        name=name,
+        chat=how.chat,
+        key=os.environ.get(how.key_env),
+        extract_answer=extract_answer,
+        question_separator=how.question_separator,
+        step_separator=how.step_separator,
+        at_once=min(how.max_batch_chains, AT_ONCE),
+        log=log,
+    )
+
+
+@contextlib.contextmanager
+def _kept_beside(out: Path | None) -> Yields[WrittenLog | None]:
+    """The log of what a server writes; it goes when the block ends well, or if it is empty."""
+    from rung.generate.written_log import WrittenLog
+
+    if out is None:
+        yield None
+        return
+    path, is_done = partial_path(out).with_suffix(".written"), False
+    try:
+        with WrittenLog.open(path) as log:
+            yield log
+        is_done = True
+    finally:
+        if path.exists() and (is_done or path.stat().st_size == 0):
+            path.unlink()
+
+
+def _here(policy: str, how: PolicyOptions) -> tuple[Generator, str]:
     from rung.generate import TransformersGenerator
     from rung.model import load_causal_lm, weights_hash
     from rung.model.gguf import causal_lm_folder
@@ -33,10 +104,10 @@ def open_policy(
     generator = TransformersGenerator(
         *loaded,
         extract_answer=extract_answer,
-        show=_chat(loaded.tokenizer, policy) if chat else None,
-        question_separator=question_separator,
-        step_separator=step_separator,
-        max_batch_chains=max_batch_chains,
+        show=_chat(loaded.tokenizer, policy) if how.chat else None,
+        question_separator=how.question_separator,
+        step_separator=how.step_separator,
+        max_batch_chains=how.max_batch_chains,
     )
     return generator, weights_hash(causal_lm_folder(policy))
 

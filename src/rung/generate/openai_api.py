@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import starmap
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import UNSET
 
 from rung.core.http import PassingError, Patience, ask_events, ask_json
-from rung.generate.prompting import LENGTH, STOP, Written
+from rung.generate.prompting import LENGTH, STOP, Drawn, Written
 
 R = TypeVar("R")
 _ENDED = ("stop", "eos_token")
@@ -24,6 +25,26 @@ _ENDED = ("stop", "eos_token")
 
 class _Said(msgspec.Struct):
     content: str | None = None
+
+
+class _Token(msgspec.Struct):
+    token: str
+    logprob: float | None = None
+
+
+class _Logprobs(msgspec.Struct):
+    """As completions give them, in two lists, or as chats do (and llama.cpp's completions)."""
+
+    tokens: list[str] | None = None
+    token_logprobs: list[float | None] | None = None
+    content: list[_Token] | None = None
+
+    @property
+    def drawn(self) -> list[Drawn]:
+        """The tokens."""
+        if self.content is not None:
+            return [Drawn(one.token, one.logprob) for one in self.content]
+        return list(starmap(Drawn, zip(self.tokens or (), self.token_logprobs or (), strict=False)))
 
 
 class Choice(msgspec.Struct):
@@ -35,6 +56,7 @@ class Choice(msgspec.Struct):
     finish_reason: str | None = None
     stop_reason: Any = UNSET
     matched_stop: Any = UNSET
+    logprobs: _Logprobs | None = None
 
     @property
     def says(self) -> str:
@@ -88,6 +110,8 @@ class Reading:
     pieces: int = 0
     """Of a stream that have text."""
     usage: int | None = None
+    drawn: list[Drawn] = field(default_factory=list[Drawn])
+    """Tokens, where the server gives their log-probabilities."""
 
     def take(self, answer: Piece | Whole) -> str:
         """Add what has come now, and return its text.
@@ -104,6 +128,7 @@ class Reading:
         choice = answer.choices[0]
         self.reason = choice.reason or self.reason
         self.text += choice.says
+        self.drawn += () if choice.logprobs is None else choice.logprobs.drawn
         self.pieces += isinstance(answer, Piece) and choice.says != ""
         return choice.says
 
@@ -134,7 +159,7 @@ class Reading:
         A piece is a token with the servers that we know, several where a server gathers them.
         """
         num_tokens = self.usage if self.usage is not None else self.pieces or None
-        return Written(self.text, finish_reason, num_tokens)
+        return Written(self.text, finish_reason, num_tokens, tuple(self.drawn) or None)
 
 
 @dataclass(frozen=True, slots=True)

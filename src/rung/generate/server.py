@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from itertools import count
 from threading import Event
@@ -28,6 +28,7 @@ from rung.generate.prompting import (
     text_of,
     wanted,
 )
+from rung.generate.written_log import WrittenLog, key_of
 
 AT_ONCE = 32
 CONTINUE_PROMPT = """{question}
@@ -56,6 +57,10 @@ class ServerGenerator:
     Tokens are counted by the server. Of a stream that was cut off they are the pieces that had
     come: a token each with the servers that we know, fewer where a server gathers tokens. Where
     nothing is known, `num_tokens` is None.
+
+    Log-probabilities are the server's: vLLM's and llama.cpp's are the model's own, before
+    temperature and top-p. A server that leaves out the separator's or the end's leaves them out of
+    the sums.
 
     The server tokenizes the prompt as one text, where `TransformersGenerator` tokenizes each step
     alone.
@@ -88,6 +93,9 @@ class ServerGenerator:
     at_once: int = AT_ONCE
     """Requests under way together."""
     patience: Patience = field(default_factory=Patience)
+    log: WrittenLog | None = None
+    """Has every continuation as soon as it is written, and those it has are not asked for: what a
+    call that failed had finished is kept. With a log, `sample` is for one thread at a time."""
     _tells: list[bool] = field(default_factory=list[bool], init=False, repr=False, compare=False)
     """Whether the server tells what ended a text; empty until it is known."""
 
@@ -107,33 +115,61 @@ class ServerGenerator:
             RungError: It refuses, or answers in another shape.
         """
         chains = wanted(prefixes, n, sampling.seed)
-        first = [] if self._tells or sampling.until == "end" else chains[:1]
-        made = [self._chain(one, sampling) for one in first]
-        made += self._all(chains[len(made) :], sampling)
-        return [made[k * n : (k + 1) * n] for k in range(len(prefixes))]
+        made = self._logged(chains, sampling)
+        left = [one for one in chains if one.place not in made]
+        num_first = 1 if not self._tells and sampling.until == "step" else 0
+        for some in (left[:num_first], left[num_first:]):
+            for one, written in self._written(some, sampling):
+                made[one.place] = written
+                if self.log is not None:
+                    self.log.put(self._key(one, sampling), written)
+        done = [self._chain(one, made[one.place], sampling) for one in chains]
+        return [done[k * n : (k + 1) * n] for k in range(len(prefixes))]
 
-    def _all(self, chains: Sequence[Wanted], sampling: Sampling) -> list[Chain]:
-        """After a failure nothing more is asked, and what is under way is waited for."""
-        stop = Event()
+    def _logged(self, chains: Sequence[Wanted], sampling: Sampling) -> dict[int, Written]:
+        """What was written before, by its place."""
+        if self.log is None:
+            return {}
+        found = {one.place: self.log.get(self._key(one, sampling)) for one in chains}
+        return {place: written for place, written in found.items() if written is not None}
 
-        def write(one: Wanted) -> Chain | RungError | None:
+    def _key(self, one: Wanted, sampling: Sampling) -> str:
+        how = [sampling.until, sampling.inside_step, self.step_separator, self.chat, self.extra]
+        return key_of([self.url, self._body(one, sampling), how])
+
+    def _written(
+        self, chains: Sequence[Wanted], sampling: Sampling
+    ) -> Iterator[tuple[Wanted, Written]]:
+        """What is written, as it comes.
+
+        After a failure nothing more is asked, and what is under way is waited for.
+        """
+        stop, failures = Event(), list[BaseException]()
+
+        def write(one: Wanted) -> tuple[Wanted, Written] | None:
             try:
-                return None if stop.is_set() else self._chain(one, sampling)
-            except RungError as error:
+                return None if stop.is_set() else (one, self._write(one, sampling))
+            except RungError:
                 stop.set()
-                return error
+                raise
 
         with ThreadPoolExecutor(self.at_once) as threads:
-            made = list(threads.map(write, chains))
-        for failure in made:
-            if isinstance(failure, RungError):
-                raise failure
-        return [chain for chain in made if isinstance(chain, Chain)]
+            try:
+                for future in as_completed([threads.submit(write, one) for one in chains]):
+                    failure = future.exception()
+                    if failure is not None:
+                        failures.append(failure)
+                    elif (made := future.result()) is not None:
+                        yield made
+            finally:
+                stop.set()
+        if failures:
+            raise failures[0]
 
-    def _chain(self, one: Wanted, sampling: Sampling) -> Chain:
+    def _chain(self, one: Wanted, written: Written, sampling: Sampling) -> Chain:
         return continued(
             one.prefix,
-            self._write(one, sampling),
+            written,
             sampling,
             policy=self.name,
             separator=self.step_separator,
@@ -219,6 +255,8 @@ class ServerGenerator:
         body = {"model": self.name, **shown(one.prefix, steps + begun)}
         body |= {"max_tokens": sampling.max_tokens, "temperature": sampling.temperature}
         body |= {"top_p": sampling.top_p}
+        if sampling.logprobs:
+            body |= {"logprobs": True if self.chat else 1}
         body |= {"seed": seed_of(f"{one.stream} {turn}" if turn else one.stream)}
         return body
 
