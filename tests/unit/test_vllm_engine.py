@@ -28,23 +28,9 @@ from rung.model import Reading, new_reward_model, save_reward_model
 from rung.model.tiny import make_tiny
 from rung.score import load_scorer, remote_scorer
 from tiny_lms import save_lm, sentencepiece_tokenizer
+from vllm_stand_in import ENGINE
 
 START_S = 300
-ENGINE = {
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_NO_USAGE_STATS": "1",
-    "HF_HUB_OFFLINE": "1",
-    "OMP_NUM_THREADS": "1",
-}
-
-
-@pytest.fixture
-def engine() -> str:
-    """The Python that has vLLM."""
-    python = os.environ.get("RUNG_VLLM_PYTHON")
-    if not python:
-        pytest.skip("needs the package vllm (or vllm-cpu): RUNG_VLLM_PYTHON names its Python")
-    return python
 
 
 @contextmanager

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from rung.generate.written_log import WrittenLog
 
 
+VLLM = "vllm:"
+"""Stands before a folder that vLLM is to run, in this process."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyOptions:
     """How a policy is opened."""
@@ -35,10 +39,10 @@ class PolicyOptions:
 def open_policy(
     policy: str, how: PolicyOptions, out: Path | None = None
 ) -> Yields[tuple[Generator, str]]:
-    """The policy of a folder, a GGUF file or a name, or a server's, and what tells it from others.
+    """The policy that was named, and what tells it from others.
 
-    That is the hash of the weights, or the server's name for the model and its address. What
-    another policy wrote is not gone on with.
+    A folder, a GGUF file or a name; the same behind "vllm:"; or NAME@URL. What tells it is the
+    hash of the weights, or the name and the address. What another policy wrote is not gone on with.
 
     Args:
         policy: As it was named on the command line.
@@ -50,7 +54,8 @@ def open_policy(
     """
     name, url = split_url(policy)
     if url is None:
-        yield _here(policy, how)
+        is_vllm = policy.startswith(VLLM)
+        yield _in_vllm(policy.removeprefix(VLLM), how) if is_vllm else _here(policy, how)
         return
     with _kept_beside(out) as log:
         yield _on_server(name, url, how, log), fingerprint_of([], [name, url])
@@ -110,6 +115,26 @@ def _here(policy: str, how: PolicyOptions) -> tuple[Generator, str]:
         max_batch_chains=how.max_batch_chains,
     )
     return generator, weights_hash(causal_lm_folder(policy))
+
+
+def _in_vllm(policy: str, how: PolicyOptions) -> tuple[Generator, str]:
+    """A chain of the same seed differs from that of `_here`, so the fingerprint does."""
+    from rung.generate import VllmGenerator, open_vllm
+    from rung.model import weights_hash
+    from rung.model.gguf import causal_lm_folder
+
+    folder = causal_lm_folder(policy)
+    hashed = fingerprint_of([], [VLLM, weights_hash(folder)])
+    llm = open_vllm(folder, max_num_seqs=how.max_batch_chains)
+    generator = VllmGenerator(
+        llm,
+        Path(policy).name,
+        extract_answer=extract_answer,
+        show=_chat(llm.get_tokenizer(), policy) if how.chat else None,
+        question_separator=how.question_separator,
+        step_separator=how.step_separator,
+    )
+    return generator, hashed
 
 
 def check_sampling(

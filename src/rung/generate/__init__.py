@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING, Any
 from rung.generate.acting import Act, ActingGenerator
 from rung.generate.records import problems_a_window, sample_windows
 from rung.generate.server import ServerGenerator
+from rung.generate.written_log import WrittenLog
 
 if TYPE_CHECKING:
     from rung.generate.completer import TransformersCompleter
     from rung.generate.transformers import TransformersGenerator
+    from rung.generate.vllm import VllmGenerator, open_vllm
 
-_HOME = {"TransformersCompleter": "completer", "TransformersGenerator": "transformers"}
+_HOME = {
+    "TransformersCompleter": "completer",
+    "TransformersGenerator": "transformers",
+    "VllmGenerator": "vllm",
+    "open_vllm": "vllm",
+}
 
 __all__ = [
     "Act",
@@ -21,6 +28,9 @@ __all__ = [
     "ServerGenerator",
     "TransformersCompleter",
     "TransformersGenerator",
+    "VllmGenerator",
+    "WrittenLog",
+    "open_vllm",
     "problems_a_window",
     "sample_windows",
 ]
