@@ -19,7 +19,8 @@ def facts(groups: list[list[Chain]]) -> list[list[Any]]:
 
 
 def main(folder: str, questions: list[str]) -> None:
-    policy = VllmGenerator(open_vllm(folder, enforce_eager=True, max_model_len=128), "tiny")
+    options = {"enforce_eager": True, "max_model_len": 128, "dtype": "float32"}
+    policy = VllmGenerator(open_vllm(folder, **options), "tiny")
     prefixes = [Chain(Problem(str(k), text), ()) for k, text in enumerate(questions)]
     steps = policy.sample(prefixes, 3, STEP)
     longer = policy.sample([group[0] for group in steps], 1, replace(STEP, seed=4))

@@ -1,5 +1,7 @@
 """Hypothesis strategies for the vocabulary."""
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from rung import (
@@ -59,8 +61,18 @@ def chains(draw, min_steps: int = 1, max_steps: int = 5) -> Chain:
 
 
 @st.composite
+def told(draw, chain: Chain) -> Chain:
+    """The chain with its steps' log-probabilities, where it has a source."""
+    size = len(chain.steps)
+    logprobs = st.lists(st.none() | st.floats(-1e9, 0), min_size=size, max_size=size).map(tuple)
+    if chain.source is None:
+        return chain
+    return replace(chain, source=replace(chain.source, step_logprobs=draw(st.none() | logprobs)))
+
+
+@st.composite
 def records(draw) -> ChainRecord:
-    chain = draw(chains())
+    chain = draw(told(draw(chains())))
 
     def column(values):
         size = len(chain.steps)

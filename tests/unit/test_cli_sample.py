@@ -46,6 +46,24 @@ def test_every_problem_gets_n_chains_that_say_where_they_are_from(
     assert said["tokens"] == sum(s.num_tokens or 0 for s in sources if s)
 
 
+def test_log_probabilities_are_kept_where_they_are_asked_for(
+    tmp_path: Path, command: list[str]
+) -> None:
+    plain, told = tmp_path / "plain.jsonl", tmp_path / "told.parquet"
+    assert main([*command, "--out", str(plain)]) == 0
+    assert main([*command, "--out", str(told), "--logprobs"]) == 0
+    known = 0
+    for without, with_them in zip(read_records(plain), read_records(told), strict=True):
+        assert without.chain.source is not None and with_them.chain.source is not None
+        logprobs = with_them.chain.source.step_logprobs
+        assert logprobs is not None and len(logprobs) == len(with_them.chain.steps)
+        assert all(value is None or value < 0 for value in logprobs)
+        known += len(logprobs) - logprobs.count(None)
+        assert without.chain.source.step_logprobs is None
+        assert without.chain.texts == with_them.chain.texts
+    assert known >= 10
+
+
 def test_a_stopped_run_goes_on_and_ends_with_the_same_file(
     tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

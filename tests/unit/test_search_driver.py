@@ -145,6 +145,34 @@ def test_a_log_serves_a_larger_budget_too(tmp_path: Path) -> None:
     assert large.calls < fresh.calls
 
 
+class Told(DicePolicy):
+    """Tells of each step it has written that its log-probability is the number it rolled."""
+
+    def _write(self, prefix: Chain, sampling: Sampling, draws: Any) -> Chain:
+        chain = super()._write(prefix, sampling, draws)
+        assert sampling.logprobs and chain.source is not None
+        before = (prefix.source or Provenance()).logprobs_for(len(prefix.steps))
+        new = [-float(text) for text in chain.texts[len(prefix.steps) :]]
+        return replace(chain, source=replace(chain.source, step_logprobs=(*before, *new)))
+
+
+@pytest.mark.parametrize("search", [BestOfN(n=4), Beam(n=4, width=2)])
+def test_log_probabilities_of_all_steps_come_with_the_chains_and_out_of_the_log(
+    search: Search, tmp_path: Path
+) -> None:
+    how = setting(Told(), sampling=Sampling(logprobs=True))
+    with SearchLog.open(tmp_path / "log", "x") as log:
+        first = run_searches(search, [PROBLEM], how, log=log)
+    with SearchLog.open(tmp_path / "log", "x") as log:
+        again = run_searches(search, [PROBLEM], replace(how, generator=Odd(raises)), log=log)
+    for [result] in (first, again):
+        chains = [record.chain for record in result.chains]
+        assert chains and all(chain.source for chain in chains)
+        for chain in chains:
+            assert chain.source is not None
+            assert chain.source.step_logprobs == tuple(-float(text) for text in chain.texts)
+
+
 def test_the_log_is_typed_jsonl(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     with SearchLog.open(path, "dice") as log:

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from rung import (
     Chain,
     ChainRecord,
     Problem,
+    Provenance,
     RolloutCount,
     Step,
     StepLabels,
@@ -178,3 +179,16 @@ def test_labels_and_scores_without_a_name_are_given_only_when_there_is_one_kind(
 
 def test_only_a_confirmed_answer_counts_as_correct():
     assert [verdict for verdict in Verdict if verdict.is_correct] == [Verdict.CORRECT]
+
+
+def test_log_probabilities_stay_with_their_steps() -> None:
+    source = Provenance(policy="m", step_logprobs=(-1.0, -2.0))
+    chain = Chain.of(PROBLEM, ["a", "b"], source=source)
+    for other, logprobs in [
+        (chain.prefix(1), (-1.0,)),
+        (chain.prefix(2), (-1.0, -2.0)),
+        (chain.extend("c"), (-1.0, -2.0, None)),
+    ]:
+        assert other.source == replace(source, step_logprobs=logprobs)
+    with pytest.raises(ValueError, match="log-probabilities: 2 for 1 steps"):
+        ChainRecord(Chain.of(PROBLEM, ["a"], source=source))

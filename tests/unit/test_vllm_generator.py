@@ -202,7 +202,7 @@ def test_the_real_engine_writes_steps_and_gives_the_log_probabilities_of_transfo
         assert chain.source is not None
         assert source["finish_reason"] == chain.source.finish_reason
         assert source["num_tokens"] == chain.source.num_tokens
-        assert source["step_logprobs"] == pytest.approx(chain.source.step_logprobs, abs=1e-2)
+        assert source["step_logprobs"] == pytest.approx(chain.source.step_logprobs, abs=1e-3)
     assert told["drawn"] == told["again"], "one seed gives the same chains"
     assert [texts for texts, _ in told["alone"]] == [texts for texts, _ in told["drawn"][:3]]
     assert len({tuple(texts) for texts, _ in told["drawn"]}) > 4

@@ -82,12 +82,16 @@ class Provenance:
     """For each step the log-probability of its tokens, those of the separator or the end behind it
     too: their sum, under the policy itself at temperature 1. None where they were not kept."""
 
+    def logprobs_for(self, num_steps: int) -> tuple[float | None, ...]:
+        """Those of the first `num_steps` steps; None where there are none."""
+        kept = (self.step_logprobs or ())[:num_steps]
+        return kept + (None,) * (num_steps - len(kept))
+
     def for_steps(self, num_steps: int) -> Provenance:
         """The same for a chain with so many of the steps, or with further ones behind them."""
         if self.step_logprobs is None:
             return self
-        kept = self.step_logprobs[:num_steps]
-        return replace(self, step_logprobs=kept + (None,) * (num_steps - len(kept)))
+        return replace(self, step_logprobs=self.logprobs_for(num_steps))
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,8 +211,7 @@ def _logprobs(
     """
     if not sampling.logprobs:
         return None
-    source = (prefix.source or Provenance()).for_steps(len(prefix.steps))
-    before = source.step_logprobs or (None,) * len(prefix.steps)
+    before = (prefix.source or Provenance()).logprobs_for(len(prefix.steps))
     if not sampling.inside_step:
         return (*before, *_sums(written.drawn, num_new, separator, "", 0.0))
     begun, first = prefix.steps[-1].text, before[-1]

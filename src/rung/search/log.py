@@ -22,13 +22,15 @@ from rung.core.types import Step
 from rung.core.urls import growing
 
 
-class Piece(msgspec.Struct, frozen=True):
+class Piece(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was written behind a prefix."""
 
     steps: tuple[Step, ...]
     answer: str | None
     finish_reason: str | None
     num_tokens: int
+    logprobs: tuple[float | None, ...] | None = None
+    """Of the steps, where the sampling keeps them."""
 
 
 class Begun(msgspec.Struct, tag="begun", tag_field="event"):

@@ -47,17 +47,19 @@ class Order:
         return [self._chain(piece, policy) for piece in pieces]
 
     def _chain(self, piece: Piece, policy: str) -> Chain:
-        before = self.prefix.source.num_tokens if self.prefix.source is not None else None
+        before = self.prefix.source or Provenance()
+        whole = _whole_steps(self.prefix, self.sampling)
+        logprobs = before.logprobs_for(len(whole))
         source = Provenance(
             policy=policy,
             temperature=self.sampling.temperature,
             top_p=self.sampling.top_p,
             seed=self.sampling.seed,
             finish_reason=piece.finish_reason,
-            num_tokens=(before or 0) + piece.num_tokens,
+            num_tokens=(before.num_tokens or 0) + piece.num_tokens,
+            step_logprobs=None if piece.logprobs is None else (*logprobs, *piece.logprobs),
         )
-        steps = (*_whole_steps(self.prefix, self.sampling), *piece.steps)
-        return Chain(self.prefix.problem, steps, piece.answer, source=source)
+        return Chain(self.prefix.problem, (*whole, *piece.steps), piece.answer, source=source)
 
 
 def sample(
@@ -107,7 +109,8 @@ def _piece(prefix: Chain, chain: Chain, sampling: Sampling, pauses: bool) -> Pie
     if pauses and reason == LENGTH and num_tokens >= sampling.max_tokens:
         reason = PART
     num_before = len(_whole_steps(prefix, sampling))
-    return Piece(chain.steps[num_before:], chain.answer, reason, num_tokens)
+    logprobs = source.step_logprobs and source.step_logprobs[num_before:]
+    return Piece(chain.steps[num_before:], chain.answer, reason, num_tokens, logprobs)
 
 
 def _tokens(chain: Chain) -> int | None:
