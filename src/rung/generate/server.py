@@ -58,9 +58,8 @@ class ServerGenerator:
     come: a token each with the servers that we know, fewer where a server gathers tokens. Where
     nothing is known, `num_tokens` is None.
 
-    Log-probabilities are the server's: vLLM's and llama.cpp's are the model's own, before
-    temperature and top-p. A server that leaves out the separator's or the end's leaves them out of
-    the sums.
+    Log-probabilities are the server's; vLLM's are the model's own, before temperature and top-p.
+    Where a server leaves out the separator's or the end's, so do the sums.
 
     The server tokenizes the prompt as one text, where `TransformersGenerator` tokenizes each step
     alone.
