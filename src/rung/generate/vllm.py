@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -42,17 +43,21 @@ def open_vllm(folder: str | Path, **options: Any) -> Any:
         MissingExtraError: vLLM is not installed.
         RungError: vLLM can't open the folder.
     """
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+    vllm = _vllm()
     try:
-        from vllm import LLM  # pyright: ignore[reportAttributeAccessIssue]
-    except ImportError:
-        raise MissingExtraError("vllm", "vllm") from None
-    try:
-        return LLM(str(folder), **{"enable_prefix_caching": True, **options})
+        return vllm.LLM(str(folder), **{"enable_prefix_caching": True, **options})
     except (OSError, RuntimeError, ValueError) as error:
         said = " ".join(str(error).split())[:EXCERPT]
         raise RungError(f"vLLM can't open {folder}: {said}") from error
+
+
+def _vllm() -> Any:
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        return importlib.import_module("vllm")
+    except ImportError:
+        raise MissingExtraError("vllm", "vllm") from None
 
 
 @dataclass(slots=True)
@@ -147,10 +152,8 @@ class VllmGenerator:
                 row.is_done, row.finish_reason = True, LENGTH
 
     def _params(self, row: _Row, sampling: Sampling, turn: int) -> Any:
-        from vllm import SamplingParams  # pyright: ignore[reportAttributeAccessIssue]
-
         stream = f"{row.one.stream} {turn}" if turn else row.one.stream
-        return SamplingParams(
+        return _vllm().SamplingParams(
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             max_tokens=row.room - row.num_tokens,
