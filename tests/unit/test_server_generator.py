@@ -3,14 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import repeat
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from openai_stand_in import END, event, logprob, policy
-from rung import Chain, Generator, Problem, RungError, Sampling, Step, UnavailableError
+from rung import Chain, Generator, InputError, Problem, RungError, Sampling, Step, UnavailableError
 from rung.core.http import Patience
-from rung.generate import ServerGenerator
+from rung.generate import ServerGenerator, WrittenLog
+from rung.generate.prompting import seed_of, wanted
 from rung.verify import extract_answer
 from vllm_stand_in import Reply, StandIn, stand_in
 
@@ -204,6 +206,43 @@ BROKEN = {
     "with an error": [START, event({"error": {"message": "out of memory"}})],
     "in the midst of a piece": [START, START[:20]],
 }
+
+
+@pytest.mark.parametrize("sampling", [STEP, Sampling()])
+def test_what_a_failed_call_had_written_is_kept_and_not_asked_for_again(
+    sampling: Sampling, tmp_path: Path
+):
+    good = policy(lambda prompt, seed: [f"step {seed}", "\n", END])
+    bad = [one.stream for one in wanted([PREFIX], 6, sampling.seed)][3]
+    is_down, path = [True], tmp_path / "log"
+
+    def reply(body: Any, number: int) -> Reply:
+        fails = is_down[0] and body["seed"] == seed_of(bad)
+        return Reply({}, 500) if fails else good(body, number)
+
+    with stand_in(reply) as server:
+        with WrittenLog.open(path) as log, pytest.raises(UnavailableError):
+            at(server, log=log, at_once=2).sample([PREFIX], 6, sampling)
+        kept = len(path.read_bytes().splitlines())
+        path.write_bytes(path.read_bytes() + b'{"key":"half')
+        is_down[0], before = False, len(server.asked)
+        with WrittenLog.open(path) as log:
+            [chains] = at(server, log=log).sample([PREFIX], 6, sampling)
+        assert 3 <= kept < 6 and len(server.asked) - before == 6 - kept
+        assert chains == at(server).sample([PREFIX], 6, sampling)[0]
+        other = replace(sampling, temperature=0.5)
+        with WrittenLog.open(path) as log:
+            at(server, log=log).sample([PREFIX], 1, other)
+        assert server.asked[-1].body["temperature"] == 0.5, "another request is another key"
+
+
+def test_a_file_that_is_no_such_log_is_refused(tmp_path: Path):
+    (tmp_path / "log").write_text("{}\n")
+    with (
+        pytest.raises(InputError, match="line 1: this is no log of what a policy has written"),
+        WrittenLog.open(tmp_path / "log"),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("failure", BROKEN)
