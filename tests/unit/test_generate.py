@@ -215,7 +215,7 @@ class Wordy:
 
     def __init__(self, policy: TransformersGenerator) -> None:
         self.model, encode = policy.model, policy.tokenizer
-        self.bias_V = torch.full((self.config.vocab_size,), -12.0)
+        self.bias_V = torch.full((self.model.config.vocab_size,), -12.0)
         self.bias_V[encode(" ".join(solve(PROBLEMS[0]).texts))["input_ids"]] = 0.0
         self.bias_V[encode("\n")["input_ids"]] = 2.0
         self.bias_V[encode.eos_token_id] = 1.0
