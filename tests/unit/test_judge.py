@@ -104,6 +104,7 @@ def test_each_vote_is_an_answer_of_its_own():
         ("I see no mistake.", "no paragraph's number"),
         (r"\boxed{3}", "no paragraph 3, only -1 to 2"),
         (r"\boxed{-2}", "no paragraph -2"),
+        (r"\boxed{1} or \boxed{" + "0" * 10_000 + "1}", "no paragraph 000000000"),
     ],
 )
 def test_boxes_that_name_no_step_are_unreadable(text: str, why: str):
