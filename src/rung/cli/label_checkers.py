@@ -109,16 +109,28 @@ def found_in(record: ChainRecord) -> list[tuple[str, str]]:
 
 
 def wrong_steps(record: ChainRecord) -> list[str]:
-    """The steps that a checker calls wrong, each with its reason."""
+    """The steps that a checker, or a program's tests, call wrong, each with its reason."""
     return [
         f"{source}: {record.chain.id or record.chain.problem.id}, step {k + 1}: {words}"
-        for source in CHECKERS
+        for source in (*CHECKERS, "code")
         if (labels := record.labels_from(source)) is not None
         for k, (label, words) in enumerate(
-            zip(labels.labels, record.meta.get(source) or (), strict=False)
+            zip(labels.labels, _reasons(record, source, len(labels.labels)), strict=False)
         )
         if label == 0
     ]
+
+
+def _reasons(record: ChainRecord, source: str, count: int) -> Sequence[str]:
+    """What was found out about each step, or for all of a program's what failed first."""
+    if source != "code":
+        return record.meta.get(source) or ()
+    for row in record.meta.get("code_tests") or ():
+        if row["status"] in ("failed", "raised", "died"):
+            test = "it can't be loaded" if row["test"] is None else f"test {row['test']}"
+            line = f", line {row['line']}" if "line" in row else ""
+            return [f"{test}: {row['status']}{line}: {row.get('message', '')}"] * count
+    return [""] * count
 
 
 def _words(command: str) -> list[str]:

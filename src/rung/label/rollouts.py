@@ -112,6 +112,14 @@ class RolloutRule:
             return count.total >= self.k or is_narrow
         return self.label(count) is not None
 
+    def fewest(self, count: RolloutCount) -> int:
+        """How many rollouts settle it, all in all, if the rest come out as most did so far."""
+        correct, total = count
+        is_right = 2 * correct >= total
+        while not self.is_settled(RolloutCount(correct, total)):
+            correct, total = correct + is_right, total + 1
+        return total
+
 
 @dataclass(slots=True)
 class _Prefix:
@@ -227,9 +235,10 @@ class RolloutLabels:
         return self.rule.interval(self._prefixes[id].count).half_width
 
     def _missing(self, prefix: _Prefix) -> int:
-        """Rollouts up to the next power of two: few rounds, and at most twice what is needed."""
-        k = self.rule.k
-        goal = min(k, 1 << prefix.total.bit_length()) if self.rule.adaptive else k
+        """Rollouts up to the next power of two, for few rounds; but no more than may be enough."""
+        if not self.rule.adaptive:
+            return self.rule.k - prefix.total
+        goal = min(1 << prefix.total.bit_length(), self.rule.fewest(prefix.count))
         return goal - prefix.total
 
     def _labels(self, index: int) -> StepLabels:
