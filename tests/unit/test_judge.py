@@ -16,12 +16,16 @@ from rung import (
     Problem,
     RungError,
     StepLabels,
+    StepScores,
+    Verdict,
     read_records,
     write_records,
 )
 from rung.cli.main import main
+from rung.core import http
 from rung.core.http import Patience
-from rung.label.chat import ChatServer, LocalChat
+from rung.label import next_to_label
+from rung.label.chat import Asked, ChatServer, LocalChat, Message
 from rung.label.judge import JudgeLabeler, combine
 from rung.label.judge_forms import UnreadableError, make_form
 from rung.label.reply_log import ReplyLog
@@ -188,6 +192,7 @@ FAILURES = {
     "too many requests": Reply({"error": {"message": "slow down"}}, 429),
     "told to wait": Reply(b"busy", 429, headers=(("Retry-After", "0.01"),)),
     "server error": Reply(b"Internal Server Error", 500),
+    "request timeout": Reply(b"", 408),
     "cut stream": said(r"\boxed{1}")._replace(cut=9),
     "no whole JSON": said(r"\boxed{1}")._replace(cut=9, says_whole_length=False),
     "not even text": Reply(b"\xff\xfe\x00"),
@@ -201,6 +206,22 @@ def test_failures_that_pass_are_survived(what: str):
         [labels] = judge(server.url).label([CHAIN])
     assert labels.first_error == 1
     assert len(server.asked) == 3
+
+
+def test_a_limit_by_the_minute_is_waited_for_and_a_broken_server_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    waited_s: list[float] = []
+    monkeypatch.setattr(http.time, "sleep", waited_s.append)
+    for status, least_s, most_s in ((429, 60, 80), (500, 15, 20)):
+        waited_s.clear()
+        with (
+            stand_in(lambda *_, status=status: Reply(b"not now", status)) as server,
+            pytest.raises(RungError, match=rf"fails with {status}: not now \(6 attempts\)"),
+        ):
+            model = ChatServer(url=server.url, name="m", at_once=1)
+            list(model.replies([Asked((Message("user", "?"),))]))
+        assert least_s < sum(waited_s) < most_s
 
 
 def test_answers_of_another_kind_are_one_sentence():
@@ -363,9 +384,30 @@ def test_the_verb_labels_counts_and_is_free_the_second_time(
     assert b"secret" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
 
 
+def test_only_the_chains_that_teach_most_are_asked_about(tmp_path: Path):
+    def scored(k: int, score: float) -> ChainRecord:
+        chain = Chain.of(Problem(f"p{k}", f"What is {k} + 1?"), [f"It is {k}."])
+        scores = StepScores((score,), "prm")
+        return ChainRecord(chain, scores=(scores,), outcome=Verdict.INCORRECT)
+
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    rows = [scored(k, (k * 37 % 100) / 100) for k in range(100)]
+    write_records(source, rows)
+    best = {choice.index for choice in next_to_label(rows, 3)}
+    with stand_in(lambda *_: said(r"\boxed{0}")) as server:
+        command = ["label", "judge", str(source), "--out", str(out), "--model", "m"]
+        command += ["--url", f"{server.url}/v1", "--only", "3"]
+        assert main(command) == 0
+        assert len(server.asked) == 3
+    found = list(read_records(out))
+    assert [record.chain for record in found] == [record.chain for record in rows]
+    assert {k for k, record in enumerate(found) if record.labels_from("judge:m")} == best
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [
+        (["--only", "0"], "--only is 0"),
         (["--votes", "0"], "--votes is 0"),
         (["--votes", "3", "--temperature", "0"], "3 votes that are alike"),
         (["--extra-body", "[1]"], "no JSON object"),
