@@ -38,6 +38,19 @@ def test_alpha_takes_gaps_and_leaves_out_steps_that_one_judged():
     assert with_gaps.num_steps == 5
 
 
+def test_alpha_is_that_of_the_package_krippendorff():
+    package = pytest.importorskip("krippendorff", reason="needs the package krippendorff")
+    rng = np.random.default_rng(0)
+    truth_S = rng.integers(0, 2, 200)
+    said_LS = np.where(rng.random((4, 200)) < 0.8, truth_S, 1 - truth_S).astype(float)
+    said_LS[rng.random((4, 200)) < 0.4] = np.nan
+    columns = ["".join("." if np.isnan(y) else f"{y:.0f}" for y in said_S) for said_S in said_LS]
+    found = agreement(records(*columns), ["a", "b", "c", "d"])
+    theirs = package.alpha(said_LS, level_of_measurement="nominal")
+    assert found.alpha is not None
+    assert found.alpha.value == pytest.approx(theirs)
+
+
 def test_kappa_is_scikit_learns():
     metrics = pytest.importorskip("sklearn.metrics")
     rng = np.random.default_rng(0)

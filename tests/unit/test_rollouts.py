@@ -116,7 +116,7 @@ def test_where_soft_labels_stop_their_intervals_err_no_more_than_stated():
     assert sum(missed) > 0 and max(missed) <= 0.1 * len(chains)
 
 
-@pytest.mark.parametrize(("rule", "needed"), [("any", 1), ("majority", 9), ("soft", 10)])
+@pytest.mark.parametrize(("rule", "needed"), [("any", 1), ("majority", 9)])
 def test_no_more_rollouts_are_asked_for_than_may_be_enough(rule: str, needed: int):
     chain = chain_of(*good(2), answer=None)
     [labels], _ = labeled(RolloutRule(labels=rule, k=16), CoinPolicy(0.0), chains=[chain])

@@ -95,7 +95,8 @@ def agreement(
 
     Cohen (1960); Krippendorff (2011), Computing Krippendorff's Alpha-Reliability, nominal data
     with missing values. Both are closed forms of counts, so the counts of each problem are enough
-    to resample problems. Tested against scikit-learn and the paper's own example.
+    to resample problems. Tested against scikit-learn, the package krippendorff and the paper's own
+    example: a library would have to be called again for every resample.
 
     Raises:
         RungError: There are fewer than two sources, or one has no labels.

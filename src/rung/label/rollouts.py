@@ -100,10 +100,14 @@ class RolloutRule:
         """The label that so many rollouts give; None when they don't settle it."""
         if self.labels == "soft":
             return count.correct / count.total if count.total else None
-        needed = 1 if self.labels == "any" else self.k // 2 + 1
-        if count.correct >= needed:
+        if count.correct >= self._needed:
             return 1.0
-        return 0.0 if count.total - count.correct > self.k - needed else None
+        return 0.0 if count.total - count.correct > self.k - self._needed else None
+
+    @property
+    def _needed(self) -> int:
+        """Right rollouts of K that make a hard label 1."""
+        return 1 if self.labels == "any" else self.k // 2 + 1
 
     def is_settled(self, count: RolloutCount) -> bool:
         """Whether no more rollouts are needed."""
@@ -113,12 +117,16 @@ class RolloutRule:
         return self.label(count) is not None
 
     def fewest(self, count: RolloutCount) -> int:
-        """How many rollouts settle it, all in all, if the rest come out as most did so far."""
-        correct, total = count
-        is_right = 2 * correct >= total
-        while not self.is_settled(RolloutCount(correct, total)):
-            correct, total = correct + is_right, total + 1
-        return total
+        """How many rollouts settle it, all in all, if the rest come out as most did so far.
+
+        Soft labels may take all K: what is more than the margin asks for makes them better.
+        """
+        if self.labels == "soft":
+            return self.k
+        correct, wrong = count.correct, count.total - count.correct
+        if correct >= wrong:
+            return self._needed + wrong
+        return self.k - self._needed + 1 + correct
 
 
 @dataclass(slots=True)
