@@ -104,16 +104,19 @@ def test_the_anytime_interval_errs_no_more_than_stated_whatever_ends_the_rollout
 
 def test_where_soft_labels_stop_their_intervals_err_no_more_than_stated():
     rule = RolloutRule(labels="soft", k=256, margin=0.15, confidence=0.9)
-    chains = [chain_of(*good(NUM_STEPS), problem=f"p{k}") for k in range(100)]
+    chains = [chain_of(*good(NUM_STEPS), problem=f"p{k}") for k in range(50)]
     labels, _ = labeled(rule, chains=chains)
-    missed = [0] * (NUM_STEPS - 1)
+    missed = would_miss = 0
     for given in labels:
         for step, count in enumerate((given.counts or ())[:-1]):
             assert count is not None and count.total < rule.k, "the rule ended it, not K"
             low, high = rule.interval(count)
             assert (high - low) / 2 <= rule.margin
-            missed[step] += not low <= 0.8 ** (NUM_STEPS - 1 - step) <= high
-    assert sum(missed) > 0 and max(missed) <= 0.1 * len(chains)
+            value = 0.8 ** (NUM_STEPS - 1 - step)
+            missed += not low <= value <= high
+            would_miss += abs(value - (low + high) / 2) > (high - low) / 8
+    stops = len(chains) * (NUM_STEPS - 1)
+    assert missed <= 0.1 * stops < would_miss, "a quarter of the width would err more often"
 
 
 @pytest.mark.parametrize(("rule", "needed"), [("any", 1), ("majority", 9)])
