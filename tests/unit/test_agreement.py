@@ -88,6 +88,26 @@ def test_errors_are_counted_by_what_the_trusted_source_says():
         error_profile(records("1"), "a", "a")
 
 
+def test_no_error_in_few_problems_is_no_certainty():
+    [everything, *_] = error_profile(records("1111100000", "1111100000"), "a", "b")
+    for found in (everything.missed, everything.false_alarms):
+        assert found is not None
+        assert (found.value, found.low, found.high) == (0.0, 0.0, pytest.approx(0.4345, abs=1e-4))
+    assert everything.accuracy is not None
+    assert (everything.accuracy.low, everything.accuracy.high) == (
+        pytest.approx(0.7225, abs=1e-4),
+        1,
+    )
+
+
+def test_steps_of_one_problem_are_one_trial():
+    chain = Chain.of(Problem("p", "?"), [f"step {k}" for k in range(100)])
+    labels = tuple(StepLabels((1.0,) * 100, name) for name in "ab")
+    [everything, *_] = error_profile([ChainRecord(chain, labels)], "a", "b")
+    assert everything.false_alarms is not None
+    assert everything.false_alarms.high == pytest.approx(0.7935, abs=1e-4)
+
+
 def test_errors_are_shown_by_position_length_and_domain():
     texts = ["x" * 10, "x" * 60, "x" * 500, "y", "z", "w"]
     chain = Chain.of(Problem("p", "?", domain="logic"), texts)
