@@ -102,7 +102,7 @@ def estimate_share(
     if value in (0.0, 1.0):
         trials = int(np.count_nonzero(whole_P))
         low, high = wilson_interval(RolloutCount(round(value * trials), trials), confidence)
-        return Estimate(value, low, high)
+        return Estimate(value, min(low, value), max(high, value))
     with np.errstate(invalid="ignore"):
         drawn_R = (weights_RP @ part_P) / (weights_RP @ whole_P)
     return estimate(value, drawn_R, confidence=confidence)
