@@ -1,6 +1,5 @@
 """Z3 says which steps follow; what it can't say stays open."""
 
-import time
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -170,13 +169,6 @@ def test_a_premise_that_cannot_be_read_is_the_users_mistake(
 def test_no_text_makes_it_raise_or_is_called_right(verifier: ProofVerifier, text: str):
     (step,) = found(verifier, ["p"], text)
     assert step.label is None
-
-
-def test_a_step_of_endless_digits_costs_nothing(verifier: ProofVerifier):
-    started_s = time.process_time()
-    (step,) = found(verifier, ["p"], "7" * 2**26)
-    assert (step.status, step.detail[:9]) == ("unparsed", "a step of")
-    assert time.process_time() - started_s < 1
 
 
 def test_names_that_smt_lib_knows_are_a_users_own(verifier: ProofVerifier):
