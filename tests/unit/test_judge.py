@@ -384,6 +384,19 @@ def test_the_verb_labels_counts_and_is_free_the_second_time(
     assert b"secret" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
 
 
+def test_what_is_told_names_the_source_as_it_is_and_each_fact_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    source = tmp_path / "in.jsonl"
+    write_records(source, [ChainRecord(CHAIN)])
+    with stand_in(lambda *_: said("Hm.")) as server:  # ":m:" is an emoji's name
+        command = ["label", "judge", str(source), "--out", str(tmp_path / "o"), "--model", "m"]
+        assert main([*command, "--url", f"{server.url}/v1", "--name", "judge:m:"]) == 0
+    _, labels, _, unread = capsys.readouterr().out.splitlines()
+    assert labels == "  steps by judge:m:: 3 unjudged"
+    assert unread.endswith("were asked again; 1 never could, 0 were refused")
+
+
 def test_only_the_chains_that_teach_most_are_asked_about(tmp_path: Path):
     def scored(k: int, score: float) -> ChainRecord:
         chain = Chain.of(Problem(f"p{k}", f"What is {k} + 1?"), [f"It is {k}."])

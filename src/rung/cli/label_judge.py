@@ -272,4 +272,5 @@ def _show(console: Console, result: dict[str, Any], spent: Spent) -> None:
         console.print(f"  cost: {result['cost']:.4f}")
     if spent.repaired or spent.unreadable or spent.refused:
         lost = f"{spent.unreadable} never could, {spent.refused} were refused"
-        console.print(f"  {spent.repaired} answers could not be read and were asked again; {lost}")
+        asked = f"{spent.repaired} answers could not be read and were asked again"
+        console.print(f"  {asked}; {lost}", soft_wrap=True)
