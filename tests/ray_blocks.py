@@ -1,12 +1,14 @@
 """Work for a Ray cluster that tells who did what."""
 
 import contextlib
+import hashlib
 import os
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 
 from rung.core import RungError
+from rung.label.scale import Open
 
 
 @contextlib.contextmanager
@@ -14,17 +16,43 @@ def shouting(folder: str, pause_s: float) -> Generator[Callable[[bytes], bytes]]
     """Makes capitals of a block, slowly; leaves a file PID.BLOCK.begun and, behind it, .done."""
 
     def do(block: bytes) -> bytes:
-        trace = Path(folder) / f"{os.getpid()}.{time.monotonic_ns()}.{block.decode()}"
-        trace.with_name(f"{trace.name}.begun").touch()
+        done = _begin(folder, block.decode())
         if block == b"bad":
             raise RungError("this block is bad")
         if block == b"deadly":
             os.kill(os.getpid(), 9)
         time.sleep(pause_s)
-        trace.with_name(f"{trace.name}.done").touch()
+        done.touch()
         return block.upper()
 
     yield do
+
+
+@contextlib.contextmanager
+def killed_once(folder: str, open: Open) -> Generator[Callable[[bytes], bytes]]:
+    """Any work; the first worker that has made something of a block dies with it in its hands.
+
+    Leaves the files that `shouting` leaves, with the block's hash as its name.
+    """
+    with open() as work:
+
+        def do(block: bytes) -> bytes:
+            done = _begin(folder, hashlib.blake2b(block, digest_size=8).hexdigest())
+            made = work(block)
+            with contextlib.suppress(FileExistsError):
+                (Path(folder) / "killed").touch(exist_ok=False)
+                os.kill(os.getpid(), 9)
+            done.touch()
+            return made
+
+        yield do
+
+
+def _begin(folder: str, block: str) -> Path:
+    """Leave the file that says so; return the one that will say that it is done."""
+    name = f"{os.getpid()}.{time.monotonic_ns()}.{block}"
+    (Path(folder) / f"{name}.begun").touch()
+    return Path(folder) / f"{name}.done"
 
 
 def pids(folder: Path, state: str) -> dict[str, list[int]]:

@@ -21,7 +21,7 @@ from table import publish, table, write_results
 
 from rung.core import ChainRecord, RungError
 from rung.data import load
-from rung.eval.statistics import FloatArray, bootstrap, resample_weights
+from rung.eval.statistics import FloatArray, estimate_share, resample_weights
 from rung.verify import AlgebraChecker, StepCheck, check_step
 
 HERE = Path(__file__).resolve().parent
@@ -166,11 +166,7 @@ class _Weights:
         both_P = np.bincount(self.problems, weights=(what & among).astype(float), minlength=num)
         all_P = np.bincount(self.problems, weights=among.astype(float), minlength=num)
 
-        def statistic(weights_P: FloatArray) -> float:
-            total = float(weights_P @ all_P)
-            return float(weights_P @ both_P) / total if total else float("nan")
-
-        found = bootstrap(statistic, self.weights_RP)
+        found = estimate_share(both_P, all_P, self.weights_RP)
         return asdict(found) if found else None
 
 

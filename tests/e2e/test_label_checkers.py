@@ -102,6 +102,24 @@ def test_premises_that_cannot_be_read_are_named_with_their_file_and_nothing_is_l
     assert list(tmp_path.iterdir()) == [source]
 
 
+def test_chains_whose_premises_cannot_be_read_are_left_out_on_request(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    ours = Problem("ours", "?", premises=("x >= 1", "x and"))
+    z3s = Problem("z3s", "?", premises=("(=> p (> x 0))",))
+    bad = [ChainRecord(Chain.of(problem, ["x > 0"])) for problem in (ours, z3s)]
+    write_records(source, [*bad, *proofs(2)])
+    assert verify(source, tmp_path / "out.jsonl", "--verifier", "proof") == 2
+    command = ["--verifier", "proof", "--skip-bad", "--json"]
+    assert verify(source, tmp_path / "out.jsonl", *command) == 0
+    told = capsys.readouterr()
+    summary = json.loads(told.out)
+    assert (summary["rows"], summary["skipped_rows"]) == (2, 2)
+    assert "chain 1: problem 'ours', premise 2: expected a formula at character 6" in told.err
+    assert "chain 2: problem 'z3s': Z3 can't read a premise: line" in told.err
+    assert [r.chain for r in read_records(tmp_path / "out.jsonl")] == [r.chain for r in proofs(2)]
+
+
 def test_lean_checks_each_tactic(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     problem = Problem("f", "Give a number.", premises=("def f : Nat",))
     steps = ["exat 42", "have t : Nat := 42", "exact t"]

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ import pytest
 from rung.cli.main import main
 from rung.core import Chain, ChainRecord, Problem, Verdict, read_records, write_records
 from rung.core.resume import partial_path
+from rung.verify import algebra, calculator
+from rung.verify.arithmetic import check_step
+from rung.verify.equations import StepCheck
 
 
 def records(count: int) -> list[ChainRecord]:
@@ -44,9 +48,17 @@ def test_outcomes_answers_and_labels_are_put_on_the_records(
     assert third.outcome is None
 
 
-def test_algebra_judges_what_the_calculator_leaves_open(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_algebra_judges_what_the_calculator_leaves_open_and_each_step_is_calculated_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    calculated = Counter[str]()
+
+    def counted(text: str) -> StepCheck:
+        calculated[text] += 1
+        return check_step(text)
+
+    monkeypatch.setattr(calculator, "check_step", counted)
+    monkeypatch.setattr(algebra, "check_step", counted)
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     steps = ["2x + 3 = 7, so 2x = 4.", "Then 3 * 2 = 6.", "Hence 2x + 1 = 2x + 2."]
     write_records(source, [ChainRecord(Chain.of(Problem("p", "?"), steps))])
@@ -54,6 +66,11 @@ def test_algebra_judges_what_the_calculator_leaves_open(
     assert main([*command, "--verifier", "arithmetic", "--verifier", "algebra"]) == 0
     (record,) = read_records(out)
     assert record.labels_from("arithmetic").labels == (None, 1.0, None)
+    assert record.labels_from("algebra").labels == (1.0, 1.0, 0.0)
+    assert calculated == Counter(steps)
+    assert main([*command, "--verifier", "algebra"]) == 0
+    (record,) = read_records(out)
+    assert record.labels_from("arithmetic") is None
     assert record.labels_from("algebra").labels == (1.0, 1.0, 0.0)
     capsys.readouterr()
 

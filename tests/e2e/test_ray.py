@@ -5,17 +5,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ray_blocks import pids, shouting
+from chat_stand_in import said
+from ray_blocks import killed_once, pids, shouting
 from rung.cli.main import main
 from rung.core import Chain, ChainRecord, Problem, UnavailableError, write_records
 from rung.label import scale
-from rung.label.scale import Cluster, finished, in_order
+from rung.label.chat import BATCH
+from rung.label.scale import Cluster, Open, finished, in_order
+from vllm_stand_in import stand_in
 
 pytest.importorskip("ray", reason="needs the package ray")
 # Ray's own warnings and the sockets that it leaves open at the end are not ours to mend.
@@ -90,7 +94,8 @@ def test_a_killed_worker_costs_only_the_block_in_its_hands(tmp_path: Path) -> No
     assert killed is not None
     assert sorted(block for block, who in begun.items() if len(who) > 1) == [killed]
     assert {len(who) for who in done.values()} == {1}, "what was done once is not done again"
-    assert len({pid for who in begun.values() for pid in who}) == 3, "two workers, and a new one"
+    assert begun[killed] == [begun[killed][0], *done[killed]], "a new worker made it again"
+    assert done[killed] != begun[killed][:1]
 
 
 @pytest.mark.usefixtures("cluster")
@@ -125,16 +130,60 @@ def run(out: Path, *words: object) -> bytes:
     return out.read_bytes()
 
 
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where workers tell what they do; one of them is killed on the way."""
+    folder = tmp_path / "told"
+    folder.mkdir()
+    over_ray = scale._finished
+
+    def finished(open: Open, packed: Sequence[bytes], cluster: Cluster) -> Iterator[Any]:
+        return over_ray(partial(killed_once, str(folder), open), packed, cluster)
+
+    monkeypatch.setattr(scale, "_finished", finished)
+    return folder
+
+
+def only_one_block_was_made_again(folder: Path) -> bool:
+    begun, done = pids(folder, "begun"), pids(folder, "done")
+    [again] = [block for block, who in begun.items() if len(who) > 1]
+    assert begun.keys() == done.keys() and len(begun) > 1
+    assert begun[again][0] not in done[again], "the dead worker did not finish it"
+    return {len(who) for who in done.values()} == {1} and len(begun[again]) == 2
+
+
 @pytest.mark.usefixtures("cluster")
-@pytest.mark.parametrize("verb", ["verify", "sample"])
-def test_the_output_is_that_of_one_machine(
-    verb: str, chains: Path, tiny_lm: Path, tmp_path: Path
+@pytest.mark.parametrize("verb", ["verify", "score", "sample", "rollout", "omega"])
+def test_with_a_killed_worker_the_output_is_that_of_one_machine(
+    verb: str, chains: Path, tiny_lm: Path, tiny_prm: Path, folder: Path, tmp_path: Path
 ) -> None:
-    short = ["--max-tokens", 4, "--max-batch-chains", 64]
+    policy = ["--policy", tiny_lm, "--max-tokens", 3, "--max-batch-chains", 64]
     words = {
         "verify": ["label", "verify", chains, "--verifier", "arithmetic", "--verifier", "answer"],
-        "sample": ["sample", chains, "--policy", tiny_lm, "--n", 2, *short],
+        "score": ["score", chains, "--scorer", tiny_prm],
+        "sample": ["sample", chains, "--n", 2, *policy],
+        "rollout": ["label", "rollout", chains, "--k", 2, *policy],
+        "omega": ["label", "omega", chains, "--k", 2, *policy],
     }[verb]
     here = run(tmp_path / "here.jsonl", *words)
     assert run(tmp_path / "ray.jsonl", *words, "--ray", "--ray-workers", 2) == here
-    assert {path.name for path in tmp_path.iterdir()} == {"chains.jsonl", "here.jsonl", "ray.jsonl"}
+    assert only_one_block_was_made_again(folder)
+    left = {path.name for path in tmp_path.iterdir()} - {"told", "chains.jsonl"}
+    logs = {f"{name}.jsonl.rollouts" for name in ("here", "ray") if verb in ("rollout", "omega")}
+    assert left == {"here.jsonl", "ray.jsonl"} | logs
+
+
+@pytest.mark.usefixtures("cluster")
+def test_with_a_killed_worker_a_judge_is_asked_again_for_its_block_alone(
+    chains: Path, folder: Path, tmp_path: Path
+) -> None:
+    words = ["label", "judge", chains, "--model", "m", "--at-once", 4]
+    with stand_in(lambda *_: said(r"\boxed{-1}")) as server:
+        words += ["--url", f"{server.url}/v1"]
+        here = run(tmp_path / "here.jsonl", *words)
+        asked = len(server.asked)
+        assert run(tmp_path / "ray.jsonl", *words, "--ray", "--ray-workers", 2) == here
+        assert only_one_block_was_made_again(folder)
+        assert asked < len(server.asked) - asked <= asked + BATCH
+        run(tmp_path / "ray.jsonl", *words, "--ray", "--ray-workers", 2)
+        assert len(server.asked) <= 2 * asked + BATCH, "what is in the log is not asked again"

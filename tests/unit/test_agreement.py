@@ -38,6 +38,19 @@ def test_alpha_takes_gaps_and_leaves_out_steps_that_one_judged():
     assert with_gaps.num_steps == 5
 
 
+def test_alpha_is_that_of_the_package_krippendorff():
+    package = pytest.importorskip("krippendorff", reason="needs the package krippendorff")
+    rng = np.random.default_rng(0)
+    truth_S = rng.integers(0, 2, 200)
+    said_LS = np.where(rng.random((4, 200)) < 0.8, truth_S, 1 - truth_S).astype(float)
+    said_LS[rng.random((4, 200)) < 0.4] = np.nan
+    columns = ["".join("." if np.isnan(y) else f"{y:.0f}" for y in said_S) for said_S in said_LS]
+    found = agreement(records(*columns), ["a", "b", "c", "d"])
+    theirs = package.alpha(said_LS, level_of_measurement="nominal")
+    assert found.alpha is not None
+    assert found.alpha.value == pytest.approx(theirs)
+
+
 def test_kappa_is_scikit_learns():
     metrics = pytest.importorskip("sklearn.metrics")
     rng = np.random.default_rng(0)
@@ -73,6 +86,26 @@ def test_errors_are_counted_by_what_the_trusted_source_says():
     assert everything.judged is not None and everything.judged.value == pytest.approx(5 / 6)
     with pytest.raises(RungError, match="with itself"):
         error_profile(records("1"), "a", "a")
+
+
+def test_no_error_in_few_problems_is_no_certainty():
+    [everything, *_] = error_profile(records("1111100000", "1111100000"), "a", "b")
+    for found in (everything.missed, everything.false_alarms):
+        assert found is not None
+        assert (found.value, found.low, found.high) == (0.0, 0.0, pytest.approx(0.4345, abs=1e-4))
+    assert everything.accuracy is not None
+    assert (everything.accuracy.low, everything.accuracy.high) == (
+        pytest.approx(0.7225, abs=1e-4),
+        1,
+    )
+
+
+def test_steps_of_one_problem_are_one_trial():
+    chain = Chain.of(Problem("p", "?"), [f"step {k}" for k in range(100)])
+    labels = tuple(StepLabels((1.0,) * 100, name) for name in "ab")
+    [everything, *_] = error_profile([ChainRecord(chain, labels)], "a", "b")
+    assert everything.false_alarms is not None
+    assert everything.false_alarms.high == pytest.approx(0.7935, abs=1e-4)
 
 
 def test_errors_are_shown_by_position_length_and_domain():

@@ -16,12 +16,16 @@ from rung import (
     Problem,
     RungError,
     StepLabels,
+    StepScores,
+    Verdict,
     read_records,
     write_records,
 )
 from rung.cli.main import main
+from rung.core import http
 from rung.core.http import Patience
-from rung.label.chat import ChatServer, LocalChat
+from rung.label import next_to_label
+from rung.label.chat import Asked, ChatServer, LocalChat, Message
 from rung.label.judge import JudgeLabeler, combine
 from rung.label.judge_forms import UnreadableError, make_form
 from rung.label.reply_log import ReplyLog
@@ -104,6 +108,7 @@ def test_each_vote_is_an_answer_of_its_own():
         ("I see no mistake.", "no paragraph's number"),
         (r"\boxed{3}", "no paragraph 3, only -1 to 2"),
         (r"\boxed{-2}", "no paragraph -2"),
+        (r"\boxed{1} or \boxed{" + "0" * 10_000 + "1}", "no paragraph 000000000"),
     ],
 )
 def test_boxes_that_name_no_step_are_unreadable(text: str, why: str):
@@ -187,6 +192,7 @@ FAILURES = {
     "too many requests": Reply({"error": {"message": "slow down"}}, 429),
     "told to wait": Reply(b"busy", 429, headers=(("Retry-After", "0.01"),)),
     "server error": Reply(b"Internal Server Error", 500),
+    "request timeout": Reply(b"", 408),
     "cut stream": said(r"\boxed{1}")._replace(cut=9),
     "no whole JSON": said(r"\boxed{1}")._replace(cut=9, says_whole_length=False),
     "not even text": Reply(b"\xff\xfe\x00"),
@@ -200,6 +206,22 @@ def test_failures_that_pass_are_survived(what: str):
         [labels] = judge(server.url).label([CHAIN])
     assert labels.first_error == 1
     assert len(server.asked) == 3
+
+
+def test_a_limit_by_the_minute_is_waited_for_and_a_broken_server_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    waited_s: list[float] = []
+    monkeypatch.setattr(http.time, "sleep", waited_s.append)
+    for status, least_s, most_s in ((429, 60, 80), (500, 15, 20)):
+        waited_s.clear()
+        with (
+            stand_in(lambda *_, status=status: Reply(b"not now", status)) as server,
+            pytest.raises(RungError, match=rf"fails with {status}: not now \(6 attempts\)"),
+        ):
+            model = ChatServer(url=server.url, name="m", at_once=1)
+            list(model.replies([Asked((Message("user", "?"),))]))
+        assert least_s < sum(waited_s) < most_s
 
 
 def test_answers_of_another_kind_are_one_sentence():
@@ -362,9 +384,43 @@ def test_the_verb_labels_counts_and_is_free_the_second_time(
     assert b"secret" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
 
 
+def test_what_is_told_names_the_source_as_it_is_and_each_fact_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    source = tmp_path / "in.jsonl"
+    write_records(source, [ChainRecord(CHAIN)])
+    with stand_in(lambda *_: said("Hm.")) as server:  # ":m:" is an emoji's name
+        command = ["label", "judge", str(source), "--out", str(tmp_path / "o"), "--model", "m"]
+        assert main([*command, "--url", f"{server.url}/v1", "--name", "judge:m:"]) == 0
+    _, labels, _, unread = capsys.readouterr().out.splitlines()
+    assert labels == "  steps by judge:m:: 3 unjudged"
+    assert unread.endswith("were asked again; 1 never could, 0 were refused")
+
+
+def test_only_the_chains_that_teach_most_are_asked_about(tmp_path: Path):
+    def scored(k: int, score: float) -> ChainRecord:
+        chain = Chain.of(Problem(f"p{k}", f"What is {k} + 1?"), [f"It is {k}."])
+        scores = StepScores((score,), "prm")
+        return ChainRecord(chain, scores=(scores,), outcome=Verdict.INCORRECT)
+
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    rows = [scored(k, (k * 37 % 100) / 100) for k in range(100)]
+    write_records(source, rows)
+    best = {choice.index for choice in next_to_label(rows, 3)}
+    with stand_in(lambda *_: said(r"\boxed{0}")) as server:
+        command = ["label", "judge", str(source), "--out", str(out), "--model", "m"]
+        command += ["--url", f"{server.url}/v1", "--only", "3"]
+        assert main(command) == 0
+        assert len(server.asked) == 3
+    found = list(read_records(out))
+    assert [record.chain for record in found] == [record.chain for record in rows]
+    assert {k for k, record in enumerate(found) if record.labels_from("judge:m")} == best
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [
+        (["--only", "0"], "--only is 0"),
         (["--votes", "0"], "--votes is 0"),
         (["--votes", "3", "--temperature", "0"], "3 votes that are alike"),
         (["--extra-body", "[1]"], "no JSON object"),

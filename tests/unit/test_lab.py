@@ -135,10 +135,11 @@ def test_right_arithmetic_on_the_wrong_operands_is_an_error() -> None:
 
 
 def test_outcomes_are_verdicts_on_the_final_answer() -> None:
-    answers = [RIGHT.answer, "99", None, "many"]
+    answers = [RIGHT.answer, "99", "7" * 10_000, None, "many"]
     chains = [replace(RIGHT, answer=answer) for answer in answers]
     assert LabLabeler().verify(chains) == [
         Verdict.CORRECT,
+        Verdict.INCORRECT,
         Verdict.INCORRECT,
         Verdict.UNPARSED,
         Verdict.UNPARSED,

@@ -138,6 +138,10 @@ def test_no_text_makes_it_raise(text: str):
     assert recorded("def", "def f : Nat", text).labels in ((0.0,), (None,))
 
 
+def test_a_step_of_endless_digits_is_not_sent():
+    assert statuses(recorded("def", "def f : Nat", "7" * 2**26)) == ["no-tactic"]
+
+
 @pytest.mark.parametrize("command", [["no-such-command"], [sys.executable, "-c", ""]])
 def test_a_command_that_starts_no_repl_is_the_users_mistake(command: list[str]):
     with LeanVerifier(command) as verifier, pytest.raises(RungError, match="Lean's REPL"):

@@ -162,6 +162,8 @@ def test_a_premise_that_cannot_be_read_is_the_users_mistake(
         '(= p "',
         "(p p)",
         "(_ bv1 8)",
+        "p and x^008" + "9" * 5_000 + " > 1",
+        "p and x^00899999999 > 1",
     ],
 )
 def test_no_text_makes_it_raise_or_is_called_right(verifier: ProofVerifier, text: str):

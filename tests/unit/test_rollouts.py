@@ -102,6 +102,31 @@ def test_the_anytime_interval_errs_no_more_than_stated_whatever_ends_the_rollout
         assert missed / 300 <= 0.1
 
 
+def test_where_soft_labels_stop_their_intervals_err_no_more_than_stated():
+    rule = RolloutRule(labels="soft", k=256, margin=0.15, confidence=0.9)
+    chains = [chain_of(*good(NUM_STEPS), problem=f"p{k}") for k in range(50)]
+    labels, _ = labeled(rule, chains=chains)
+    missed = would_miss = 0
+    for given in labels:
+        for step, count in enumerate((given.counts or ())[:-1]):
+            assert count is not None and count.total < rule.k, "the rule ended it, not K"
+            low, high = rule.interval(count)
+            assert (high - low) / 2 <= rule.margin
+            value = 0.8 ** (NUM_STEPS - 1 - step)
+            missed += not low <= value <= high
+            would_miss += abs(value - (low + high) / 2) > (high - low) / 8
+    stops = len(chains) * (NUM_STEPS - 1)
+    assert missed <= 0.1 * stops < would_miss, "a quarter of the width would err more often"
+
+
+@pytest.mark.parametrize(("rule", "needed"), [("any", 1), ("majority", 9)])
+def test_no_more_rollouts_are_asked_for_than_may_be_enough(rule: str, needed: int):
+    chain = chain_of(*good(2), answer=None)
+    [labels], _ = labeled(RolloutRule(labels=rule, k=16), CoinPolicy(0.0), chains=[chain])
+    first = (labels.counts or ())[0]
+    assert first == RolloutCount(needed, needed)
+
+
 def test_wilson_intervals_are_those_of_the_textbook():
     assert wilson_interval(RolloutCount(0, 0)) == (0.0, 1.0)
     assert wilson_interval(RolloutCount(8, 10)) == pytest.approx((0.4902, 0.9433), abs=1e-4)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -22,8 +23,8 @@ from rung.cli.label_checkers import (
     MAX_SHOWN,
     CheckerOptions,
     found_in,
-    refuse_bad_premises,
     step_checks,
+    with_readable_premises,
     wrong_steps,
 )
 from rung.cli.label_consensus import Consensus
@@ -59,7 +60,14 @@ from rung.label import (
     with_answer,
     with_outcomes,
 )
-from rung.verify import AlgebraChecker, AnswerVerifier, Calculator, CodeVerifier, find_sandbox
+from rung.verify import (
+    AlgebraChecker,
+    AnswerVerifier,
+    Calculator,
+    CodeVerifier,
+    ProofVerifier,
+    find_sandbox,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -139,32 +147,40 @@ class Verify:
         """Check."""
         if self.workers is not None and self.workers < 1:
             raise RungError(f"--workers is {self.workers}, expected at least 1")
-        with read_twice(self.chains) as sources:
+        with read_twice(self.chains) as sources, self._premises() as proof:
             skipped = Skipped()
-            num_rows = self._count(sources, skipped)
+            num_rows = sum(1 for _ in self._records(sources, skipped, proof))
             if not num_rows:
                 raise RungError(f"no chain can be read: {skipped.count} rows are left out")
             tell_skipped(out.progress, skipped)
-            self._check(out, sources, num_rows)
+            left = partial(self._records, sources, Skipped(), proof)
+            self._check(out, sources, num_rows, left)
         summary = summarize(read_records(self.out), name_of(self.out))
         summary.skipped_rows = skipped.count
         out.result(msgspec.to_builtins(summary), lambda console: _show(console, summary))
 
-    def _records(self, sources: Sequence[str], skipped: Skipped) -> Iterable[ChainRecord]:
+    def _premises(self) -> AbstractContextManager[ProofVerifier | None]:
+        """Reads proofs' premises, which is done before any work is."""
+        is_needed = "proof" in self.verifier
+        return ProofVerifier(workers=1) if is_needed else contextlib.nullcontext()
+
+    def _records(
+        self, sources: Sequence[str], skipped: Skipped, proof: ProofVerifier | None
+    ) -> Iterator[ChainRecord]:
         counted = skipped if self.skip_bad else None
-        return records_of(sources, self.format, self.neutral, counted)
-
-    def _count(self, sources: Sequence[str], skipped: Skipped) -> int:
-        """How many chains there are; a proof's premises are read before any work is done."""
-        num_rows = 0
         for source in sources:
-            for number, record in enumerate(self._records([source], skipped), start=1):
-                if "proof" in self.verifier:
-                    refuse_bad_premises(record, source, number)
-                num_rows += 1
-        return num_rows
+            records = records_of([source], self.format, self.neutral, counted)
+            if proof is not None:
+                records = with_readable_premises(records, source, proof, counted)
+            yield from records
 
-    def _check(self, out: Output, sources: Sequence[str], num_rows: int) -> None:
+    def _check(
+        self,
+        out: Output,
+        sources: Sequence[str],
+        num_rows: int,
+        records: Callable[[], Iterator[ChainRecord]],
+    ) -> None:
         cluster, options = self.scaling.cluster(), self._options()
         names = options.names
         settings = [self.format, self.neutral, self.skip_bad, names, options.fingerprint]
@@ -177,7 +193,7 @@ class Verify:
         ):
             out.progress.start(f"check by {', '.join(names)}", num_rows)
             out.progress.advance(rows.done)
-            left = islice(self._records(sources, Skipped()), rows.done, None)
+            left = islice(records(), rows.done, None)
             for made in work(blocks_of(left, size)):
                 rows.append([made])
                 out.progress.advance(made.count(b"\n"))
@@ -259,12 +275,13 @@ def _checks(
     ):
         if "answer" in names:
             checks.append(lambda records: _judge_outcomes(map(with_answer, records), answers))
-        if "arithmetic" in names:
+        if "algebra" in names:
+            both = "arithmetic" in names
+            algebra = AlgebraLabeler(formulas, steps)
+            checks.append(lambda records: _judge_equations(records, algebra, both=both))
+        elif "arithmetic" in names:
             calculator = ArithmeticLabeler(checker=steps)
             checks.append(lambda records: _judge_steps(records, calculator))
-        if "algebra" in names:
-            algebra = AlgebraLabeler(formulas)
-            checks.append(lambda records: _judge_steps(records, algebra))
         if "code" in names:
             sandbox = find_sandbox(unsafe_local=unsafe_local)
             code = CodeLabeler(CodeVerifier(sandbox, workers=workers, trace=True))
@@ -282,6 +299,16 @@ def _judge_outcomes(records: Iterable[ChainRecord], verifier: Verifier) -> list[
 def _judge_steps(records: Sequence[ChainRecord], labeler: Labeler) -> list[ChainRecord]:
     labels = labeler.label([record.chain for record in records])
     return [record.with_labels(y) for record, y in zip(records, labels, strict=True)]
+
+
+def _judge_equations(
+    records: Sequence[ChainRecord], algebra: AlgebraLabeler, *, both: bool
+) -> list[ChainRecord]:
+    """Algebra's labels, and with `both` the calculator's, which were made on the way."""
+    arithmetic, labels = algebra.label_both([record.chain for record in records])
+    if both:
+        records = [r.with_labels(y) for r, y in zip(records, arithmetic, strict=True)]
+    return [r.with_labels(y) for r, y in zip(records, labels, strict=True)]
 
 
 def _word_for(label: float | None) -> str:

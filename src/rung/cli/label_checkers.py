@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rung.core import ChainRecord, InputError, Progress, RungError
+from rung.core import ChainRecord, InputError, Progress, RungError, Skipped
 from rung.core.urls import local_copy, name_of
 from rung.label import CheckedLabeler
 from rung.verify import (
@@ -22,7 +22,6 @@ from rung.verify import (
     read_tool_schema,
 )
 from rung.verify.lean import COMMAND
-from rung.verify.proof import theory_of
 
 CHECKERS = ("proof", "lean", "tools")
 LEAN = shlex.join(COMMAND)
@@ -78,18 +77,25 @@ def step_checks(
         yield [CheckedLabeler(checker, name).judge for name, checker in checkers.items()]
 
 
-def refuse_bad_premises(record: ChainRecord, file: str, number: int) -> None:
-    """Say at once which problem's formulas can't be read.
+def with_readable_premises(
+    records: Iterable[ChainRecord], file: str, verifier: ProofVerifier, skipped: Skipped | None
+) -> Iterator[ChainRecord]:
+    """The records of one file, less those whose problems' formulas can't be read.
 
     Raises:
-        InputError: They can't.
+        InputError: A problem's formulas can't be read, and none is to be left out.
     """
-    if record.chain.problem.premises is None:
-        return
-    try:
-        theory_of(record.chain.problem)
-    except RungError as error:
-        raise InputError(f"chain {number}: {error}", file=file) from error
+    for number, record in enumerate(records, start=1):
+        try:
+            if verifier.can_check(record.chain):
+                verifier.read_premises(record.chain.problem)
+        except RungError as error:
+            bad = InputError(f"chain {number}: {error}", file=file)
+            if skipped is None:
+                raise bad from error
+            skipped.add(bad)
+        else:
+            yield record
 
 
 def found_in(record: ChainRecord) -> list[tuple[str, str]]:
@@ -103,16 +109,28 @@ def found_in(record: ChainRecord) -> list[tuple[str, str]]:
 
 
 def wrong_steps(record: ChainRecord) -> list[str]:
-    """The steps that a checker calls wrong, each with its reason."""
+    """The steps that a checker, or a program's tests, call wrong, each with its reason."""
     return [
         f"{source}: {record.chain.id or record.chain.problem.id}, step {k + 1}: {words}"
-        for source in CHECKERS
+        for source in (*CHECKERS, "code")
         if (labels := record.labels_from(source)) is not None
         for k, (label, words) in enumerate(
-            zip(labels.labels, record.meta.get(source) or (), strict=False)
+            zip(labels.labels, _reasons(record, source, len(labels.labels)), strict=False)
         )
         if label == 0
     ]
+
+
+def _reasons(record: ChainRecord, source: str, count: int) -> Sequence[str]:
+    """What was found out about each step, or for all of a program's what failed first."""
+    if source != "code":
+        return record.meta.get(source) or ()
+    for row in record.meta.get("code_tests") or ():
+        if row["status"] in ("failed", "raised", "died"):
+            test = "it can't be loaded" if row["test"] is None else f"test {row['test']}"
+            line = f", line {row['line']}" if "line" in row else ""
+            return [f"{test}: {row['status']}{line}: {row.get('message', '')}"] * count
+    return [""] * count
 
 
 def _words(command: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,6 +25,7 @@ from rung.data import Neutral
 from rung.label.chat import BATCH, ChatModel, ChatServer, LocalChat
 from rung.label.judge import JudgeLabeler, Spent
 from rung.label.judge_forms import Form, FormName, make_form
+from rung.label.next import next_to_label
 from rung.label.reply_log import ReplyLog
 from rung.label.rubric import read_rubric
 
@@ -63,6 +64,9 @@ class Judge:
     """Your own prompt, with {question} and {paragraphs} where they are to stand."""
     rubric: Path | None = None
     """A rubric (TOML): a verdict for each criterion and step, instead of --form."""
+    only: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Judge only the N chains that teach most: convincing mistakes, scorers' disagreement, no two
+    alike (needs chains with scores). The others are written as they are."""
     votes: int = 1
     """Answers to each question; the majority decides, and a tie gives no label."""
     soft: bool = False
@@ -105,20 +109,21 @@ class Judge:
         log_path = self.replies or self.out.with_name(f"{self.out.name}.replies.jsonl")
         with read_twice(self.chains) as sources, ReplyLog.open(log_path) as log:
             skipped = Skipped()
-            num_rows = sum(1 for _ in self._records(sources, skipped))
+            num_rows, chosen = self._choose(sources, skipped)
             if not num_rows:
                 raise RungError(f"no chain can be read: {skipped.count} rows are left out")
             tell_skipped(out.progress, skipped)
             judge = JudgeLabeler(model, form, source, self.votes, self.soft, self.repairs, log)
-            self._judge(out, sources, judge, num_rows)
+            self._judge(out, sources, judge, num_rows, chosen)
         result = self._result(judge, num_rows, skipped.count)
         out.result(result, lambda console: _show(console, result, judge.spent))
 
     def _check(self) -> None:
-        for name in ("votes", "max_tokens", "at_once"):
-            if getattr(self, name) < 1:
+        for name in ("votes", "max_tokens", "at_once", "only"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
                 option = "--" + name.replace("_", "-")
-                raise RungError(f"{option} is {getattr(self, name)}, expected at least 1")
+                raise RungError(f"{option} is {number}, expected at least 1")
         if self.repairs < 0:
             raise RungError(f"--repairs is {self.repairs}, expected at least 0")
         if self.votes > 1 and self.temperature == 0:
@@ -156,19 +161,34 @@ class Judge:
         counted = skipped if self.skip_bad else None
         return records_of(sources, self.format, self.neutral, counted)
 
+    def _choose(self, sources: Sequence[str], skipped: Skipped) -> tuple[int, Container[int]]:
+        """How many chains there are, and the places of those that are judged."""
+        records = self._records(sources, skipped)
+        if self.only is None:
+            num_rows = sum(1 for _ in records)
+            return num_rows, range(num_rows)
+        held = list(records)
+        return len(held), {choice.index for choice in next_to_label(held, self.only)}
+
     def _judge(
-        self, out: Output, sources: Sequence[str], judge: JudgeLabeler, num_rows: int
+        self,
+        out: Output,
+        sources: Sequence[str],
+        judge: JudgeLabeler,
+        num_rows: int,
+        chosen: Container[int],
     ) -> None:
         settings = [self.format, self.neutral, self.skip_bad, judge.source, self.votes, self.soft]
+        settings += [self.only]
         asked = [judge.model.fingerprint, self.repairs, _form_fingerprint(judge.form)]
         made_from = fingerprint_of(sources, [*settings, *asked])
         size = WINDOW if self.scaling.ray is None else CLUSTER_WINDOW
         with resumable_rows(self.out, made_from, out.progress, rows_a_chunk=WINDOW) as rows:
             out.progress.start(f"ask {judge.model.name}", num_rows)
             out.progress.advance(rows.done)
-            left = iter(islice(self._records(sources, Skipped()), rows.done, None))
+            left = islice(enumerate(self._records(sources, Skipped())), rows.done, None)
             while window := list(islice(left, size)):
-                rows.append(map(encode_record, _labeled(window, judge)))
+                rows.append(map(encode_record, _labeled(window, judge, chosen)))
                 out.progress.advance(len(window))
 
     def _result(self, judge: JudgeLabeler, num_rows: int, skipped: int) -> dict[str, Any]:
@@ -187,10 +207,13 @@ class Judge:
         }
 
 
-def _labeled(window: Sequence[ChainRecord], judge: JudgeLabeler) -> Iterable[ChainRecord]:
-    labels = judge.label_all([record.chain for record in window])
-    for record, found in zip(window, labels, strict=True):
-        for one in found:
+def _labeled(
+    window: Sequence[tuple[int, ChainRecord]], judge: JudgeLabeler, chosen: Container[int]
+) -> Iterable[ChainRecord]:
+    """The records, those at chosen places with labels."""
+    labels = iter(judge.label_all([record.chain for k, record in window if k in chosen]))
+    for k, record in window:
+        for one in next(labels) if k in chosen else ():
             record = record.with_labels(one)
         yield record
 
@@ -249,4 +272,5 @@ def _show(console: Console, result: dict[str, Any], spent: Spent) -> None:
         console.print(f"  cost: {result['cost']:.4f}")
     if spent.repaired or spent.unreadable or spent.refused:
         lost = f"{spent.unreadable} never could, {spent.refused} were refused"
-        console.print(f"  {spent.repaired} answers could not be read and were asked again; {lost}")
+        asked = f"{spent.repaired} answers could not be read and were asked again"
+        console.print(f"  {asked}; {lost}", soft_wrap=True)

@@ -48,7 +48,7 @@ class Output:
             return
         from rich.console import Console
 
-        show(Console(highlight=False))
+        show(Console(highlight=False, emoji=False))
 
 
 class _PlainLines:
@@ -144,5 +144,5 @@ def _make_bars() -> RichProgress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
-        console=Console(stderr=True),
+        console=Console(stderr=True, emoji=False),
     )

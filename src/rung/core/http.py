@@ -26,6 +26,11 @@ ATTEMPTS = 6
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 60.0
 """What a server may ask for with Retry-After; limits are often counted by the minute."""
+LIMIT_FACTOR = 4
+"""How much longer than another failure a limit is waited for, where there is no Retry-After: so six
+attempts span a minute."""
+LIMIT, PASSING = 429, (408, 425, 429)
+"""What a server answers to too many requests; and that and all below 500 that may pass."""
 TIMEOUT_S = 300.0
 EXCERPT = 300
 """Characters of a server's own words that an error repeats."""
@@ -65,9 +70,11 @@ class PassingError(Exception):
     an `UnavailableError`.
     """
 
-    def __init__(self, what: str, wait_s: float | None = None) -> None:
+    def __init__(self, what: str, wait_s: float | None = None, factor: float = 1) -> None:
         super().__init__(what)
         self.wait_s = wait_s
+        self.factor = factor
+        """How much longer than usual to wait where `wait_s` is None."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -92,7 +99,8 @@ def ask_json(
     """The answer of the server at `url` to `body` (None: to a GET) at `path`, decoded as `kind`.
 
     Asks again when the server is overloaded (429, or 5xx, and then no sooner than its Retry-After
-    says), is silent, breaks off or sends what is not JSON; waits longer each time.
+    says), is silent, breaks off or sends what is not JSON; waits longer each time, and for a limit
+    (429) longer still.
 
     Raises:
         RefusedError: The server refuses.
@@ -135,7 +143,7 @@ def _persist(url: str, patience: Patience, attempt: Callable[[], T]) -> T:
                 tries = f" ({number} attempts)" if number > 1 else ""
                 raise UnavailableError(f"{url}: {failure}{tries}") from failure
             wait_s = patience.first_wait_s * 2 ** (number - 1) * (1 + random.random() / 4)
-            time.sleep(min(failure.wait_s or wait_s, LONGEST_WAIT_S))
+            time.sleep(min(failure.wait_s or wait_s * failure.factor, LONGEST_WAIT_S))
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
@@ -219,8 +227,10 @@ def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 def _refusal(url: str, error: urllib.error.HTTPError) -> Exception:
     said = _message(error)
-    if error.code == 429 or error.code >= 500:
-        return PassingError(f"the server fails with {error.code}: {said}", _retry_after_s(error))
+    if error.code in PASSING or error.code >= 500:
+        factor = LIMIT_FACTOR if error.code == LIMIT else 1
+        what = f"the server fails with {error.code}: {said}"
+        return PassingError(what, _retry_after_s(error), factor)
     return RefusedError(url, error.code, said)
 
 

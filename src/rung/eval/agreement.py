@@ -1,7 +1,7 @@
 """How far sources of labels agree, and how one errs against another that is trusted.
 
-Every number has a bootstrap interval over problems. A label of 0.5 and above says right. Steps
-that chains share count once.
+Every number has an interval over problems (see `rung.eval.statistics`). A label of 0.5 and above
+says right. Steps that chains share count once.
 
 P is the number of problems, R of resamples.
 """
@@ -21,6 +21,7 @@ from rung.eval.statistics import (
     Estimate,
     FloatArray,
     estimate,
+    estimate_share,
     resample_weights,
 )
 from rung.label.step_table import StepRow, StepTable, step_table
@@ -95,7 +96,8 @@ def agreement(
 
     Cohen (1960); Krippendorff (2011), Computing Krippendorff's Alpha-Reliability, nominal data
     with missing values. Both are closed forms of counts, so the counts of each problem are enough
-    to resample problems. Tested against scikit-learn and the paper's own example.
+    to resample problems. Tested against scikit-learn, the package krippendorff and the paper's own
+    example: a library would have to be called again for every resample.
 
     Raises:
         RungError: There are fewer than two sources, or one has no labels.
@@ -115,9 +117,14 @@ def agreement(
     for (i, first), (j, second) in combinations(enumerate(sources), 2):
         cells_S4 = _cells(said_SL[:, i], said_SL[:, j])
         num_steps = int(cells_S4.sum())
-        pairs.append(
-            Pair(first, second, num_steps, estimated(cells_S4, _same), estimated(cells_S4, kappa))
+        cells_P4 = _by_problem(cells_S4, problem_S)
+        same = estimate_share(
+            cells_P4[:, [0, 3]].sum(axis=1),
+            cells_P4.sum(axis=1),
+            weights_RP,
+            confidence=confidence,
         )
+        pairs.append(Pair(first, second, num_steps, same, estimated(cells_S4, kappa)))
     units_S3 = _units(said_SL)
     num_units = int(((~np.isnan(said_SL)).sum(axis=1) >= 2).sum())
     return Agreement(
@@ -195,15 +202,6 @@ def _cells_with_gaps(said_S: FloatArray, trusted_S: FloatArray) -> FloatArray:
     )
 
 
-def _same(cells_R4: FloatArray) -> FloatArray:
-    return _share(cells_R4[:, 0] + cells_R4[:, 3], cells_R4.sum(axis=1))
-
-
-def _share(part_R: FloatArray, whole_R: FloatArray) -> FloatArray:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(whole_R > 0, part_R / whole_R, np.nan)
-
-
 def _problems(table: StepTable) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     number: dict[str, int] = {}
     rows = table.rows.values()
@@ -237,10 +235,8 @@ def _errors(
     confidence: float,
 ) -> Errors:
     def estimated(part: Sequence[int], whole: Sequence[int]) -> Estimate | None:
-        def read(sums: FloatArray) -> FloatArray:
-            return _share(sums[:, part].sum(axis=1), sums[:, whole].sum(axis=1))
-
-        return _estimate(sums_P6, weights_RP, read, confidence)
+        part_P, whole_P = sums_P6[:, part].sum(axis=1), sums_P6[:, whole].sum(axis=1)
+        return estimate_share(part_P, whole_P, weights_RP, confidence=confidence)
 
     cells = [int(count) for count in sums_P6.sum(axis=0)]
     return Errors(

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rung.core import RolloutCount
+from rung.label.intervals import wilson_interval
+
 FloatArray = NDArray[np.float64]
 
 RESAMPLES = 2_000
@@ -23,7 +26,7 @@ TINY = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number with its bootstrap interval. Bounds are None where no resample has the number."""
+    """A number with its interval. Bounds are None where no resample has the number."""
 
     value: float
     low: float | None
@@ -75,6 +78,34 @@ def estimate(
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(known, [tail, 1.0 - tail])
     return Estimate(float(value), float(low), float(high))
+
+
+def estimate_share(
+    part_P: FloatArray,
+    whole_P: FloatArray,
+    weights_RP: FloatArray,
+    *,
+    confidence: float = CONFIDENCE,
+) -> Estimate | None:
+    """The sum of parts over the sum of wholes, with its interval.
+
+    A share of 0 or 1 is the same in every resample, which is no certainty: there the interval is
+    Wilson's (1927), and the problems that have a whole are the trials, because the steps of one
+    problem succeed and fail together.
+
+    Returns:
+        None where there is no whole.
+    """
+    if not (total := whole_P.sum()):
+        return None
+    value = float(part_P.sum() / total)
+    if value in (0.0, 1.0):
+        trials = int(np.count_nonzero(whole_P))
+        low, high = wilson_interval(RolloutCount(round(value * trials), trials), confidence)
+        return Estimate(value, min(low, value), max(high, value))
+    with np.errstate(invalid="ignore"):
+        drawn_R = (weights_RP @ part_P) / (weights_RP @ whole_P)
+    return estimate(value, drawn_R, confidence=confidence)
 
 
 def bootstrap(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rung.core import Chain, StepLabels
 from rung.verify import AlgebraChecker
 from rung.verify.calculator import Calculator, are_right
-
-Verdicts = list[bool | None]
+from rung.verify.equations import StepCheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,8 @@ class ArithmeticLabeler:
     def label(self, chains: Sequence[Chain]) -> list[StepLabels]:
         """One `StepLabels` a chain, in order. Steps that chains share are checked once."""
         check = self.checker.are_right if self.checker is not None else are_right
-        return _labels(chains, check, self.source)
+        texts = _texts(chains)
+        return _labels(chains, dict(zip(texts, check(texts), strict=True)), self.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +38,41 @@ class AlgebraLabeler:
     """
 
     checker: AlgebraChecker
+    calculator: Calculator | None = None
+    """Where the calculating is done, which comes first; without it in this process."""
     source: str = "algebra"
 
     def label(self, chains: Sequence[Chain]) -> list[StepLabels]:
         """One `StepLabels` a chain, in order. Steps that chains share are checked once."""
-        return _labels(chains, self._check, self.source)
+        return self.label_both(chains)[1]
 
-    def _check(self, texts: Sequence[str]) -> Verdicts:
-        return [found.is_right for found in self.checker.check(texts)]
+    def label_both(self, chains: Sequence[Chain]) -> tuple[list[StepLabels], list[StepLabels]]:
+        """The labels of `ArithmeticLabeler`, and those of `label`; all is calculated once."""
+        calculate = self.calculator.are_right if self.calculator is not None else are_right
+        texts = _texts(chains)
+        known = calculate(texts)
+        found = self.checker.solve(texts, known)
+        settled = [
+            StepCheck(f).is_right if k is None else k for k, f in zip(known, found, strict=True)
+        ]
+        return (
+            _labels(chains, dict(zip(texts, known, strict=True)), ArithmeticLabeler().source),
+            _labels(chains, dict(zip(texts, settled, strict=True)), self.source),
+        )
+
+
+def _texts(chains: Sequence[Chain]) -> list[str]:
+    """Every step once."""
+    return list(dict.fromkeys(text for chain in chains for text in chain.texts))
 
 
 def _labels(
-    chains: Sequence[Chain], check: Callable[[Sequence[str]], Verdicts], source: str
+    chains: Sequence[Chain], verdicts: Mapping[str, bool | None], source: str
 ) -> list[StepLabels]:
-    texts = list(dict.fromkeys(text for chain in chains for text in chain.texts))
-    labels = dict(zip(texts, map(_label, check(texts)), strict=True))
-    return [StepLabels(tuple(labels[text] for text in chain.texts), source) for chain in chains]
+    return [
+        StepLabels(tuple(_label(verdicts[text]) for text in chain.texts), source)
+        for chain in chains
+    ]
 
 
 def _label(is_right: bool | None) -> float | None:

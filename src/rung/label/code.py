@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from rung.core import Chain, ChainRecord, StepLabels, Verdict
 from rung.verify.code import CodeReport, CodeVerifier, TestResult
@@ -39,15 +40,45 @@ class CodeLabeler:
     def judge(self, records: Sequence[ChainRecord]) -> list[ChainRecord]:
         """The records with labels and outcomes from one run of each program.
 
-        A record whose problem has no tests stays as it is.
+        What became of each test stands in `meta`, as `tests_told` tells it. A record whose problem
+        has no tests stays as it is.
         """
         tried = [k for k, record in enumerate(records) if record.chain.problem.tests]
         reports = self.verifier.check([records[k].chain for k in tried])
         judged = list(records)
         for k, report in zip(tried, reports, strict=True):
-            labels = StepLabels(labels_of(records[k].chain, report), self.source)
-            judged[k] = replace(records[k].with_labels(labels), outcome=report.verdict)
+            record = records[k]
+            labels = StepLabels(labels_of(record.chain, report), self.source)
+            judged[k] = replace(
+                record.with_labels(labels),
+                outcome=report.verdict,
+                meta={**record.meta, f"{self.source}_tests": tests_told(record.chain, report)},
+            )
         return judged
+
+
+def tests_told(chain: Chain, report: CodeReport) -> list[dict[str, Any]]:
+    """What became of each test, in order, as JSON: `status`, and `message`, `line` and `step`.
+
+    The line is the whole program's, the step the one that it is from; both from 1, and left out
+    where they are not known. Where the program could not be loaded, one more row before the tests'
+    says why, with `"test": null`; tests count from 1.
+    """
+    program = program_of(chain)
+    rows = [] if report.load is None else [(None, report.load)]
+    rows += [(number, test) for number, test in enumerate(report.tests, start=1)]
+    return [{"test": number, **_told(program, test)} for number, test in rows]
+
+
+def _told(program: Program | None, test: TestResult) -> dict[str, Any]:
+    step = None if program is None else program.step_of(test.line)
+    told = {
+        "status": test.status,
+        "message": test.message or None,
+        "line": test.line,
+        "step": None if step is None else step + 1,
+    }
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def labels_of(chain: Chain, report: CodeReport) -> tuple[float | None, ...]:

@@ -26,6 +26,8 @@ FormName = Literal["first-error", "chain", "step"]
 Reading = tuple[float | str | None, ...]
 _BOXED = re.compile(r"\\boxed\{\s*(?:\\text\{)?\s*(-?\d+)\s*\}?\s*\}")
 _VERDICTS: Mapping[str, float | None] = {"right": 1.0, "wrong": 0.0, "unsure": None}
+MAX_DIGITS = 9
+"""Of a paragraph's number."""
 _RUBRIC_VERDICTS = ("pass", "fail", "unsure", "none")
 
 
@@ -80,9 +82,12 @@ class FirstErrorForm:
         boxes = _BOXED.findall(text)
         if not boxes:
             raise UnreadableError(r"it has no paragraph's number in \boxed{}")
-        index, count = int(boxes[-1]), len(chain.steps)
-        if not -1 <= index < count:
-            raise UnreadableError(f"there is no paragraph {index}, only -1 to {count - 1}")
+        said, count = boxes[-1], len(chain.steps)
+        # cut off, so that Python reads it however long it is
+        index = int(said[:MAX_DIGITS])
+        if not -1 <= index < count or len(said) > MAX_DIGITS:
+            shown = said[:MAX_DIGITS]
+            raise UnreadableError(f"there is no paragraph {shown}, only -1 to {count - 1}")
         return labels_to_first_error(count, None if index == -1 else index)
 
 

@@ -10,6 +10,8 @@ from rung.core.types import Chain, StepLabels, Verdict
 from rung.data.lab import Story, answer_text, read_story, step_text
 
 _NUMBER = re.compile(r"-?\d+")
+MAX_DIGITS = 20
+"""No answer has more, and Python reads no number of thousands of digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,4 +66,5 @@ def _verdict(chain: Chain) -> Verdict:
     right = read_story(chain.problem).answer
     if chain.answer is None or not _NUMBER.fullmatch(chain.answer.strip()):
         return Verdict.UNPARSED
-    return Verdict.CORRECT if int(chain.answer) == right else Verdict.INCORRECT
+    is_right = len(chain.answer) <= MAX_DIGITS and int(chain.answer) == right
+    return Verdict.CORRECT if is_right else Verdict.INCORRECT

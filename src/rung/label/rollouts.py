@@ -100,10 +100,14 @@ class RolloutRule:
         """The label that so many rollouts give; None when they don't settle it."""
         if self.labels == "soft":
             return count.correct / count.total if count.total else None
-        needed = 1 if self.labels == "any" else self.k // 2 + 1
-        if count.correct >= needed:
+        if count.correct >= self._needed:
             return 1.0
-        return 0.0 if count.total - count.correct > self.k - needed else None
+        return 0.0 if count.total - count.correct > self.k - self._needed else None
+
+    @property
+    def _needed(self) -> int:
+        """Right rollouts of K that make a hard label 1."""
+        return 1 if self.labels == "any" else self.k // 2 + 1
 
     def is_settled(self, count: RolloutCount) -> bool:
         """Whether no more rollouts are needed."""
@@ -111,6 +115,18 @@ class RolloutRule:
             is_narrow = self.adaptive and self.interval(count).half_width <= self.margin
             return count.total >= self.k or is_narrow
         return self.label(count) is not None
+
+    def fewest(self, count: RolloutCount) -> int:
+        """How many rollouts settle it, all in all, if the rest come out as most did so far.
+
+        Soft labels may take all K: what is more than the margin asks for makes them better.
+        """
+        if self.labels == "soft":
+            return self.k
+        correct, wrong = count.correct, count.total - count.correct
+        if correct >= wrong:
+            return self._needed + wrong
+        return self.k - self._needed + 1 + correct
 
 
 @dataclass(slots=True)
@@ -227,9 +243,10 @@ class RolloutLabels:
         return self.rule.interval(self._prefixes[id].count).half_width
 
     def _missing(self, prefix: _Prefix) -> int:
-        """Rollouts up to the next power of two: few rounds, and at most twice what is needed."""
-        k = self.rule.k
-        goal = min(k, 1 << prefix.total.bit_length()) if self.rule.adaptive else k
+        """Rollouts up to the next power of two, for few rounds; but no more than may be enough."""
+        if not self.rule.adaptive:
+            return self.rule.k - prefix.total
+        goal = min(1 << prefix.total.bit_length(), self.rule.fewest(prefix.count))
         return goal - prefix.total
 
     def _labels(self, index: int) -> StepLabels:

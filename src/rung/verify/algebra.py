@@ -129,15 +129,30 @@ class AlgebraChecker:
     def check(self, texts: Sequence[str]) -> list[StepCheck]:
         """One check a step, in order."""
         checks = [check_step(text) for text in texts]
+        solved = self.solve(texts, [check.is_right for check in checks])
+        return [
+            StepCheck((*check.equations, *found))
+            for check, found in zip(checks, solved, strict=True)
+        ]
+
+    def solve(
+        self, texts: Sequence[str], calculated: Sequence[bool | None]
+    ) -> list[tuple[Equation, ...]]:
+        """What sympy says of each step's equations, in order.
+
+        Args:
+            texts: The steps.
+            calculated: What the calculator said of each; sympy is asked where that is None.
+        """
         asked = [
-            list(_asked(text)) if check.is_right is None else []
-            for text, check in zip(texts, checks, strict=True)
+            list(_asked(text)) if verdict is None else []
+            for text, verdict in zip(texts, calculated, strict=True)
         ]
         requests = [msgspec.json.encode(one.request) for many in asked for one in many]
         replies = iter(self._pool.ask_all(requests))
         return [
-            StepCheck((*check.equations, *(_found(text, one, next(replies)) for one in many)))
-            for text, check, many in zip(texts, checks, asked, strict=True)
+            tuple(_found(text, one, next(replies)) for one in many)
+            for text, many in zip(texts, asked, strict=True)
         ]
 
 

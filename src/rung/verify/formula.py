@@ -32,6 +32,7 @@ MAX_TERMS = 5_000
 """Of one formula, with the copies that powers and chains of comparisons make."""
 MAX_EXPONENT = 8
 
+_EXPONENT = re.compile(r"[1-9]\d?")
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>\d+(?:\.\d+)?)|(?P<name>[^\W\d]['\w]*)"
     r"|(?P<sign><->|<=>|->|=>|<=|>=|!=|==|&&|\|\||[-+*/^()<>=,.:~!&|¬∧∨→⇒↔⇔∀∃⊤⊥≤≥≠×·−]))"
@@ -180,7 +181,7 @@ class _Parser:
 
     def _power(self, base: Term) -> Term:
         word = self._next.text
-        if not word.isdigit() or not 1 <= int(word[:3]) <= MAX_EXPONENT:
+        if not _EXPONENT.fullmatch(word) or int(word) > MAX_EXPONENT:
             where = self._next.at + 1
             raise ValueError(f"expected an exponent of 1 to {MAX_EXPONENT} at character {where}")
         self._place += 1

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from rung.core import Chain, Problem, RungError, Verdict
+from rung.verify.arithmetic import MAX_STEP_CHARS
 from rung.verify.findings import Finding, Findings
 from rung.verify.lean_repl import LeanGoneError, LeanRepl, LeanReply
 
@@ -47,7 +48,7 @@ class LeanVerifier:
     - sorry (None): something in it is claimed and not proved. Later steps go on from there.
     - timeout, died (None): the REPL did not come back in time, died or wrote without end; Lean
       ran out of its own limits (timeout). Steps behind a lost REPL are unreached (None).
-    - no-tactic (None): the step is empty or a comment, or prose beside fenced Lean.
+    - no-tactic (None): the step is empty or a comment, or prose beside fenced Lean, or too long.
 
     The outcome: CORRECT when the proof is complete by the steps that were accepted, as the REPL's
     "Completed" says after its own check by the kernel; TIMEOUT if it was lost on the way; else
@@ -224,6 +225,8 @@ def _fenced(text: str) -> str:
 
 
 def _tactic(text: str) -> str | None:
+    if len(text) > MAX_STEP_CHARS:
+        return None
     lines = [line for line in text.splitlines() if line.strip()]
     if all(line.lstrip().startswith("--") for line in lines):
         return None

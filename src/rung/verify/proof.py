@@ -13,7 +13,7 @@ import os
 import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from threading import Lock
 from types import TracebackType
@@ -93,6 +93,20 @@ class ProofVerifier:
         """Whether the problem has premises."""
         return chain.problem.premises is not None
 
+    def read_premises(self, problem: Problem) -> Theory:
+        """The problem's premises; Z3 is asked where it has to read what we can't.
+
+        Raises:
+            RungError: There are none, or one can't be read.
+        """
+        theory = theory_of(problem)
+        if theory.is_z3s:
+            # with "false" there is nothing to find out, so that this is only read
+            asked = self._ask(script(theory.names, (*theory.premises, "false")))
+            if asked.said == "error":
+                raise RungError(f"problem {problem.id!r}: Z3 can't read a premise: {asked.detail}")
+        return theory
+
     def verify(self, chains: Sequence[Chain]) -> list[Verdict]:
         """One verdict a chain, in order; UNPARSED where the problem's answer is no formula.
 
@@ -107,17 +121,14 @@ class ProofVerifier:
         Raises:
             RungError: A problem's premises are missing or can't be read, or Z3 does not start.
         """
-        theories = {problem: theory_of(problem) for problem in {c.problem for c in chains}}
+        problems = dict.fromkeys(chain.problem for chain in chains)
         with ThreadPoolExecutor(self._pool.size) as threads:
+            theories = dict(zip(problems, threads.map(self.read_premises, problems), strict=True))
             jobs = [threads.submit(self._check, c, theories[c.problem]) for c in chains]
             return [job.result() for job in jobs]
 
     def _check(self, chain: Chain, theory: Theory) -> Findings:
         asked = self._ask(script(theory.names, theory.premises))
-        if asked.said == "error":
-            raise RungError(
-                f"problem {chain.problem.id!r}: Z3 can't read a premise: {asked.detail}"
-            )
         if asked.said == "unsat":
             detail = "the premises contradict each other, so every step would follow"
             steps = (Finding("premises-contradict", None, detail),) * len(chain.steps)
@@ -229,7 +240,7 @@ class _State:
         (self.sound if is_right else self.doubtful).append(claim.term)
         self.last = claim.term
         names: dict[str, Signature] = {**self.theory.names, **claim.new_names}
-        self.theory = Theory(names, self.theory.premises)
+        self.theory = replace(self.theory, names=names)
 
 
 def _goal(theory: Theory, problem: Problem) -> Statement | None:

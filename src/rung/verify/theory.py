@@ -39,6 +39,8 @@ class Theory:
     names: Names
     premises: tuple[str, ...]
     """Terms of SMT-LIB."""
+    is_z3s: bool = False
+    """Whether there is a term of SMT-LIB or a sort of the user's, which only Z3 can tell is one."""
 
     def read(self, text: str) -> Statement:
         """Read a formula about these names (new ones may come in, but no new one alone).
@@ -78,7 +80,10 @@ def read_premises(premises: Sequence[str]) -> Theory:
     infixes = [form for form in forms if isinstance(form, Term)]
     terms, known = infer(infixes, declared)
     written = iter(terms)
-    return Theory(known, tuple(next(written) if isinstance(f, Term) else f for f in forms))
+    terms_of_all = tuple(next(written) if isinstance(f, Term) else f for f in forms)
+    sorts = {sort for one in declared.values() for sort in (*one.args, one.result)}
+    is_z3s = len(infixes) < len(forms) or not sorts <= set(_SORTS.values())
+    return Theory(known, terms_of_all, is_z3s)
 
 
 def declarations_in(text: str) -> dict[str, Signature] | None:

@@ -209,10 +209,14 @@ def run_test(program: Program, test: str, has: set[str]) -> dict[str, Any]:
         exec(compile(tree, "test", "exec"), space)
         status, text = "passed", ""
     except BaseException as error:
-        status, text = _status(program, error), f"{type(error).__name__}: {error}"
+        status, text = _status(program, error), _said(error)
     spans = sorted(program.spans)
     text = text[:MAX_MESSAGE_CHARS]
     return {"status": status, "message": text, "line": program.line, "spans": spans}
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
 def _status(program: Program, error: BaseException) -> str:
@@ -252,7 +256,7 @@ def _run_all(program: Program, tests: list[str], say: Any) -> None:
     try:
         has = {str(name) for name in program.ask("load")}
     except BaseException as error:
-        status, text = _status(program, error), f"{type(error).__name__}: {error}"
+        status, text = _status(program, error), _said(error)
         text = text[:MAX_MESSAGE_CHARS]
         say(load=status, message=text, line=program.line, unreadable=program.is_unreadable)
         return
