@@ -1,0 +1,29 @@
+"""Credit by the weakest step."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rung.rl.steps import is_step, real
+
+
+def min_form(scores_BS: Tensor, num_steps_B: Tensor, *, temperature: float = 0.1) -> Tensor:
+    """A step earns its score, weighed by how near it is to the chain's least.
+
+    PURE (arXiv 2504.15275, equation 5): ``r* = softmax(-r / temperature) * r`` over the steps of a
+    chain. The sum of a chain goes to its least score as the temperature goes to 0, so that the
+    usual sum of rewards becomes credit by the minimum. PURE feeds it scores in [-1, 1]
+    (p1 - p0); any scores will do here.
+
+    >>> import torch
+    >>> min_form(torch.tensor([[0.9, -0.5, 0.9]]), torch.tensor([3])).round(decimals=3).tolist()
+    [[0.0, -0.5, 0.0]]
+
+    Raises:
+        RungError: A score is not a number.
+    """
+    scores_BS = real(scores_BS, num_steps_B, "the score")
+    mask_BS = is_step(num_steps_B, scores_BS.shape[1])
+    weights_BS = torch.softmax((-scores_BS / temperature).masked_fill(~mask_BS, -torch.inf), 1)
+    return torch.where(mask_BS, weights_BS * scores_BS, 0.0)
