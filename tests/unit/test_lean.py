@@ -85,14 +85,15 @@ def test_recorded_lean_is_taken_out_of_the_fences():
     assert statuses(found) == ["no-tactic", "accepted", "accepted"]
 
 
-def test_recorded_premises_that_lean_refuses_are_the_users_mistake():
+def test_recorded_premises_that_lean_refuses_are_a_finding_and_other_chains_go_on():
     command = [sys.executable, str(STAND_IN), "incomplete"]
-    problem = Problem("t", "?", premises=("def f : Nat := by apply Nat.succ", "theorem g : f = f"))
-    with (
-        LeanVerifier(command) as verifier,
-        pytest.raises(RungError, match="problem 't': Lean refuses the premises: unsolved goals"),
-    ):
-        verifier.check([Chain.of(problem, ["rfl"])])
+    bad = Problem("t", "?", premises=("def f : Nat := by apply Nat.succ", "theorem g : f = f"))
+    with LeanVerifier(command) as verifier:
+        first, second = verifier.check([Chain.of(bad, ["rfl", "rfl"])] * 2)
+    assert first == second and first.labels == (None, None)
+    assert statuses(first) == ["no-theorem", "no-theorem"]
+    assert first.steps[0].detail.startswith("Lean refuses the premises: unsolved goals")
+    assert first.outcome is Verdict.UNPARSED
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,10 @@ _EXHAUSTED = ("(deterministic) timeout", "maximum recursion depth")
 _HAS_HOLE = "Incomplete: contains sorry"
 
 
+class _RefusedError(Exception):
+    """Lean does not take a problem's premises."""
+
+
 class LeanVerifier:
     """Checks Lean proofs step by step: a `StepChecker`, and a `Verifier` of whole proofs.
 
@@ -49,10 +53,11 @@ class LeanVerifier:
     - timeout, died (None): the REPL did not come back in time, died or wrote without end; Lean
       ran out of its own limits (timeout). Steps behind a lost REPL are unreached (None).
     - no-tactic (None): the step is empty or a comment, or prose beside fenced Lean, or too long.
+    - no-theorem (None): Lean refuses the problem's premises, so no step could be run.
 
     The outcome: CORRECT when the proof is complete by the steps that were accepted, as the REPL's
-    "Completed" says after its own check by the kernel; TIMEOUT if it was lost on the way; else
-    INCORRECT.
+    "Completed" says after its own check by the kernel; UNPARSED without a theorem; TIMEOUT if it
+    was lost on the way; else INCORRECT.
 
     Args:
         command: Starts the REPL, in this process's folder; ``("env", "-C", FOLDER, "lake", "env",
@@ -101,7 +106,7 @@ class LeanVerifier:
         """One `Findings` a chain, in order.
 
         Raises:
-            RungError: The REPL does not start or is too old, or Lean refuses a problem's premises.
+            RungError: The REPL does not start, is too old, or dies over a problem's premises.
         """
         with ThreadPoolExecutor(self._workers) as threads:
             return list(threads.map(self._check, chains))
@@ -109,7 +114,11 @@ class LeanVerifier:
     def _check(self, chain: Chain) -> Findings:
         session = self._take()
         try:
-            state = session.start(chain.problem)
+            try:
+                state = session.start(chain.problem)
+            except _RefusedError as error:
+                lost = Finding("no-theorem", None, str(error))
+                return Findings((lost,) * len(chain.steps), Verdict.UNPARSED)
             return self._run(session, state, _tactics(chain.texts))
         finally:
             if session.repl.is_alive:
@@ -157,26 +166,26 @@ class _Session:
     def start(self, problem: Problem) -> int:
         """The proof state in which the theorem is still to be proved."""
         *above, theorem = problem.premises or ("",)
-        env = self._env("\n".join(above), problem) if above else None
+        env = self._env("\n".join(above)) if above else None
         statement = f"{_PROOF.sub('', theorem)} := by sorry"
-        reply = self._command(statement, env, problem)
+        reply = self._command(statement, env)
         states = [hole.proof_state for hole in reply.sorries if hole.proof_state is not None]
         if len(states) != 1:
-            raise RungError(
-                f"problem {problem.id!r}: expected the last premise to be one theorem's statement,"
+            raise _RefusedError(
+                "expected the last premise to be one theorem's statement,"
                 f" which Lean finds {len(states)} goals in"
             )
         return states[0]
 
-    def _env(self, above: str, problem: Problem) -> int:
+    def _env(self, above: str) -> int:
         if above not in self.envs:
-            env = self._command(above, None, problem).env
+            env = self._command(above, None).env
             if env is None:
                 raise RungError("Lean's REPL gives no environment for a command")
             self.envs[above] = env
         return self.envs[above]
 
-    def _command(self, text: str, env: int | None, problem: Problem) -> LeanReply:
+    def _command(self, text: str, env: int | None) -> LeanReply:
         request = {"cmd": text} if env is None else {"cmd": text, "env": env}
         try:
             reply = self.repl.ask(request, PREMISES_S)
@@ -184,7 +193,7 @@ class _Session:
             raise RungError(f"Lean's REPL gave no reply to the premises: {error}") from error
         if reply.error is not None:
             said = reply.error[:MAX_DETAIL_CHARS]
-            raise RungError(f"problem {problem.id!r}: Lean refuses the premises: {said}")
+            raise _RefusedError(f"Lean refuses the premises: {said}")
         return reply
 
 
