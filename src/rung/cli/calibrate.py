@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import tyro
 
-from rung.cli.eval import InputOptions, check_resamples
+from rung.cli.eval_input import InputOptions, check_resamples
 from rung.cli.eval_view import show_recalibration
 from rung.cli.output import JsonFlag, Output
 from rung.cli.places import FamilyOptions, options_by_name, place_of

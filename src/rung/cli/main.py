@@ -51,7 +51,7 @@ VERBS = {
     "serve-config": Verb("how a vLLM server for a checkpoint is started", "rung.cli.serve_config"),
     "search": Verb("search for good chains while they are written", "rung.cli.search"),
     "rerank": Verb("pick the best of each problem's chains", "rung.cli.rerank"),
-    "eval": Verb("measure: best-of-N curves, step metrics, ProcessBench", "rung.cli.eval"),
+    "eval": Verb("measure: best-of-N curves, steps, ProcessBench, PRMBench", "rung.cli.eval"),
 }
 
 

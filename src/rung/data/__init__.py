@@ -2,6 +2,7 @@
 
 from rung.data.formats import FORMATS, Format
 from rung.data.loading import format_of, load, load_problems, write
+from rung.data.merge import merge_records
 from rung.data.partition import (
     Split,
     problem_key,
@@ -9,6 +10,7 @@ from rung.data.partition import (
     split_by_problem,
     without_problems,
 )
+from rung.data.prmbench_results import prmbench_key
 from rung.data.published_scores import join_scores
 from rung.data.rows import Neutral
 from rung.data.split import Span, gaps, join_steps, split_steps, step_texts
@@ -28,6 +30,8 @@ __all__ = [
     "join_steps",
     "load",
     "load_problems",
+    "merge_records",
+    "prmbench_key",
     "problem_key",
     "problem_keys",
     "split_by_problem",

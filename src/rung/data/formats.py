@@ -18,6 +18,7 @@ from rung.data import (
     mbpp,
     prm800k,
     prmbench,
+    prmbench_results,
     problem_set,
     processbench,
     published_scores,
@@ -121,6 +122,11 @@ _ALL = [
         name="published-scores",
         about="other PRMs' scores of ProcessBench steps, to be joined to its chains",
         detects=published_scores.detects,
+    ),
+    Format(
+        name="prmbench-results",
+        about="step scores by PRMBench's toolkit, to be joined to its chains",
+        detects=prmbench_results.detects,
     ),
     Format(
         name="problem-set",

@@ -1,12 +1,13 @@
-"""Step scores that other PRMs gave to ProcessBench chains, as FoVer published them.
+"""Step scores that others have published, and the chains that they belong to.
 
-A row has the chain's `id` and `scores`, a list of step scores for each model, up to and including
-the first error; `min_over_all_steps` is each model's minimum over the whole chain.
+FoVer's file is about ProcessBench, of many models at once: a row has the chain's `id` and `scores`,
+a list of step scores for each model, up to and including the first error; `min_over_all_steps` is
+each model's minimum over the whole chain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import msgspec
 
 from rung.core.errors import InputError
 from rung.core.types import ChainRecord, StepScores
+from rung.data import prmbench_results
 from rung.data.rows import Row
-from rung.data.sources import decode, read_items
+from rung.data.sources import Item, decode, read_items
 
 FIELDS = frozenset({"id", "scores", "min_over_all_steps"})
 
@@ -36,14 +38,19 @@ def detects(row: Row) -> bool:
 def join_scores(records: Iterable[ChainRecord], source: str | Path) -> Iterator[ChainRecord]:
     """The records that have published scores, with one `StepScores` a model.
 
-    Steps behind the last published score get None. `meta["min_over_all_steps"]` keeps the
-    minima. Records without published scores are left out.
+    The source holds FoVer's rows, or what PRMBench's toolkit writes (`prmbench_results`). Steps
+    behind FoVer's last score get None, and `meta["min_over_all_steps"]` keeps the minima. Records
+    without published scores are left out.
 
     Raises:
         InputError: A row can't be read, has more scores than its chain has steps, or no record
             has scores.
     """
-    rows = read_scores(source)
+    items = list(read_items(source))
+    if _is_prmbench(items):
+        yield from prmbench_results.join_results(records, items, source)
+        return
+    rows = _rows(items)
     found = 0
     for record in records:
         row = rows.get(record.chain.id or "")
@@ -54,14 +61,17 @@ def join_scores(records: Iterable[ChainRecord], source: str | Path) -> Iterator[
         raise InputError("no chain here has an id that these scores are for", file=str(source))
 
 
-def read_scores(source: str | Path) -> Mapping[str, PublishedScoresRow]:
-    """The published rows by the id of their chain.
+def _is_prmbench(items: Sequence[Item]) -> bool:
+    try:
+        first = decode(items[0].content) if items else None
+    except (ValueError, msgspec.DecodeError):
+        return False  # whoever reads the row says what is wrong with it
+    return isinstance(first, dict) and prmbench_results.detects(first)
 
-    Raises:
-        InputError: A row can't be read.
-    """
+
+def _rows(items: Iterable[Item]) -> Mapping[str, PublishedScoresRow]:
     rows: dict[str, PublishedScoresRow] = {}
-    for item in read_items(source):
+    for item in items:
         try:
             row = msgspec.convert(decode(item.content), PublishedScoresRow)
         except (ValueError, msgspec.DecodeError) as error:

@@ -1,15 +1,22 @@
-"""Measure: best-of-n curves, step metrics, ProcessBench, with intervals; and the report."""
+"""Measure: best-of-n curves, step metrics, benchmarks, with intervals; and the report."""
 
 from rung.eval.calibration import Calibration, CalibrationBin
 from rung.eval.charts import write_curves_svg
 from rung.eval.curves import BestOfN, CurvePoint, GapPoint, best_of_n
 from rung.eval.examples import choose_examples
+from rung.eval.prmbench import PrmBench, PrmBenchRow, prmbench
 from rung.eval.processbench import (
     FirstErrors,
     best_threshold,
     first_errors,
     predicted_first_error,
     processbench,
+)
+from rung.eval.published import (
+    PublishedBenchmark,
+    PublishedRow,
+    Source,
+    published_results,
 )
 from rung.eval.ranking import auroc
 from rung.eval.recalibration import Recalibration, recalibrate
@@ -28,8 +35,13 @@ __all__ = [
     "GapPoint",
     "PairedDifference",
     "PositionMetrics",
+    "PrmBench",
+    "PrmBenchRow",
+    "PublishedBenchmark",
+    "PublishedRow",
     "Recalibration",
     "ReportData",
+    "Source",
     "Stage",
     "StepMetrics",
     "auroc",
@@ -38,7 +50,9 @@ __all__ = [
     "choose_examples",
     "first_errors",
     "predicted_first_error",
+    "prmbench",
     "processbench",
+    "published_results",
     "recalibrate",
     "step_metrics",
     "write_curves_svg",
