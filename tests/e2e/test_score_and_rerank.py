@@ -19,6 +19,7 @@ from rung.cli.main import main
 from rung.core.codec import encode_record
 from rung.core.resume import partial_path
 from rung.score import load_scorer
+from rung.score.cost import read_costs
 
 
 def record(number: int, texts: Sequence[str], *, answer: str | None = None) -> ChainRecord:
@@ -65,6 +66,20 @@ def test_score_writes_what_the_scorer_says(
         ("prm", "prm", num_steps),
         ("o", "orm", 20),
     ]
+
+
+def test_what_the_scores_took_stands_beside_them(
+    tiny_reward: TinyReward, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "scored.jsonl.gz"
+    source = write(tmp_path / "in.jsonl", chains(20))
+    rung(capsys, "score", source, "--scorer", tiny_reward("prm"), "--out", out)
+    found = read_costs([str(out)])["prm"]
+    assert found.chains == 20 and found.seconds > 0
+    scorer = load_scorer(tiny_reward("prm"))
+    scorer.score([r.chain for r in chains(20)])
+    assert found.tokens == scorer.usage.computed
+    assert read_costs([str(source)]) == {}
 
 
 def test_steps_beyond_the_context_are_counted(

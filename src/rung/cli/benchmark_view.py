@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rung.cli.tables import new_table, show_skips, stacked
+from rung.cli.tables import fitting, new_table, show_skips, stacked
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -110,10 +110,13 @@ def show_published(console: Console, found: Iterable[PublishedBenchmark]) -> Non
     """A table for each benchmark, with as many columns as the terminal has room for."""
     for benchmark in found:
         console.print(f"{benchmark.name}: {benchmark.about}", soft_wrap=True)
-        for columns in _fitting(benchmark.columns, console.width):
+        names = [f"{row.model} ({row.kind})" for row in benchmark.rows]
+        widths = [max(len(column), 5) for column in benchmark.columns]
+        for run in fitting(widths, console.width - max(map(len, names))):
+            columns = [benchmark.columns[k] for k in run]
             table = new_table("model", *columns)
-            for row in benchmark.rows:
-                table.add_row(f"{row.model} ({row.kind})", *_cells(row, columns))
+            for name, row in zip(names, benchmark.rows, strict=True):
+                table.add_row(name, *_cells(row, columns))
             console.print(table)
         _show_sources(console, benchmark)
         console.print()
@@ -129,19 +132,6 @@ def _add_published(
 
 def _cells(row: PublishedRow, columns: Sequence[str]) -> list[str]:
     return [f"{row.values[name]:.1f}" if name in row.values else "–" for name in columns]
-
-
-def _fitting(columns: Sequence[str], width: int) -> list[Sequence[str]]:
-    """The columns in rows that the terminal has room for, behind the models' names."""
-    rows: list[list[str]] = [[]]
-    room = width - 36
-    for column in columns:
-        if rows[-1] and room < len(column) + 2:
-            rows.append([])
-            room = width - 36
-        rows[-1].append(column)
-        room -= max(len(column), 5) + 2
-    return list(rows)
 
 
 def _show_sources(console: Console, benchmark: PublishedBenchmark | None) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from rung.cli.eval_benchmarks import PrmBenchCommand, ProcessBenchCommand, PublishedCommand
+from rung.cli.eval_compare import CompareCommand
 from rung.cli.eval_input import InputOptions, check_resamples, counted, scorers_meant
 from rung.cli.eval_view import show_best_of_n, show_steps
 from rung.cli.output import JsonFlag, Output
@@ -113,6 +114,7 @@ COMMANDS: dict[str, type] = {
     "steps": StepsCommand,
     "processbench": ProcessBenchCommand,
     "prmbench": PrmBenchCommand,
+    "compare": CompareCommand,
     "published": PublishedCommand,
 }
 

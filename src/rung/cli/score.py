@@ -29,11 +29,12 @@ from rung.cli.scorers import Calibration, Opening, Precision, open_scorer
 from rung.core.codec import Skipped, read_records
 from rung.core.errors import RungError
 from rung.core.progress import Silent
-from rung.core.protocols import Progress
+from rung.core.protocols import Progress, Scorer
 from rung.core.resume import fingerprint_of, resumable_rows
 from rung.core.types import ChainRecord
 from rung.core.urls import name_of
 from rung.data import Neutral
+from rung.score.cost import Metered, write_costs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,7 +67,8 @@ class Tally:
 class Score:
     """Score every step (PRM) or the last step (ORM) of chains.
 
-    Stopped and run again, it goes on where it was and ends with the same file.
+    Stopped and run again, it goes on where it was and ends with the same file. What the scores
+    took, OUT.cost.json says ('rung eval compare' shows it).
     """
 
     chains: Chains
@@ -145,7 +147,8 @@ class Score:
         reading = [version("rung"), self.format, self.neutral, self.skip_bad, WINDOW]
         settings = [*reading, *(scorer.fingerprint for scorer in scorers)]
         made_from = fingerprint_of(sources, settings)
-        open = self.open if cluster else partial(_scoring, scorers)
+        metered = [Metered(scorer) for scorer in scorers]
+        open = self.open if cluster else partial(_scoring, metered)
         with (
             working(open, cluster, self.out, made_from) as work,
             resumable_rows(self.out, made_from, out.progress, rows_a_chunk=WINDOW) as rows,
@@ -156,6 +159,8 @@ class Score:
             for made in work(blocks_of(left, WINDOW)):
                 rows.append([made])
                 out.progress.advance(made.count(b"\n"))
+        if costs := {one.name: one.cost for one in metered if one.chains}:
+            write_costs(self.out, costs)
 
     @contextlib.contextmanager
     def open(self) -> Generator[Callable[[bytes], bytes]]:
@@ -166,7 +171,7 @@ class Score:
 
 
 @contextlib.contextmanager
-def _scoring(scorers: Sequence[ModelScorer]) -> Generator[Callable[[bytes], bytes]]:
+def _scoring(scorers: Sequence[Scorer]) -> Generator[Callable[[bytes], bytes]]:
     from rung.score.stream import score_records
 
     yield lambda block: encode_block(score_records(decode_block(block), scorers))

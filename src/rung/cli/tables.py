@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,6 +31,18 @@ def new_table(first: str, *columns: str) -> Table:
     for column in columns:
         table.add_column(column, justify="right")
     return table
+
+
+def fitting(widths: Sequence[int], room: int) -> list[range]:
+    """Columns of these widths cut into runs that have room, two blanks before each."""
+    room -= 2  # behind the last one
+    starts, left = [0], room
+    for k, width in enumerate(widths):
+        left -= width + 2
+        if left < 0 and k > starts[-1]:
+            starts.append(k)
+            left = room - width - 2
+    return [range(a, b) for a, b in zip(starts, [*starts[1:], len(widths)], strict=True)]
 
 
 def plain(estimate: Estimate | None) -> str:

@@ -1,9 +1,13 @@
 """Measure: best-of-n curves, step metrics, benchmarks, with intervals; and the report."""
 
+from rung.eval.applicable import measures_of
 from rung.eval.calibration import Calibration, CalibrationBin
 from rung.eval.charts import write_curves_svg
+from rung.eval.compare import Comparison, MeasureResult, PairTest, compare
+from rung.eval.compare_page import Beside, published_beside
 from rung.eval.curves import BestOfN, CurvePoint, GapPoint, best_of_n
 from rung.eval.examples import choose_examples
+from rung.eval.measures import Measure
 from rung.eval.prmbench import PrmBench, PrmBenchRow, prmbench
 from rung.eval.processbench import (
     FirstErrors,
@@ -26,13 +30,18 @@ from rung.eval.statistics import Estimate, PairedDifference
 from rung.eval.steps import PositionMetrics, StepMetrics, step_metrics
 
 __all__ = [
+    "Beside",
     "BestOfN",
     "Calibration",
     "CalibrationBin",
+    "Comparison",
     "CurvePoint",
     "Estimate",
     "FirstErrors",
     "GapPoint",
+    "Measure",
+    "MeasureResult",
+    "PairTest",
     "PairedDifference",
     "PositionMetrics",
     "PrmBench",
@@ -48,10 +57,13 @@ __all__ = [
     "best_of_n",
     "best_threshold",
     "choose_examples",
+    "compare",
     "first_errors",
+    "measures_of",
     "predicted_first_error",
     "prmbench",
     "processbench",
+    "published_beside",
     "published_results",
     "recalibrate",
     "step_metrics",

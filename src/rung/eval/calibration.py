@@ -62,7 +62,7 @@ def calibration(
         num_bins: Equally wide bins over [0, 1].
         confidence: Share of the resamples inside the intervals.
     """
-    sums = _sum_up(scores_J, right_J, problem_J, weights_RP.shape[1], num_bins)
+    sums = sum_up(scores_J, right_J, problem_J, weights_RP.shape[1], num_bins)
     rows = np.vstack([np.ones(weights_RP.shape[1]), weights_RP])  # row 0: as the problems are
     count_RH, right_RH, score_RH = (
         rows @ sum_PH for sum_PH in (sums.count_PH, sums.right_PH, sums.score_PH)
@@ -93,7 +93,7 @@ def calibration(
 
 
 @dataclass(frozen=True, slots=True)
-class _Sums:
+class Sums:
     """Per problem and bin: how many steps, how many right, the sum of their scores; and losses."""
 
     count_PH: FloatArray
@@ -103,13 +103,14 @@ class _Sums:
     losses_P: FloatArray
 
 
-def _sum_up(
+def sum_up(
     scores_J: FloatArray,
     right_J: BoolArray | FloatArray,
     problem_J: IntArray,
     num_problems: int,
     num_bins: int,
-) -> _Sums:
+) -> Sums:
+    """What ECE, Brier score and log loss need of the steps; the arguments are `calibration`'s."""
     bin_J = np.minimum((scores_J * num_bins).astype(np.int64), num_bins - 1)
     cell_J = problem_J * num_bins + bin_J
 
@@ -117,7 +118,7 @@ def _sum_up(
         flat = np.bincount(cell_J, values_J, minlength=num_problems * num_bins)
         return flat.astype(np.float64).reshape(num_problems, num_bins)
 
-    return _Sums(
+    return Sums(
         count_PH=per_cell(np.ones(len(scores_J))),
         right_PH=per_cell(right_J.astype(np.float64)),
         score_PH=per_cell(scores_J),

@@ -135,7 +135,7 @@ def best_of_n(
         ValueError: A number in `ns` is below 1.
     """
     pools, names, counts = gather(records, prm=prm, orm=orm, answer_key=answer_key)
-    sizes = _check_sizes(ns) if ns is not None else _default_sizes(pools)
+    sizes = _check_sizes(ns) if ns is not None else default_sizes(pools)
     kept = [pool for pool in pools if len(pool) >= sizes[-1]]
     if not kept:
         most = max(map(len, pools))
@@ -167,7 +167,8 @@ def _check_sizes(ns: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(set(ns)))
 
 
-def _default_sizes(pools: Sequence[Pool]) -> tuple[int, ...]:
+def default_sizes(pools: Sequence[Pool]) -> tuple[int, ...]:
+    """1, 2, 4, ... and the most chains that nine problems in ten have."""
     sizes = sorted(map(len, pools), reverse=True)
     largest = sizes[min(len(sizes), math.ceil(SHARE_WITH_ALL_N * len(sizes))) - 1]
     return (*(2**k for k in range((largest - 1).bit_length())), largest)

@@ -75,6 +75,12 @@ def predicted_first_error(scores: StepScores, threshold: float = THRESHOLD) -> i
     return next(below, None)
 
 
+def is_decided(record: ChainRecord, label_source: str) -> bool:
+    """Whether the labels say where the first error is, or that there is none."""
+    labels = record.labels_from(label_source)
+    return labels is not None and None not in labels.labels[: labels.first_error]
+
+
 def processbench(
     records: Iterable[ChainRecord],
     *,
@@ -106,7 +112,7 @@ def processbench(
     records = list(records)
     scorer = choose_scorer(records, scorer)
     label_source = choose_label_source(records, label_source)
-    subsets = _by_subset(records)
+    subsets = by_subset(records)
     if tune_on is not None:
         if tune_on not in subsets:
             raise RungError(f"there is no subset {tune_on!r}, only {', '.join(subsets)}")
@@ -132,7 +138,8 @@ def processbench(
     return found
 
 
-def _by_subset(records: Sequence[ChainRecord]) -> dict[str, list[ChainRecord]]:
+def by_subset(records: Iterable[ChainRecord]) -> dict[str, list[ChainRecord]]:
+    """The records of each subset (`meta["subset"]`; "all" where chains have none)."""
     subsets: dict[str, list[ChainRecord]] = {}
     for record in records:
         subsets.setdefault(str(record.meta.get("subset", "all")), []).append(record)
@@ -151,8 +158,8 @@ def first_errors(
     seed: int = 0,
 ) -> FirstErrors:
     """First-error metrics of all the chains together; the arguments are `processbench`'s."""
-    cases, undecided, unscored = _cases(records, scorer, label_source)
-    sums_P4 = _sums(cases, threshold)
+    cases, undecided, unscored = cases_of(records, scorer, label_source)
+    sums_P4 = sums_by_problem(cases, threshold)
     erroneous, correct, f1, accuracy = _estimates(sums_P4, confidence, resamples, seed)
     return FirstErrors(
         scorer=scorer,
@@ -180,7 +187,7 @@ def best_threshold(records: Sequence[ChainRecord], scorer: str, label_source: st
     Raises:
         RungError: There are no chains with errors, or none without: F1 is undefined.
     """
-    cases, _, _ = _cases(records, scorer, label_source)
+    cases, _, _ = cases_of(records, scorer, label_source)
     kinds = [[case for case in cases if case.has_error is kind] for kind in (True, False)]
     if not all(kinds):
         raise RungError("tuning the threshold needs chains with a wrong step and chains without")
@@ -198,15 +205,16 @@ def _hits(cases: Sequence[Case], thresholds: FloatArray) -> FloatArray:
     return hits.astype(np.float64)
 
 
-def _cases(
+def cases_of(
     records: Sequence[ChainRecord], scorer: str, label_source: str
 ) -> tuple[list[Case], int, int]:
+    """The chains that can be told right from wrong; those undecided, and those without scores."""
     cases: list[Case] = []
     undecided = unscored = 0
     for record in records:
         labels, scores = record.labels_from(label_source), record.scores_by(scorer)
         error = None if labels is None else labels.first_error
-        if labels is None or None in labels.labels[:error]:
+        if not is_decided(record, label_source):
             undecided += 1
         elif scores is None or not scores.known:
             unscored += 1
@@ -224,7 +232,7 @@ def _case(problem: str, error: int | None, scores: StepScores) -> Case:
     return Case(problem, error is not None, above, min(before, default=math.inf), is_partial)
 
 
-def _sums(cases: Sequence[Case], threshold: float) -> FloatArray:
+def sums_by_problem(cases: Sequence[Case], threshold: float) -> FloatArray:
     """Per problem: hits and chains with errors, hits and chains without."""
     row = {problem: k for k, problem in enumerate(dict.fromkeys(case.problem for case in cases))}
     sums_P4 = np.zeros((len(row), 4))
@@ -234,7 +242,7 @@ def _sums(cases: Sequence[Case], threshold: float) -> FloatArray:
     return sums_P4
 
 
-def _accuracies(sums_R4: FloatArray) -> FloatArray:
+def accuracies(sums_R4: FloatArray) -> FloatArray:
     """Accuracy on erroneous, on correct chains, F1, accuracy on all: NaN where undefined."""
     hit_error, num_error, hit_correct, num_correct = sums_R4.T
     with np.errstate(invalid="ignore"):
@@ -254,8 +262,8 @@ def _estimates(
     if len(sums_P4) == 0:
         return [None] * 4
     weights_RP = resample_weights(len(sums_P4), resamples=resamples, seed=seed)
-    found_4 = _accuracies(sums_P4.sum(axis=0, keepdims=True))[0]
-    drawn_R4 = _accuracies(weights_RP @ sums_P4)
+    found_4 = accuracies(sums_P4.sum(axis=0, keepdims=True))[0]
+    drawn_R4 = accuracies(weights_RP @ sums_P4)
     return [
         estimate(value, drawn_R, confidence=confidence)
         for value, drawn_R in zip(found_4, drawn_R4.T, strict=True)

@@ -5,6 +5,7 @@ J is the number of judged steps of all chains together.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,3 +78,40 @@ def auroc(
     """AUROC of the scores (see `Ranking`); None where there is nothing to compare."""
     value = Ranking.of(scores_J, right_J, strata_J).auroc()
     return None if np.isnan(value) else value
+
+
+def auroc_of_problems(
+    scores_J: FloatArray, right_J: BoolArray, problem_J: IntArray
+) -> Callable[[FloatArray], FloatArray]:
+    """The AUROC under any weighting of the problems, as a ratio of quadratic forms.
+
+    Entry (p, q) of the matrix counts the comparisons that come out right between the right steps of
+    problem p and the wrong ones of problem q. It is made once, in O(J P log J); then the AUROC of
+    weights is `w C w` over the weighted number of right steps times that of wrong ones.
+
+    Args:
+        scores_J: Of all steps together.
+        right_J: Whether the label says the step is right.
+        problem_J: Row of each step's problem; every problem has a step.
+
+    Returns:
+        From `weights_RP` to `auroc_R`; NaN where there is nothing to compare.
+    """
+    num_problems = int(problem_J.max()) + 1
+    rights, problem_of_rights = scores_J[right_J], problem_J[right_J]
+    concordant_PP = np.zeros((num_problems, num_problems))
+    for q in np.unique(problem_J[~right_J]):
+        wrongs = np.sort(scores_J[~right_J & (problem_J == q)])
+        below = np.searchsorted(wrongs, rights, "left") + np.searchsorted(wrongs, rights, "right")
+        concordant_PP[:, q] = np.bincount(problem_of_rights, below / 2, minlength=num_problems)
+    right_P, wrong_P = (
+        np.bincount(problem_J[kind], minlength=num_problems) for kind in (right_J, ~right_J)
+    )
+
+    def auroc_of(weights_RP: FloatArray) -> FloatArray:
+        concordant_R = ((weights_RP @ concordant_PP) * weights_RP).sum(axis=1)
+        comparisons_R = (weights_RP @ right_P) * (weights_RP @ wrong_P)
+        with np.errstate(invalid="ignore"):
+            return concordant_R / np.where(comparisons_R > 0, comparisons_R, np.nan)
+
+    return auroc_of

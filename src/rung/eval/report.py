@@ -9,12 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from rung.core import ChainRecord, MissingExtraError
+from rung.core import ChainRecord
 from rung.core.files import replacing
 from rung.eval.calibration import Calibration
 from rung.eval.charts import (
-    CHART_STYLE,
-    COLORS,
     NARROW,
     WIDE,
     curves_chart,
@@ -24,6 +22,7 @@ from rung.eval.charts import (
 )
 from rung.eval.curves import BestOfN, GapPoint
 from rung.eval.examples import ExampleView, view_example
+from rung.eval.page import render_page
 from rung.eval.reliability import reliability_chart
 from rung.eval.statistics import Estimate
 from rung.eval.svg import Markup
@@ -94,12 +93,12 @@ def render_report(report: ReportData) -> str:
         MissingExtraError: jinja2 is not installed.
     """
     found, rule = report.best_of_n, report.rule
-    return _template().render(
+    return render_page(
+        TEMPLATE,
         report=report,
         found=found,
         title=headline(found, rule),
         lead=lead(found, rule),
-        style=Markup(COLORS + CHART_STYLE),
         curves=(curves_chart(found, rule, WIDE), curves_chart(found, rule, NARROW)),
         gaps=_gap_charts(found, rule),
         reliability=None if report.calibration is None else reliability_chart(report.calibration),
@@ -200,18 +199,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _template() -> Any:
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError:
-        raise MissingExtraError("jinja2", "train") from None
-    environment = Environment(
-        loader=PackageLoader("rung.eval", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(TEMPLATE)

@@ -1,20 +1,21 @@
 """Step metrics: does a scorer tell right steps from wrong ones?
 
-J is the number of judged steps: those with a label and a score, of all chains together. A label
-counts as right from 0.5 on. Intervals are by bootstrap over problems.
+J is the number of judged steps (see `rung.eval.judged`). Intervals are by bootstrap over problems.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
-from rung.core import ChainRecord, RungError
+from rung.core import ChainRecord
 from rung.eval.calibration import Calibration, calibration
 from rung.eval.choose import choose_label_source, choose_scorer
+from rung.eval.judged import Judged, judge_steps
+from rung.eval.localization import Localization, localization
+from rung.eval.positions import BUCKETS, Bucket, bucket_of
 from rung.eval.processbench import THRESHOLD, FirstErrors, first_errors
 from rung.eval.ranking import Ranking
 from rung.eval.statistics import (
@@ -45,6 +46,17 @@ class PositionMetrics:
 
 
 @dataclass(frozen=True, slots=True)
+class BucketCalibration:
+    """Whether scores are probabilities at early steps, and at late ones."""
+
+    bucket: Bucket
+    num_steps: int
+    num_wrong: int
+    mean_score: float
+    calibration: Calibration
+
+
+@dataclass(frozen=True, slots=True)
 class StepMetrics:
     """One scorer against one source of labels."""
 
@@ -62,39 +74,17 @@ class StepMetrics:
     auroc_of_position: Estimate | None
     """What "the earlier, the better" alone reaches: how much the place gives away."""
     first_error: FirstErrors
+    localization: Localization
     calibration: Calibration
     by_position: tuple[PositionMetrics, ...]
+    by_bucket: tuple[BucketCalibration, ...]
+    """Calibration by position, in ranges that double; few steps make a calibration error large."""
     unlabeled_chains: int
     """Left out: no label on any step."""
     unscored_chains: int
     """Left out: labeled, but the scorer has no score for any labeled step."""
     unscored_steps: int
     """Left out: labeled steps without a score."""
-
-
-@dataclass(slots=True)
-class _LeftOut:
-    unlabeled_chains: int = 0
-    unscored_chains: int = 0
-    unscored_steps: int = 0
-
-
-class _Step(NamedTuple):
-    score: float
-    is_right: bool
-    position: int
-    problem: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    scores_J: FloatArray
-    right_J: BoolArray
-    position_J: IntArray
-    problem_J: IntArray
-    num_problems: int
-    num_chains: int
-    left_out: _LeftOut
 
 
 def step_metrics(
@@ -137,7 +127,7 @@ def step_metrics(
         resamples=resamples,
         seed=seed,
     )
-    judged = _judge(records, scorer, label_source)
+    judged = judge_steps(records, scorer, label_source)
     weights_RP = resample_weights(judged.num_problems, resamples=resamples, seed=seed)
     return StepMetrics(
         scorer=scorer,
@@ -154,65 +144,26 @@ def step_metrics(
             judged, -judged.position_J.astype(np.float64), None, weights_RP, confidence
         ),
         first_error=found,
+        localization=localization(
+            records,
+            scorer=scorer,
+            label_source=label_source,
+            threshold=threshold,
+            confidence=confidence,
+            resamples=resamples,
+            seed=seed,
+        ),
         calibration=calibration(
             judged.scores_J, judged.right_J, judged.problem_J, weights_RP, confidence=confidence
         ),
         by_position=_by_position(judged, weights_RP, confidence),
+        by_bucket=_by_bucket(judged, weights_RP, confidence),
         **asdict(judged.left_out),
     )
 
 
-def _judge(records: Sequence[ChainRecord], scorer: str, label_source: str) -> _Judged:
-    steps: list[_Step] = []
-    problems: dict[str, int] = {}
-    left_out = _LeftOut()
-    num_chains = 0
-    for record in records:
-        problem = problems.get(record.chain.problem.root_id, len(problems))
-        judged = _judged_steps(record, scorer, label_source, problem, left_out)
-        if judged:
-            num_chains += 1
-            problems[record.chain.problem.root_id] = problem
-            steps += judged
-    if not steps:
-        raise RungError(f"no step has both a score by {scorer!r} and a label from {label_source!r}")
-    scores, right, position, problem_of = zip(*steps, strict=True)
-    return _Judged(
-        scores_J=np.array(scores, dtype=np.float64),
-        right_J=np.array(right, dtype=np.bool_),
-        position_J=np.array(position, dtype=np.int64),
-        problem_J=np.array(problem_of, dtype=np.int64),
-        num_problems=len(problems),
-        num_chains=num_chains,
-        left_out=left_out,
-    )
-
-
-def _judged_steps(
-    record: ChainRecord, scorer: str, label_source: str, problem: int, left_out: _LeftOut
-) -> list[_Step]:
-    labels, scores = record.labels_from(label_source), record.scores_by(scorer)
-    if labels is None or all(label is None for label in labels.labels):
-        left_out.unlabeled_chains += 1
-        return []
-    if scores is None:
-        left_out.unscored_chains += 1
-        return []
-    labeled = [
-        (score, label, position)
-        for position, (label, score) in enumerate(zip(labels.labels, scores.scores, strict=True))
-        if label is not None
-    ]
-    judged = [_Step(s, y >= 0.5, k, problem) for s, y, k in labeled if s is not None]
-    if judged:
-        left_out.unscored_steps += len(labeled) - len(judged)
-    else:
-        left_out.unscored_chains += 1
-    return judged
-
-
 def _auroc(
-    judged: _Judged,
+    judged: Judged,
     scores_J: FloatArray,
     strata_J: IntArray | None,
     weights_RP: FloatArray,
@@ -227,7 +178,7 @@ def _auroc(
 
 
 def _by_position(
-    judged: _Judged, weights_RP: FloatArray, confidence: float
+    judged: Judged, weights_RP: FloatArray, confidence: float
 ) -> tuple[PositionMetrics, ...]:
     place_J = np.minimum(judged.position_J, POSITIONS)
     return tuple(
@@ -236,19 +187,44 @@ def _by_position(
     )
 
 
+def _by_bucket(
+    judged: Judged, weights_RP: FloatArray, confidence: float
+) -> tuple[BucketCalibration, ...]:
+    bucket_J = np.array([bucket_of(int(position)) for position in judged.position_J])
+    parts = [(bucket, _only(judged, bucket_J == k)) for k, bucket in enumerate(BUCKETS)]
+    return tuple(
+        BucketCalibration(
+            bucket,
+            len(here.scores_J),
+            int((~here.right_J).sum()),
+            float(here.scores_J.mean()),
+            calibration(
+                here.scores_J, here.right_J, here.problem_J, weights_RP, confidence=confidence
+            ),
+        )
+        for bucket, here in parts
+        if len(here.scores_J)
+    )
+
+
+def _only(judged: Judged, here_J: BoolArray) -> Judged:
+    return replace(
+        judged,
+        scores_J=judged.scores_J[here_J],
+        right_J=judged.right_J[here_J],
+        problem_J=judged.problem_J[here_J],
+        position_J=judged.position_J[here_J],
+    )
+
+
 def _at_position(
-    judged: _Judged,
+    judged: Judged,
     position: int,
     here_J: BoolArray,
     weights_RP: FloatArray,
     confidence: float,
 ) -> PositionMetrics:
-    here = replace(
-        judged,
-        scores_J=judged.scores_J[here_J],
-        right_J=judged.right_J[here_J],
-        problem_J=judged.problem_J[here_J],
-    )
+    here = _only(judged, here_J)
     return PositionMetrics(
         position=position,
         num_steps=len(here.scores_J),
