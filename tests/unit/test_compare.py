@@ -136,7 +136,9 @@ def test_auroc_as_quadratic_forms_is_the_auroc_of_weighted_steps():
     weights_RP = np.vstack([np.ones(17), resample_weights(17, resamples=9, seed=1)])
     ranking = Ranking.of(scores_J, right_J)
     expected = [ranking.auroc(weights_P[problem_J]) for weights_P in weights_RP]
-    assert auroc_of_problems(scores_J, right_J, problem_J)(weights_RP) == pytest.approx(expected)
+    assert auroc_of_problems(scores_J, right_J, problem_J, num_problems=17)(
+        weights_RP
+    ) == pytest.approx(expected)
 
 
 def test_chains_without_labels_and_verdicts_say_what_they_need(records):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,14 @@ import msgspec
 from rung.cli.eval_benchmarks import PrmBenchCommand, ProcessBenchCommand, PublishedCommand
 from rung.cli.eval_compare import CompareCommand
 from rung.cli.eval_input import InputOptions, check_resamples, counted, scorers_meant
+from rung.cli.eval_robustness import RobustnessCommand
 from rung.cli.eval_view import show_best_of_n, show_steps
 from rung.cli.output import JsonFlag, Output
 from rung.core.errors import RungError
 from rung.core.files import replacing
 
 if TYPE_CHECKING:
-    from rung.eval import BestOfN
+    from rung.eval import BestOfN, Calibration, StepMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class BestOfNCommand:
 
 @dataclass(frozen=True, slots=True)
 class StepsCommand:
-    """Step metrics: AUROC overall and by position, first errors, calibration.
+    """Step metrics: AUROC and calibration, overall and by position, and how near first errors are.
 
     The chains need step labels and step scores.
     """
@@ -85,11 +87,13 @@ class StepsCommand:
     """Bootstrap resamples of the problems."""
     seed: int = 0
     """Of the resamples."""
+    plot: Path | None = None
+    """Draw reliability diagrams, of all steps and by position, into this SVG file."""
     json: JsonFlag = False
 
     def run(self, out: Output) -> None:
         """Measure."""
-        from rung.eval import step_metrics
+        from rung.eval import step_metrics, write_reliability_svg
 
         check_resamples(self.resamples)
         records, skips = self.input.read(out.progress)
@@ -106,6 +110,8 @@ class StepsCommand:
             )
             for scorer in counted(scorers, out.progress)
         ]
+        if self.plot is not None:
+            write_reliability_svg(self.plot, _diagrams(found))
         out.result({"metrics": found, **skips}, lambda console: show_steps(console, found, skips))
 
 
@@ -115,8 +121,26 @@ COMMANDS: dict[str, type] = {
     "processbench": ProcessBenchCommand,
     "prmbench": PrmBenchCommand,
     "compare": CompareCommand,
+    "robustness": RobustnessCommand,
     "published": PublishedCommand,
 }
+
+
+LONGEST_NAME = 18
+"""Of a scorer, over its diagrams."""
+
+
+def _diagrams(found: Sequence[StepMetrics]) -> dict[str, Calibration]:
+    """A diagram for each scorer and range of positions, in reading order."""
+    shared = len(found) > 1
+    return {
+        f"{metrics.scorer[:LONGEST_NAME]}, {where}" if shared else where: calibration
+        for metrics in found
+        for where, calibration in [
+            ("all steps", metrics.calibration),
+            *((f"position {row.bucket}", row.calibration) for row in metrics.by_bucket),
+        ]
+    }
 
 
 def _write(folder: Path, result: dict[str, Any], found: BestOfN, rule: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rung.cli.benchmark_view import show_first_errors
-from rung.cli.tables import new_table, plain, show_skips
+from rung.cli.tables import new_table, plain, show_skips, stacked
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,6 +51,8 @@ def show_steps(console: Console, found: Sequence[StepMetrics], skips: Mapping[st
             )
         console.print(table)
         console.print(_calibration_table(metrics))
+        console.print(_buckets_table(metrics))
+        _show_localization(console, metrics)
     show_first_errors(console, [metrics.first_error for metrics in found], skips)
 
 
@@ -131,6 +133,41 @@ def _step_summary(metrics: StepMetrics) -> str:
             *([f"  left out: {left_out}"] if left_out else []),
         ]
     )
+
+
+def _buckets_table(metrics: StepMetrics) -> Table:
+    table = new_table("position", "steps", "mean score", "share right", "ECE", "Brier score")
+    for row in metrics.by_bucket:
+        table.add_row(
+            f"{row.bucket}",
+            f"{row.num_steps}",
+            f"{row.mean_score:.3f}",
+            f"{1 - row.num_wrong / row.num_steps:.3f}",
+            plain(row.calibration.ece),
+            plain(row.calibration.brier),
+        )
+    return table
+
+
+def _show_localization(console: Console, metrics: StepMetrics) -> None:
+    found = metrics.localization
+    if not found.num_erroneous:
+        return
+    console.print(
+        f"Where the first step below {found.threshold:.4g} stands, in {found.num_erroneous} chains"
+        f" with an error, in percent; false alarms in {found.num_correct} without",
+        soft_wrap=True,
+    )
+    table = new_table(
+        "first error at", "chains", "exact", "within one", "early", "late", "missed", "false alarm"
+    )
+    shares = (found.exact, found.within_one, found.early, found.late, found.missed)
+    alarms = (*shares, found.false_alarm)
+    table.add_row("any position", f"{found.num_erroneous}", *map(stacked, alarms))
+    for row in found.by_position:
+        cells = (stacked(row.exact), stacked(row.within_one))
+        table.add_row(f"{row.bucket}", f"{row.num_chains}", *cells)
+    console.print(table)
 
 
 def _calibration_table(metrics: StepMetrics) -> Table:

@@ -7,7 +7,9 @@ from rung.eval.compare import Comparison, MeasureResult, PairTest, compare
 from rung.eval.compare_page import Beside, published_beside
 from rung.eval.curves import BestOfN, CurvePoint, GapPoint, best_of_n
 from rung.eval.examples import choose_examples
+from rung.eval.localization import Localization, LocalizationAt
 from rung.eval.measures import Measure
+from rung.eval.positions import Bucket
 from rung.eval.prmbench import PrmBench, PrmBenchRow, prmbench
 from rung.eval.processbench import (
     FirstErrors,
@@ -26,12 +28,16 @@ from rung.eval.ranking import auroc
 from rung.eval.recalibration import Recalibration, recalibrate
 from rung.eval.reliability import write_reliability_svg
 from rung.eval.report import ReportData, Stage, write_report
+from rung.eval.robustness import VariantChange, robustness
 from rung.eval.statistics import Estimate, PairedDifference
-from rung.eval.steps import PositionMetrics, StepMetrics, step_metrics
+from rung.eval.steps import BucketCalibration, PositionMetrics, StepMetrics, step_metrics
+from rung.eval.variants import variant_records
 
 __all__ = [
     "Beside",
     "BestOfN",
+    "Bucket",
+    "BucketCalibration",
     "Calibration",
     "CalibrationBin",
     "Comparison",
@@ -39,6 +45,8 @@ __all__ = [
     "Estimate",
     "FirstErrors",
     "GapPoint",
+    "Localization",
+    "LocalizationAt",
     "Measure",
     "MeasureResult",
     "PairTest",
@@ -53,6 +61,7 @@ __all__ = [
     "Source",
     "Stage",
     "StepMetrics",
+    "VariantChange",
     "auroc",
     "best_of_n",
     "best_threshold",
@@ -66,7 +75,9 @@ __all__ = [
     "published_beside",
     "published_results",
     "recalibrate",
+    "robustness",
     "step_metrics",
+    "variant_records",
     "write_curves_svg",
     "write_reliability_svg",
     "write_report",

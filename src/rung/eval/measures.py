@@ -192,7 +192,9 @@ def step_measures(
     first = next(iter(judged.values()))
     size = first.num_problems, first.num_chains
     aurocs = {
-        name: auroc_of_problems(one.scores_J, one.right_J, one.problem_J)
+        name: auroc_of_problems(
+            one.scores_J, one.right_J, one.problem_J, num_problems=one.num_problems
+        )
         for name, one in judged.items()
     }
     yield Measure(f"step AUROC{where}", aurocs, *size, in_percent=False, note=_note(found))

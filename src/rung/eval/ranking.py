@@ -81,7 +81,7 @@ def auroc(
 
 
 def auroc_of_problems(
-    scores_J: FloatArray, right_J: BoolArray, problem_J: IntArray
+    scores_J: FloatArray, right_J: BoolArray, problem_J: IntArray, *, num_problems: int
 ) -> Callable[[FloatArray], FloatArray]:
     """The AUROC under any weighting of the problems, as a ratio of quadratic forms.
 
@@ -92,12 +92,12 @@ def auroc_of_problems(
     Args:
         scores_J: Of all steps together.
         right_J: Whether the label says the step is right.
-        problem_J: Row of each step's problem; every problem has a step.
+        problem_J: Row of each step's problem.
+        num_problems: Rows there are; some may have no step.
 
     Returns:
         From `weights_RP` to `auroc_R`; NaN where there is nothing to compare.
     """
-    num_problems = int(problem_J.max()) + 1
     rights, problem_of_rights = scores_J[right_J], problem_J[right_J]
     concordant_PP = np.zeros((num_problems, num_problems))
     for q in np.unique(problem_J[~right_J]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,8 @@ ORIGIN = Point(44.0, 14.0 + SIDE)
 SIZE = Size(SIDE + 64, SIDE + 64, right=20, is_narrow=True)
 MARGIN = 8.0
 """Before the first of several diagrams."""
+A_ROW = 3
+"""Diagrams side by side."""
 BAR_SHARE = 0.3
 """Height of the fullest bin's bar, as a share of the diagram's."""
 
@@ -26,10 +29,16 @@ def reliability_chart(found: Calibration) -> Markup:
 
 
 def write_reliability_svg(path: Path, found: Mapping[str, Calibration]) -> None:
-    """Diagrams side by side, each under its name, as a picture of its own: light and dark."""
-    size = Size(MARGIN + SIZE.width * len(found), SIZE.height + HEADING, right=20, is_narrow=False)
+    """Diagrams in rows of three, each under its name, as a picture of its own: light and dark."""
+    width, height = SIZE.width, SIZE.height + HEADING
+    rows = math.ceil(len(found) / A_ROW)
+    size = Size(MARGIN + width * min(len(found), A_ROW), height * rows, right=20, is_narrow=False)
     panels = [
-        tag("g", *_panel(name, one), transform=_moved(MARGIN + k * SIZE.width, HEADING))
+        tag(
+            "g",
+            *_panel(name, one),
+            transform=_moved(MARGIN + k % A_ROW * width, HEADING + k // A_ROW * height),
+        )
         for k, (name, one) in enumerate(found.items())
     ]
     chart = drawing(
