@@ -11,7 +11,7 @@ import tyro
 
 from rung.cli.eval_input import InputOptions, check_resamples
 from rung.cli.output import JsonFlag, Output
-from rung.cli.places import named_places
+from rung.cli.places import Place, named_places
 from rung.cli.scorers import Opening, open_scorer
 from rung.cli.tables import new_table, show_skips
 from rung.core.codec import write_records
@@ -57,12 +57,12 @@ class RobustnessCommand:
         from rung.eval.variants import variant_records
 
         check_resamples(self.resamples)
-        places = named_places(self.scorer)
+        places = named_places(self.scorer) if self.scorer else []
         records, skips = self.input.read(out.progress)
         if places or self.variants is not None:
             records = list(variant_records(records))
         if places:
-            records = self._score(records, out.progress)
+            records = _score(records, places, self.family, out.progress)
         if self.variants is not None:
             write_records(self.variants, records)
             out.progress.log(f"{len(records)} chains, variants among them, in {self.variants}")
@@ -76,17 +76,20 @@ class RobustnessCommand:
         )
         out.result({"changes": found, **skips}, lambda console: _show(console, found, skips))
 
-    def _score(self, records: Sequence[ChainRecord], progress: Progress) -> list[ChainRecord]:
-        from rung.score import score_windows
 
-        how = Opening(family=self.family, options={})
-        scorers = [open_scorer(place, how, progress) for place in named_places(self.scorer)]
-        progress.start("score chains and variants", len(records))
-        scored: list[ChainRecord] = []
-        for window in score_windows(records, scorers):
-            scored += window
-            progress.advance(len(window))
-        return scored
+def _score(
+    records: Sequence[ChainRecord], places: Sequence[Place], family: str, progress: Progress
+) -> list[ChainRecord]:
+    from rung.score import score_windows
+
+    how = Opening(family=family, options={})
+    scorers = [open_scorer(place, how, progress) for place in places]
+    progress.start("score chains and variants", len(records))
+    scored: list[ChainRecord] = []
+    for window in score_windows(records, scorers):
+        scored += window
+        progress.advance(len(window))
+    return scored
 
 
 def _show(console: Console, found: Sequence[VariantChange], skips: Mapping[str, Any]) -> None:
