@@ -144,7 +144,7 @@ def test_auroc_as_quadratic_forms_is_the_auroc_of_weighted_steps():
 def test_chains_without_labels_and_verdicts_say_what_they_need(records):
     bare = [replace(record, labels=(), outcome=None) for record in records]
     with pytest.raises(RungError, match="nothing to compare: the chains need scores, and step"):
-        measures_of(bare, ["prm"])
+        compare(measures_of(bare, ["prm"]))
 
 
 @pytest.fixture

@@ -39,3 +39,13 @@ def test_equal_samples_stay_as_many_as_they_are():
 def test_chains_with_other_ids_or_other_steps_are_other_chains():
     assert len(merge_records([[record("x", "a", id="1")], [record("x", "b", id="2")]])) == 2
     assert len(merge_records([[record("x", "a")], [record("x y", "b")]])) == 2
+
+
+def test_a_file_that_adds_a_scorer_to_anothers_chains_adds_no_chains():
+    # as `rung score --calibrated` leaves it: the raw scores, and others beside them
+    a, b = [record("x", "prm")], [record("x", "prm", "prm+isotonic")]
+    assert scorers(merge_records([a, b])) == [["prm", "prm+isotonic"]]
+    other = ChainRecord(b[0].chain, scores=(StepScores((0.9,), "prm"), *b[0].scores[1:]))
+    assert len(merge_records([a, [other]])) == 2  # another model that is called alike
+    assert len(merge_records([[record("x")], [record("x")]])) == 2
+    assert scorers(merge_records([[record("x")], [record("x", "a")]])) == [["a"]]

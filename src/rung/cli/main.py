@@ -52,6 +52,7 @@ VERBS = {
     "search": Verb("search for good chains while they are written", "rung.cli.search"),
     "rerank": Verb("pick the best of each problem's chains", "rung.cli.rerank"),
     "eval": Verb("measure: best-of-N curves, steps, ProcessBench, PRMBench", "rung.cli.eval"),
+    "report": Verb("one HTML page from a run's folder", "rung.cli.report"),
 }
 
 

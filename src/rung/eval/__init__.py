@@ -8,6 +8,7 @@ from rung.eval.compare_page import Beside, published_beside
 from rung.eval.curves import BestOfN, CurvePoint, GapPoint, best_of_n
 from rung.eval.examples import choose_examples
 from rung.eval.localization import Localization, LocalizationAt
+from rung.eval.loss_chart import Losses, losses_of
 from rung.eval.measures import Measure
 from rung.eval.positions import Bucket
 from rung.eval.prmbench import PrmBench, PrmBenchRow, prmbench
@@ -29,6 +30,7 @@ from rung.eval.recalibration import Recalibration, recalibrate
 from rung.eval.reliability import write_reliability_svg
 from rung.eval.report import ReportData, Stage, write_report
 from rung.eval.robustness import VariantChange, robustness
+from rung.eval.run_report import RunReport, measure_run, write_run_report
 from rung.eval.statistics import Estimate, PairedDifference
 from rung.eval.steps import BucketCalibration, PositionMetrics, StepMetrics, step_metrics
 from rung.eval.variants import variant_records
@@ -47,6 +49,7 @@ __all__ = [
     "GapPoint",
     "Localization",
     "LocalizationAt",
+    "Losses",
     "Measure",
     "MeasureResult",
     "PairTest",
@@ -58,6 +61,7 @@ __all__ = [
     "PublishedRow",
     "Recalibration",
     "ReportData",
+    "RunReport",
     "Source",
     "Stage",
     "StepMetrics",
@@ -68,6 +72,8 @@ __all__ = [
     "choose_examples",
     "compare",
     "first_errors",
+    "losses_of",
+    "measure_run",
     "measures_of",
     "predicted_first_error",
     "prmbench",
@@ -81,4 +87,5 @@ __all__ = [
     "write_curves_svg",
     "write_reliability_svg",
     "write_report",
+    "write_run_report",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
 
-from rung.core import ChainRecord, RungError
+from rung.core import ChainRecord
 from rung.data import prmbench_key
 from rung.eval.choose import choose_label_source, label_sources_of, reads_every_step
 from rung.eval.measures import (
@@ -32,7 +32,9 @@ def measures_of(
     n: int | None = None,
     seed: int = 0,
 ) -> list[Measure]:
-    """The measures of these kinds that the chains allow; PRMBench's chains stand by themselves.
+    """The measures of these kinds that the chains allow, perhaps none.
+
+    PRMBench's chains stand by themselves.
 
     Args:
         records: Scored chains, with labels or verdicts or both.
@@ -45,7 +47,7 @@ def measures_of(
         seed: Of the subsets that vote.
 
     Raises:
-        RungError: There is nothing to measure, or several label sources to choose from.
+        RungError: There are several label sources to choose from.
     """
     planted = [record for record in records if prmbench_key(record) is not None]
     others = [record for record in records if prmbench_key(record) is None]
@@ -59,11 +61,6 @@ def measures_of(
     ]
     if "best-of-n" in kinds and (n is not None or has_choices(others)):
         found.append(best_of_n_measure(others, scorers, rule=rule, n=n, seed=seed))
-    if not found:
-        raise RungError(
-            "nothing to compare: the chains need scores, and step labels ('rung label') or "
-            "verdicts on several answers a problem ('rung label verify')"
-        )
     return found
 
 

@@ -93,6 +93,11 @@ def compare(
     Raises:
         RungError: There is nothing to compare, or no scorer called `against`.
     """
+    if not measures:
+        raise RungError(
+            "nothing to compare: the chains need scores, and step labels ('rung label') or "
+            "verdicts on several answers a problem ('rung label verify')"
+        )
     scorers = tuple(dict.fromkeys(name for one in measures for name in one.statistics))
     if against is not None and against not in scorers:
         raise RungError(f"there are no scores by {against!r}; there are {', '.join(scorers)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rung.eval.compare import Comparison, MeasureResult, PairTest
 from rung.eval.forest import forest_chart, said
@@ -159,20 +160,22 @@ def render_comparison(found: Comparison, beside: Beside | None = None, *, comman
     Raises:
         MissingExtraError: jinja2 is not installed.
     """
-    return render_page(
-        TEMPLATE,
-        title=title(found),
-        found=found,
-        beside=beside,
-        command=command,
-        charts=[(one, forest_chart(one)) for one in found.measures if any(one.scores.values())],
-        cell=cell,
-        cost_cells=cost_cells,
-        about=[line.removeprefix("- ") for line in about(found)],
-        tests=[(test, test_cells(found, test)) for test in found.tests],
-        test_columns=TEST_COLUMNS,
-        clear=CLEAR,
-    )
+    return render_page(TEMPLATE, title=title(found), command=command, **parts(found, beside))
+
+
+def parts(found: Comparison, beside: Beside | None = None) -> dict[str, Any]:
+    """What `part_comparison.html.j2` names."""
+    return {
+        "compared": found,
+        "beside": beside,
+        "charts": [(one, forest_chart(one)) for one in found.measures if any(one.scores.values())],
+        "cell": cell,
+        "cost_cells": cost_cells,
+        "about": [line.removeprefix("- ") for line in about(found)],
+        "tests": [(test, test_cells(found, test)) for test in found.tests],
+        "test_columns": TEST_COLUMNS,
+        "clear": CLEAR,
+    }
 
 
 def title(found: Comparison) -> str:

@@ -10,7 +10,7 @@ from rung.eval.svg import Markup
 
 
 def render_page(template: str, **values: Any) -> str:
-    """The HTML of a template in this folder, with `title` and what else it names.
+    """The HTML of one of the templates, with `title` and what else it names.
 
     Whatever is not `Markup` is escaped.
 
@@ -22,7 +22,7 @@ def render_page(template: str, **values: Any) -> str:
     except ImportError:
         raise MissingExtraError("jinja2", "train") from None
     environment = Environment(
-        loader=PackageLoader("rung.eval", "."),
+        loader=PackageLoader("rung.eval", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -65,7 +65,9 @@ class ReportData:
 
 
 @dataclass(frozen=True, slots=True)
-class _CostRow:
+class CostRow:
+    """A stage as the page shows it."""
+
     name: str
     seconds: str
     share: float
@@ -100,12 +102,16 @@ def render_report(report: ReportData) -> str:
         title=headline(found, rule),
         lead=lead(found, rule),
         curves=(curves_chart(found, rule, WIDE), curves_chart(found, rule, NARROW)),
-        gaps=_gap_charts(found, rule),
+        gaps=gap_charts(found, rule),
+        rule=rule,
         reliability=None if report.calibration is None else reliability_chart(report.calibration),
+        calibration=report.calibration,
+        confidence=found.confidence,
+        step_auroc=report.step_auroc,
         examples=_examples(report),
-        costs=_costs(report.stages),
-        total=_duration(sum(stage.seconds for stage in report.stages)),
-        versions=_versions(),
+        costs=cost_rows(report.stages),
+        total=duration(sum(stage.seconds for stage in report.stages)),
+        versions=versions(),
         percent=percent,
         in_points=in_points,
     )
@@ -152,7 +158,8 @@ def _more(gap: GapPoint) -> str:
     return f"{abs(100 * gap.difference):.1f} points {'more' if gap.difference >= 0 else 'less'}"
 
 
-def _gap_charts(found: BestOfN, rule: str) -> tuple[Markup, Markup] | None:
+def gap_charts(found: BestOfN, rule: str) -> tuple[Markup, Markup] | None:
+    """The PRM's lead, wide and narrow; None where there is nothing to lead over."""
     if not any(name.startswith(f"prm_{rule}_minus_") for name in found.gaps):
         return None
     return gap_chart(found, rule, WIDE), gap_chart(found, rule, NARROW)
@@ -170,12 +177,13 @@ def _examples(report: ReportData) -> list[ExampleView]:
     ]
 
 
-def _costs(stages: Sequence[Stage]) -> list[_CostRow]:
+def cost_rows(stages: Sequence[Stage]) -> list[CostRow]:
+    """The stages as the page shows them."""
     longest = max((stage.seconds for stage in stages), default=0.0) or 1.0
     return [
-        _CostRow(
+        CostRow(
             name=stage.name,
-            seconds=_duration(stage.seconds),
+            seconds=duration(stage.seconds),
             share=stage.seconds / longest,
             tokens="–" if stage.tokens is None else f"{stage.tokens:,}",
             speed=f"{stage.tokens / stage.seconds:,.0f}" if stage.tokens and stage.seconds else "–",
@@ -184,14 +192,16 @@ def _costs(stages: Sequence[Stage]) -> list[_CostRow]:
     ]
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds, or minutes and seconds."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s"
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Python's version, and those of the packages that matter and are there."""
     found = {"Python": platform.python_version()}
     for package in PACKAGES:
         try:
