@@ -32,8 +32,8 @@ from rung.eval.pick_measures import has_choices
 from rung.eval.reliability import reliability_chart
 from rung.eval.report import Stage, cost_rows, duration, gap_charts, headline, lead, versions
 from rung.eval.robustness import VariantChange
-from rung.eval.statistics import CONFIDENCE, Estimate
-from rung.eval.steps import StepMetrics, step_metrics
+from rung.eval.statistics import CONFIDENCE, RESAMPLES, Estimate
+from rung.eval.steps import STEP_RESAMPLES, StepMetrics, step_metrics
 
 TEMPLATE = "run.html.j2"
 
@@ -99,7 +99,6 @@ def measure_run(
     Raises:
         RungError: Nothing can be measured, or several scorers or label sources are meant.
     """
-    drawn: dict[str, int] = {} if resamples is None else {"resamples": resamples}
     prm, orm = choose_prm_and_orm(records, prm, orm)
     labeled = bool(label_sources_of(records))
     source = choose_label_source(records, label_source) if labeled or label_source else None
@@ -107,7 +106,9 @@ def measure_run(
     if not measures:
         raise RungError("the scored chains have neither step labels nor several checked answers")
     curves = (
-        best_of_n(records, prm=prm, orm=orm, seed=seed, **drawn) if has_choices(records) else None
+        best_of_n(records, prm=prm, orm=orm, resamples=resamples or RESAMPLES, seed=seed)
+        if has_choices(records)
+        else None
     )
     has_steps = prm is not None and source is not None and reads_every_step(records, prm)
     return RunReport(
@@ -115,8 +116,14 @@ def measure_run(
         files=tuple(files),
         prm=prm,
         best_of_n=curves,
-        comparison=compare(measures, costs=costs, seed=seed, **drawn),
-        steps=step_metrics(records, scorer=prm, label_source=source, seed=seed, **drawn)
+        comparison=compare(measures, costs=costs, resamples=resamples, seed=seed),
+        steps=step_metrics(
+            records,
+            scorer=prm,
+            label_source=source,
+            resamples=resamples or STEP_RESAMPLES,
+            seed=seed,
+        )
         if has_steps
         else None,
         examples=tuple(choose_examples(records, seed=seed)),
