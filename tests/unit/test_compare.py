@@ -206,6 +206,8 @@ def test_names_from_files_are_escaped_on_the_page(capsys, tmp_path, records):
         (["{file}", "--scorer", "nobody"], "no scores by 'nobody'"),
         (["{file}", "--against", "nobody"], "no scores by 'nobody'"),
         (["{file}", "--rule", "median"], "no rule 'median'"),
+        (["{file}", "--n", "0"], "--n needs at least 1"),
+        (["{file}", "--resamples", "0"], "--resamples needs at least 1"),
         (["{file}", "--n", "99"], "no problem has 99 chains that all have read; the most is 8"),
         (["{file}", "--tune-on", "gsm8k"], "no subset 'gsm8k'"),
         (["{file}", "--label-source", "judge"], "no labels from 'judge'"),

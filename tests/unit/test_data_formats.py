@@ -288,4 +288,4 @@ def test_what_cannot_be_said_in_a_format_is_refused_with_the_chains_number(tmp_p
 def test_every_format_says_what_it_is_and_reads_something():
     assert all(f.about and f.name == name for name, f in FORMATS.items())
     scores_alone = [f.name for f in FORMATS.values() if f.read is None and f.problem is None]
-    assert scores_alone == ["published-scores"]
+    assert scores_alone == ["published-scores", "prmbench-results"]

@@ -68,6 +68,8 @@ class CompareCommand:
 
         if self.rule not in AGGREGATIONS:
             raise RungError(f"there is no rule {self.rule!r}, only {', '.join(AGGREGATIONS)}")
+        if self.n is not None and self.n < 1:
+            raise RungError("--n needs at least 1")
         if self.resamples is not None:
             check_resamples(self.resamples)
         records, skips = self.input.read(out.progress)
