@@ -154,6 +154,24 @@ def save_lm(
     return folder
 
 
+def save_implicit(folder: Path) -> Path:
+    """An implicit PRM as `rung train implicit` leaves it, untrained."""
+    from rung.model.implicit import REFERENCE, ImplicitReading, save_implicit_reading
+
+    for place, seed in ((folder, 0), (folder / REFERENCE, 1)):
+        save_lm(place, byte_tokenizer(), seed=seed)
+    reading = ImplicitReading(
+        question_separator="\n",
+        step_separator="\n",
+        max_tokens=256,
+        coefficient=0.05,
+        loss="ce",
+        trunk="tiny",
+    )
+    save_implicit_reading(reading, folder)
+    return folder
+
+
 def logits_of(folder: Path, ids: Sequence[int]) -> torch.Tensor:
     """Plain transformers over one whole sequence: logits (T, V)."""
     with torch.no_grad():
