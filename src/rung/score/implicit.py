@@ -27,6 +27,7 @@ from rung.model.implicit import (
     ImplicitReading,
     load_implicit_reading,
 )
+from rung.model.radix import numbered
 from rung.model.reading import Kind
 from rung.model.rendering import render_all
 from rung.score.implicit_session import ImplicitPrefixes, score_of
@@ -170,7 +171,7 @@ class ImplicitScorer:
         A token behind a prefix that several chains begin with is asked for once.
         """
         numbers: dict[tuple[int, int], int] = {}
-        nodes_B = [_numbered(told.ids, numbers) for told in batch]
+        nodes_B = [numbered(told.ids, numbers) for told in batch]
         asked: list[Asked] = []
         order: dict[int, None] = {}
         for told, nodes in zip(batch, nodes_B, strict=True):
@@ -305,13 +306,3 @@ def _batches(told_B: Sequence[Boundaries]) -> Iterator[list[Boundaries]]:
         room -= len(told.ids)
     if batch:
         yield batch
-
-
-def _numbered(ids: Sequence[int], numbers: dict[tuple[int, int], int]) -> list[int]:
-    """A number for every prefix of the ids: equal prefixes, equal numbers."""
-    nodes: list[int] = []
-    node = -1
-    for token in ids:
-        node = numbers.setdefault((node, token), len(numbers))
-        nodes.append(node)
-    return nodes
