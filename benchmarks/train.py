@@ -9,10 +9,10 @@ TRL does by default; rung also runs keeping them. `curves.py` compares the losse
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 from common import (
@@ -38,7 +38,8 @@ RUNG, SCATTERED, PRODUCT = "rung", "rung without sharing", "matrix product"
 RUNG_KEEPING, TRL_KEEPING = "rung keeping activations", "TRL keeping activations"
 COMPARED = [(RUNG, TRL.name), (RUNG_KEEPING, TRL.name), (RUNG_KEEPING, TRL_KEEPING)]
 COMPARED += [(RUNG, SCATTERED)]
-GOALS = {
+Workload = Literal["independent chains", "8 chains a question", "rows with alternatives"]
+GOALS: dict[Workload, str] = {
     "independent chains": "at least 2",
     "8 chains a question": "at least 4",
     "rows with alternatives": "at least 8",
@@ -64,6 +65,10 @@ class Train:
     """Rows of PRM800K with alternatives, 4 at most, those with fewest chains first."""
     batch_tokens: int = 1024
     """Tokens that rung runs at a time; two such make an optimizer step."""
+    workloads: tuple[Workload, ...] = tuple(GOALS)
+    """Which of them to measure."""
+    keeping: bool = True
+    """Measure TRL without gradient checkpointing too, which takes 8 GiB."""
     rounds: int = 3
     """Times that each side is measured."""
     threads: int = 1
@@ -92,21 +97,21 @@ def main(run: Train) -> None:
 
 def _measure(run: Train, folder: Path, sides: Mapping[str, Side]) -> list[str]:
     """Each workload on all sides; the tables of ratios, of sides, and of the floor."""
-    workloads = {
-        "independent chains": independent(run.chains, run.data),
-        "8 chains a question": several_a_question(run.chains // 8, run.data),
-        "rows with alternatives": alternatives(run.rows, run.data),
+    rows_of: dict[Workload, Callable[[], list[Row]]] = {
+        "independent chains": lambda: independent(run.chains, run.data),
+        "8 chains a question": lambda: several_a_question(run.chains // 8, run.data),
+        "rows with alternatives": lambda: alternatives(run.rows, run.data),
     }
-    found: dict[str, dict[str, list[Answer]]] = {}
-    for name, rows in workloads.items():
-        found[name] = alternate(sides, _jobs(run, name, rows), run.rounds)
-    product = found["independent chains"].pop(PRODUCT)
-    floor = _floor(folder, found["independent chains"][RUNG_KEEPING], product)
+    found: dict[Workload, dict[str, list[Answer]]] = {}
+    for name in run.workloads:
+        found[name] = alternate(sides, _jobs(run, name, rows_of[name]()), run.rounds)
+    first, *_ = found.values()
+    floor = _floor(folder, first[RUNG_KEEPING], first.pop(PRODUCT))
     return [_goals(found), _sides(found), floor]
 
 
 def _jobs(
-    run: Train, workload: str, rows: Sequence[Row]
+    run: Train, workload: Workload, rows: Sequence[Row]
 ) -> dict[str, tuple[str, Mapping[str, Any]]]:
     """What is run on a workload: the name of each job, its side, and what the side is told."""
     told = {"batch_tokens": run.batch_tokens, "accumulation": 2, "precision": run.precision}
@@ -114,12 +119,12 @@ def _jobs(
         RUNG: (RUNG, rung_job(rows, checkpointing=True, **told)),
         RUNG_KEEPING: (RUNG, rung_job(rows, **told)),
     }
-    is_bf16, is_first = run.precision == "bf16", workload == "independent chains"
+    is_bf16, is_first = run.precision == "bf16", workload == run.workloads[0]
     if run.without_peers:
         jobs[SCATTERED] = (RUNG, rung_job(rows, checkpointing=True, share=False, **told))
     else:
         jobs[TRL.name] = (TRL.name, trl_job(rows, bf16=is_bf16))
-    if is_first and not run.without_peers:
+    if is_first and run.keeping and not run.without_peers:
         keeping = trl_job(rows, bf16=is_bf16, gradient_checkpointing=False)
         jobs[TRL_KEEPING] = (TRL.name, keeping)
     if is_first:
@@ -127,7 +132,7 @@ def _jobs(
     return jobs
 
 
-def _goals(found: Mapping[str, Mapping[str, Sequence[Answer]]]) -> str:
+def _goals(found: Mapping[Workload, Mapping[str, Sequence[Answer]]]) -> str:
     """How many times TRL's labeled steps a second rung trains: both train the same labels."""
     rows: list[list[str]] = []
     for name, sides in found.items():
@@ -140,7 +145,7 @@ def _goals(found: Mapping[str, Mapping[str, Sequence[Answer]]]) -> str:
     return table(["labeled steps a second", "wall clock", "processor time", "goal"], rows)
 
 
-def _sides(found: Mapping[str, Mapping[str, Sequence[Answer]]]) -> str:
+def _sides(found: Mapping[Workload, Mapping[str, Sequence[Answer]]]) -> str:
     """One row a workload and side."""
     rows: list[list[str]] = []
     for name, sides in found.items():
@@ -182,7 +187,7 @@ def _floor(folder: Path, ours: Sequence[Answer], product: Sequence[Answer]) -> s
     return table(
         ["rung reaches of a matrix product's speed", "wall clock", "processor time"],
         [
-            ["6 x weights x tokens, independent chains", *cells],
+            ["6 x weights x tokens, keeping activations", *cells],
         ],
     )
 

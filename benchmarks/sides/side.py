@@ -72,7 +72,6 @@ def serve(do: Callable[[Job], Job]) -> None:
     answers = os.fdopen(settings()["answers"], "w", encoding="utf-8")
     _answer(answers, {"is_ready": True})
     for line in sys.stdin:
-        _give_memory_back()
         job, clock, memory = json.loads(line), Clock(), Memory()
         answer = do(job)
         clock.stop()
@@ -81,11 +80,12 @@ def serve(do: Callable[[Job], Job]) -> None:
             "cpu_seconds": clock.cpu_seconds,
             "peak_bytes": memory.peak(),
         }
+        _give_memory_back()
         _answer(answers, cost | answer)
 
 
 def _give_memory_back() -> None:
-    """Return what earlier jobs have freed to the system, or it counts as this one's."""
+    """Return what a job has freed to the system: the next one would be charged for it."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)  # glibc
 
