@@ -55,7 +55,7 @@ class Attention:
     """The folder of the real data."""
     trunk: str = "smollm2"
     """Whose tokenizer."""
-    tokens: tuple[int, ...] = (1024, 4096)
+    tokens: tuple[int, ...] = (1024,)
     """Lengths of the packed rows, at most."""
     precision: Literal["fp32", "bf16"] = "fp32"
     rounds: int = 5
