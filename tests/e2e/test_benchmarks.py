@@ -72,6 +72,8 @@ def test_writing_is_timed_beside_generate(trunk: Path):
         "whole chains",
         "a beam's steps",
     ]
+
+
 def test_all_ways_of_attention_give_one_result(trunk: Path, shared_data: Path):
     options = ["--trunk", trunk, "--data", shared_data, "--tokens", 200, "--no-flex"]
     said = run("attention", *options, "--rounds", 1)
