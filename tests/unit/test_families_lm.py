@@ -11,7 +11,7 @@ import transformers
 from safetensors.torch import load_file
 from transformers import LlamaConfig, MistralConfig, Qwen2Config
 
-from published_lms import CASES, PRMS, build
+from published_lms import CASES, PRMS, build, llama3_tokenizer
 from rung import Chain, InputError, Problem, RungError
 from rung.model import load_tokenizer
 from rung.model.families import FAMILIES, open_reader, recognize
