@@ -36,10 +36,17 @@ CHATML_TEMPLATE = (
     "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+GRANITE_SPECIALS = ("<|start_of_role|>", "<|end_of_role|>", "<|end_of_text|>")
+GRANITE_TEMPLATE = (
+    "<|start_of_role|>system<|end_of_role|>You are Granite.<|end_of_text|>\n"
+    "{% for message in messages %}"
+    "{{ '<|start_of_role|>' + message['role'] + '<|end_of_role|>' + message['content'] }}"
+    "{{ '<|end_of_text|>\n' }}{% endfor %}"
+)
 TEXTS = [
     "How many? What is 3 + 4?",
     "Step 1: we add 3 and 4 to get 7. Step 2: so it is 42 =",
-    "a ки и к + - correct incorrect assistant Yes No yes no",
+    "a ки и к + - correct incorrect assistant Yes No yes no Y",
     "a \n\n\n\n\nb\n\nc\nd",
     "assistant\ncorrect\nincorrect\nuser\nsystem\nYes\nNo\n",
 ]
@@ -151,6 +158,24 @@ def save_lm(
         model = transformers.AutoModelForCausalLM.from_config(told)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save_implicit(folder: Path) -> Path:
+    """An implicit PRM as `rung train implicit` leaves it, untrained."""
+    from rung.model.implicit import REFERENCE, ImplicitReading, save_implicit_reading
+
+    for place, seed in ((folder, 0), (folder / REFERENCE, 1)):
+        save_lm(place, byte_tokenizer(), seed=seed)
+    reading = ImplicitReading(
+        question_separator="\n",
+        step_separator="\n",
+        max_tokens=256,
+        coefficient=0.05,
+        loss="ce",
+        trunk="tiny",
+    )
+    save_implicit_reading(reading, folder)
     return folder
 
 

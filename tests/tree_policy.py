@@ -151,6 +151,7 @@ class Reader(TableScorer):
 
     kind: str = "prm"
     weights_hash: str | None = None
+    has_sessions: bool = True
     reads_unfinished_steps: bool = True
     looked: list[str] = field(default_factory=list[str])
 

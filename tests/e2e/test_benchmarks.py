@@ -74,6 +74,29 @@ def test_writing_is_timed_beside_generate(trunk: Path):
     ]
 
 
+def test_all_ways_of_attention_give_one_result(trunk: Path, shared_data: Path):
+    options = ["--trunk", trunk, "--data", shared_data, "--tokens", 200, "--no-flex"]
+    said = run("attention", *options, "--rounds", 1)
+    rows = [line.split("|")[1:-1] for line in said.splitlines() if "tokens |" in line]
+    assert len(rows) == 16
+    assert all(float(row[-1]) < 1e-5 for row in rows)
+
+
+def test_a_compiled_model_is_timed_beside_the_plain_one(trunk: Path, shared_data: Path):
+    sizes = ["--trunk", trunk, "--data", shared_data, "--batches", 1, "--rounds", 1]
+    said = run("compiled", *sizes, "--compiled", "nothing")
+    assert "| nothing | scoring |" in said and "| nothing | training |" in said
+
+
+def test_curves_are_told_step_by_step_with_the_largest_difference(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    said = module("curves").shown([2.0, 1.5], [2.0, 1.25])
+    assert "| 2 | 1.500000 | 1.250000 | 2.5e-01 |" in said
+    assert said.endswith("At most 2.5e-01 apart in 2 steps.")
+
+
 def test_policy_and_scorer_are_timed_at_once_and_in_turn(trunk: Path, tmp_path: Path):
     names = ("num_demonstrations", "train_problems", "validation_problems", "test_problems")
     lab = {"num_steps": 2, "largest": 9}

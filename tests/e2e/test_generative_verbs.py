@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 from rung import Chain, ChainRecord, Problem, RungError, read_records, write_records
 from rung.cli.main import main
 from rung.generate import TransformersCompleter
-from rung.model import load_causal_lm
+from rung.model import load_causal_lm, weights_hash
 from rung.score import GenPRM, code_runner, load_implicit
+from rung.score.calibration import load_maps
 from rung.verify.sandbox import LocalSandbox
-from tiny_lms import CHATML_SPECIALS, CHATML_TEMPLATE, byte_tokenizer, save_lm
+from tiny_lms import CHATML_SPECIALS, CHATML_TEMPLATE, byte_tokenizer, save_implicit, save_lm
+from toy_chains import toy_records
 from vllm_stand_in import Reply, stand_in
 
 PROBLEM = Problem("p", "How many?", "7")
@@ -128,3 +131,52 @@ def test_code_gives_back_what_it_printed():
     run = code_runner(LocalSandbox())
     assert run("print(3 + 4)") == "7"
     assert run("1 / 0").startswith("Code execute Error: ")
+
+
+def calibrated_as_the_map_says(
+    folder: Path, source: Path, out: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> dict[str, Any]:
+    """Calibrate, then score with the map and without; what `rung calibrate` said."""
+    chains = [str(source), "--scorer", str(folder), *options]
+    assert main(["calibrate", *chains, "--resamples", "20", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    for name, more in (("raw", []), ("mapped", ["--calibrated", "temperature"])):
+        assert main(["score", *chains, *more, "--out", str(out / f"{name}.jsonl")]) == 0
+    temperature = load_maps(folder, weights_hash(folder)).temperature
+    for raw, mapped in zip(
+        read_records(out / "raw.jsonl"), read_records(out / "mapped.jsonl"), strict=True
+    ):
+        [one], [other] = raw.scores, mapped.scores
+        assert other.scorer == f"{one.scorer}+temperature"
+        assert list(other.known) == pytest.approx(temperature(one.known).tolist(), abs=1e-6)
+        assert None not in one.scores and other.scores != one.scores
+    return said
+
+
+@pytest.fixture
+def labeled(tmp_path: Path) -> Path:
+    write_records(tmp_path / "labeled.jsonl", toy_records(6))
+    return tmp_path / "labeled.jsonl"
+
+
+def test_a_generative_prm_is_calibrated(
+    models: Path, labeled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = Path(shutil.copytree(models / "other", tmp_path / "ThinkPRM-tiny"))
+    options = ["--family-option", "max_tokens=24"]  # its untrained yes or no is no even 0.5
+    said = calibrated_as_the_map_says(folder, labeled, tmp_path, options, capsys)
+    assert said["fitted"]["num_problems"] == said["measured"]["num_problems"] == 3
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_an_implicit_prm_is_calibrated(
+    models: Path, labeled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], is_own: bool
+):
+    told = [f"reference={models / 'GenPRM-tiny'}", "coefficient=0.05"]
+    options = [word for one in told for word in ("--family-option", one)]
+    if is_own:
+        folder = save_implicit(tmp_path / "prm")
+    else:
+        folder = Path(shutil.copytree(models / "other", tmp_path / "EurusPRM-Stage1"))
+    said = calibrated_as_the_map_says(folder, labeled, tmp_path, [] if is_own else options, capsys)
+    assert said["after"]["temperature"]["log_loss"]["value"] > 0

@@ -49,3 +49,15 @@ def test_the_step_scores_in_fover_s_readme():
     (scores,) = load_scorer(folder).score([one])
     expected = (0.9099470376968384, 0.9997847676277161, 0.012338237836956978)
     assert scores.scores == pytest.approx(expected, abs=BF16)
+
+
+def test_the_step_scores_on_granite_s_card():
+    folder = weights("granite-3.3-8b-math-prm-v2")
+    card = (folder / "README.md").read_text()
+    query, *_ = re.findall(r'^   "query": "(.*)",$', card, re.M)
+    steps = re.findall(r'^        "(.*)",?$', card, re.M)[:8]
+    [scores] = load_scorer(folder, precision="bf16").score(
+        [Chain.of(Problem("card", query), steps)]
+    )
+    expected = (1.0, 1.0, 1.0, 0.99609375, 0.9921875, 0.0849609375, 0.408203125, 0.8515625)
+    assert scores.scores == pytest.approx(expected, abs=BF16)

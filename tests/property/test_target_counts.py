@@ -34,7 +34,7 @@ SETTINGS = st.builds(
     RewardTraining,
     kind=st.sampled_from(["prm", "orm"]),
     trunk=st.just("t"),
-    orm_targets=st.sampled_from(["last", "every"]),
+    orm_targets=st.sampled_from(["last", "every", "tokens"]),
     max_tokens=st.integers(1, 20),
 )
 

@@ -112,6 +112,8 @@ def test_a_calibrated_scorer_says_so_and_leaves_none_alone():
     assert scorer.fingerprint != other.fingerprint
     [none] = scorer.score([Chain.of(Problem("p", "q"), [])])
     assert none.scores == ()
+    with pytest.raises(RungError, match=r"prm\+temperature has no sessions: open one of"):
+        scorer.open(Problem("p", "q"))
 
 
 def maps() -> FittedMaps:

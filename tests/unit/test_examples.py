@@ -5,6 +5,7 @@ import torch
 
 from rung import Chain, ChainRecord, Problem, Provenance, RungError, StepLabels, Verdict
 from rung.model import load_tokenizer, render
+from rung.model.rendering import render_all
 from rung.train import Method, PolicyTraining, RewardTraining
 from rung.train.batches import bundles_of, collate, plan_epoch
 from rung.train.examples import label_source, policy_examples, reward_examples
@@ -131,6 +132,26 @@ def test_an_orm_on_every_step_learns_the_mean_outcome_of_a_shared_step(tokenizer
     ]
     made = reward_examples(settings, records, tokenizer, None)
     assert [e.targets for e in made.examples] == [(0.5, 1.0), (0.0,)]
+
+
+def test_an_orm_on_every_token_learns_the_mean_outcome_of_what_chains_share(tokenizer):
+    settings = RewardTraining(kind="orm", trunk="t", orm_targets="tokens")
+    records = [
+        record(["a", "b"], outcome=Verdict.CORRECT),
+        record(["a", "c"], outcome=Verdict.INCORRECT),
+        record(["a", "c"]),
+    ]
+    made = reward_examples(settings, records, tokenizer, None)
+    first, second = made.examples
+    one, other, _ = render_all([r.chain for r in records], tokenizer, settings)
+    shared = next(k for k, (a, b) in enumerate(zip(one.ids, other.ids, strict=False)) if a != b)
+    begin, end = one.num_question_tokens, len(one.ids)
+    assert first.reads == tuple(range(begin, end))
+    assert first.targets == (0.5,) * (shared - begin) + (1.0,) * (end - shared)
+    assert second.reads == tuple(range(shared, len(other.ids)))
+    assert set(second.targets) == {0.0}
+    counts = made.counts
+    assert (counts.unlabeled, counts.duplicate) == (len(other.ids) - begin, shared - begin)
 
 
 def test_a_policy_learns_every_token_behind_the_question_and_the_end(tokenizer):

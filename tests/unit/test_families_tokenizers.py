@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import test_families_heads
 import transformers
-from test_families_heads import ALPACA, BY_FOLDER, Read, some_chains
+from test_families_heads import some_chains
 
+import published_heads
 from published import CHAT, Small
+from published_heads import ALPACA, BY_FOLDER, Read
 from rung import Chain
 from rung.model.families import actprm, math_minos, pqm, qwen_prm, reasoneval, skywork, trl
 from rung.model.families import universal as universal_prm
@@ -125,7 +126,7 @@ def test_ids_and_positions_equal_the_literal_reading_with_the_real_tokenizer(
     def at(_: Small, ids: list[int], places: Sequence[int], __: Any) -> list[Read]:
         return [Read(ids[: place + 1], 0.0) for place in places]  # no model, no scores
 
-    monkeypatch.setattr(test_families_heads, "at", at)
+    monkeypatch.setattr(published_heads, "at", at)
     tokenizer = real_tokenizer(real.package)
     if real.package == QWEN:
         tokenizer.add_tokens(["<extra_0>"], special_tokens=True)

@@ -393,3 +393,14 @@ def test_generative_scorers_run_on_transformers(tmp_path: Path, tokenizer: Any):
         assert two.scores[0] == one.scores[0] and None not in two.scores
         assert lost.scores == (None,)
         assert scorer.score(chains) == [two, one, lost]
+
+
+def test_generative_scorers_have_no_sessions_and_say_why(tokenizer: Any):
+    script = judges(tokenizer, lambda prompt: ("Yes", EVEN))
+    for scorer, why in (
+        (genprm(script, tokenizer), "genprm has no sessions: it writes a critique of each step"),
+        (thinkprm(script, tokenizer), "think has no sessions: it thinks about each prefix anew"),
+    ):
+        assert not scorer.has_sessions
+        with pytest.raises(RungError, match=why):
+            scorer.open(Problem("p", "How many?"))

@@ -10,6 +10,7 @@ from transformers import LlamaConfig, Qwen2Config
 
 from rung import Chain, Problem, RungError, Scorer
 from rung.score import ImplicitScorer, load_implicit
+from rung.search.scoring import growing
 from tiny_lms import (
     CHATML_SPECIALS,
     CHATML_TEMPLATE,
@@ -17,6 +18,7 @@ from tiny_lms import (
     LLAMA3_TEMPLATE,
     byte_tokenizer,
     logits_of,
+    save_implicit,
     save_lm,
 )
 
@@ -108,7 +110,7 @@ def test_scores_depend_neither_on_the_batch_nor_on_the_chunks(
     pair: list[Path], monkeypatch: pytest.MonkeyPatch
 ):
     together = opened(pair).score(CHAINS)
-    monkeypatch.setattr("rung.score.implicit.HEAD_ROWS", 3)
+    monkeypatch.setattr("rung.score.logprobs.HEAD_ROWS", 3)
     monkeypatch.setattr("rung.score.implicit.READS_A_CALL", 40)
     scorer = opened(pair, batch_tokens=5)
     for one, scores in zip(CHAINS, together, strict=True):
@@ -186,3 +188,22 @@ def test_the_fingerprint_names_both_models_and_the_coefficient(pair: list[Path])
     assert first == again
     assert load_implicit(*pair[::-1], coefficient=COEFFICIENT).fingerprint != first
     assert load_implicit(*pair, coefficient=1.0).fingerprint != first
+
+
+def test_a_published_one_has_no_sessions_as_its_scores_do_not_stay(pair: list[Path]):
+    scorer = opened(pair)
+    assert not scorer.has_sessions
+    with pytest.raises(RungError, match=r"m0 has no sessions: .* changes when a step is written"):
+        scorer.open(Problem("p", "How many?"))
+
+
+def test_a_search_scores_growing_chains_as_whole_ones(pair: list[Path], tmp_path: Path):
+    own = load_implicit(save_implicit(tmp_path / "prm"))
+    one = chain("we add 3 and 4.", "so it is 7", "= 7")
+    for scorer in (own, opened(pair)):  # the first in a session, the second from the beginning
+        search = growing(scorer)
+        for count in range(1, 4):
+            [whole] = scorer.score([one.prefix(count)])
+            [found] = search.score([one.prefix(count)])
+            assert found.scores == pytest.approx(whole.scores, abs=TOLERANCE)
+        search.forget(one.problem)

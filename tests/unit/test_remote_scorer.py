@@ -329,6 +329,13 @@ def test_fingerprints_differ_with_server_and_reading(tiny_reward: TinyReward):
     assert len({str(of(found, url)) for found in (one, other) for url in ("u", "v")}) == 4
 
 
+def test_a_server_keeps_nothing_so_there_are_no_sessions(tiny_reward: TinyReward):
+    scorer = RemoteScorer("far", serving(tiny_reward()), PoolingServer("u", "prm"))
+    assert not scorer.has_sessions
+    with pytest.raises(RungError, match="far has no sessions: its server keeps nothing"):
+        scorer.open(Problem("p", "How many?"))
+
+
 def test_what_vllm_cannot_serve_is_refused(tiny_reward: TinyReward, tmp_path: Path):
     import shutil
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from conftest import TinyReward
 from rung import Chain, Problem, RungError, Step
-from rung.score import load_scorer
+from rung.score import load_implicit, load_scorer
+from tiny_lms import save_implicit
 
 FP32 = 1e-5
 PROBLEM = Problem("p", "How many apples and how many pears are there?")
@@ -65,6 +66,17 @@ def test_a_step_costs_its_own_tokens(scorer):
     known, one, two = (r.ids for r in rendered)
     shared = next(k for k, (a, b) in enumerate(zip(one, two, strict=False)) if a != b)
     assert session.usage.computed - before == len(one) + len(two) - len(known) - shared
+
+
+def test_a_step_of_an_implicit_prm_costs_its_own_tokens_and_one_in_each_model(tmp_path):
+    implicit = load_implicit(save_implicit(tmp_path / "prm"))
+    session = implicit.open(PROBLEM)
+    (first,) = session.extend([PROBLEM.root_id], ["we add one"])
+    before = session.usage.computed
+    (second,) = session.extend([first.id], ["so 12"])
+    short, long = implicit.lay_out([Chain.of(PROBLEM, ["we add one"]), session.chain(second.id)])
+    assert session.usage.computed - before == 2 * (len(long.ids) - len(short.ids) + 1)
+    assert session.kept_tokens == 2 * len(long.ids)
 
 
 def test_a_live_step_is_not_scored_again(scorer):

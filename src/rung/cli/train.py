@@ -145,8 +145,8 @@ class Orm:
     out: Path
     """The checkpoint's folder; run again, the same command goes on from where it was stopped."""
     data: SharedData = field(default_factory=Data)
-    targets: Literal["last", "every"] = "last"
-    """Where the outcome is learned: at the last step, or at every step."""
+    targets: Literal["last", "every", "tokens"] = "last"
+    """Where the outcome is learned: at the last step, at every step, or at every token of them."""
     method: SharedMethod = field(default_factory=Method)
     step_separator: Separator = "\n"
     """Written behind every step; the score is read behind the last."""

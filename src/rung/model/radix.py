@@ -259,6 +259,16 @@ class RadixTree:
             del node.parent.children[node.ids[0]]
 
 
+def numbered(ids: Sequence[int], numbers: dict[tuple[int, int], int]) -> list[int]:
+    """A number for every prefix of the ids: equal prefixes, equal numbers, kept in `numbers`."""
+    nodes: list[int] = []
+    node = -1
+    for token in ids:
+        node = numbers.setdefault((node, token), len(numbers))
+        nodes.append(node)
+    return nodes
+
+
 def _common(run: tuple[int, ...], ids: tuple[int, ...], at: int) -> int:
     """How many tokens `run` and `ids[at:]` begin with together."""
     most = min(len(run), len(ids) - at)

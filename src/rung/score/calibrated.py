@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Never, Protocol
 
 import msgspec
 
+from rung.core.errors import RungError
 from rung.core.protocols import Scorer
-from rung.core.types import Chain, StepScores
+from rung.core.types import Chain, Problem, StepScores
 from rung.score.calibration import Isotonic, Method, Temperature, load_maps
+
+if TYPE_CHECKING:
+    from rung.score.session import ScoringSession
 
 
 class ModelScorer(Scorer, Protocol):
@@ -40,6 +44,19 @@ class ModelScorer(Scorer, Protocol):
     @property
     def fingerprint(self) -> Any:
         """All that the numbers depend on, as JSON."""
+        ...
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether `open` gives a session, or refuses."""
+        ...
+
+    def open(self, problem: Problem, *, max_kept_mib: float | None = None) -> ScoringSession:
+        """A session that scores chains while they grow.
+
+        Raises:
+            RungError: The scorer has none.
+        """
         ...
 
 
@@ -88,6 +105,19 @@ class CalibratedScorer:
     def score(self, chains: Sequence[Chain]) -> list[StepScores]:
         """The scorer's scores through the map; None stays None."""
         return [self._mapped(scores) for scores in self.scorer.score(chains)]
+
+    @property
+    def has_sessions(self) -> bool:
+        """`open` refuses."""
+        return False
+
+    def open(self, problem: Problem, *, max_kept_mib: float | None = None) -> Never:
+        """Refused.
+
+        Raises:
+            RungError: Always.
+        """
+        raise RungError(f"{self.name} has no sessions: open one of the scorer that it maps")
 
     def _mapped(self, raw: StepScores) -> StepScores:
         mapped = iter(self.map(raw.known).tolist())

@@ -11,11 +11,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any, Literal, Never
 
 from rung.core.errors import RungError
 from rung.core.protocols import Completer, Completing, Completion
-from rung.core.types import Chain, StepScores
+from rung.core.types import Chain, Problem, StepScores
 from rung.model.families.texts import chat, plain_text, shown
 from rung.score import prompts
 
@@ -132,6 +132,22 @@ class GenPRM:
             known |= dict.fromkeys(wanted, Critique("", None))
             known |= zip(open_ids, judged, strict=True)
         return [self._scores(chain) for chain in chains]
+
+    @property
+    def has_sessions(self) -> bool:
+        """`open` refuses."""
+        return False
+
+    def open(self, problem: Problem, *, max_kept_mib: float | None = None) -> Never:
+        """Refused.
+
+        Raises:
+            RungError: Always.
+        """
+        raise RungError(
+            f"{self.name} has no sessions: it writes a critique of each step; call score, which"
+            " judges no step twice"
+        )
 
     def _scores(self, chain: Chain) -> StepScores:
         scores = tuple(self._known[step.id].score for step in chain.steps)

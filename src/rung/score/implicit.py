@@ -4,13 +4,11 @@ A model that was trained on outcomes as ``coefficient * log(policy / reference)`
 holds a value of every prefix (arXiv 2412.01981, equation 4). EurusPRM-Stage1 and -Stage2 and
 ImplicitPRM_* are published so, each a causal LM that is read beside a reference model.
 
-Source: PRIME-RL/ImplicitPRM ``eval/processbench.py``. Shape letters: K positions that are read, D
-width, V the vocabulary.
+Source: PRIME-RL/ImplicitPRM ``eval/processbench.py``.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -18,30 +16,26 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-import torch
-from torch import Tensor
 
 from rung.core.errors import RungError
-from rung.core.types import Chain, StepScores
+from rung.core.types import Chain, Problem, StepScores
 from rung.model.checkpoint import weights_hash
-from rung.model.engine import BATCH_TOKENS, PrefixEngine, Request
-from rung.model.families.label_head import lm_head
 from rung.model.families.texts import chat, encode, plain_text, shown
-from rung.model.foreign import Foreign, open_foreign
 from rung.model.implicit import (
     IMPLICIT_FILE,
     REFERENCE,
     ImplicitReading,
     load_implicit_reading,
 )
-from rung.model.reader import move_trunk
+from rung.model.radix import numbered
 from rung.model.reading import Kind
 from rung.model.rendering import render_all
-from rung.score.reward import Precision, dtype_for, opening_dtype
+from rung.score.implicit_session import ImplicitPrefixes, score_of
+from rung.score.logprobs import Asked, LogProbs, open_logprobs
+from rung.score.reward import Precision
+from rung.score.session import ScoringSession
 
 STEP_SEPARATOR = "\n\n"
-HEAD_ROWS = 512
-"""Positions whose logits are there at one time: a vocabulary of 150,000 in fp32 takes 0.3 GB."""
 READS_A_CALL = 16_384
 """Positions whose features are kept at one time."""
 
@@ -65,35 +59,11 @@ class Boundaries(NamedTuple):
             self.start, max((end + 1 for end in self.step_ends if end is not None), default=0)
         )
 
-
-class Asked(NamedTuple):
-    """Ids, and the positions in them whose next token's log-probability is wanted."""
-
-    ids: tuple[int, ...]
-    places: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
-class LogProbs:
-    """A causal LM that gives log-probabilities of tokens, each distinct prefix run once."""
-
-    engine: PrefixEngine
-    head_VD: Tensor
-
-    def of(self, asked: Sequence[Asked]) -> list[float]:
-        """What was asked for, in fp32, in order: at place p log P(ids[p + 1] | ids[: p + 1])."""
-        requests = [Request(ids, tuple(places)) for ids, places in asked]
-        features_KD = self.engine.features(requests)
-        targets = [ids[place + 1] for ids, places in asked for place in places]
-        targets_K = torch.tensor(targets, dtype=torch.long, device=features_KD.device)
-        chunks = zip(features_KD.split(HEAD_ROWS), targets_K.split(HEAD_ROWS), strict=True)
-        return [value for states, tokens in chunks for value in self._chunk(states, tokens)]
-
-    @torch.inference_mode()
-    def _chunk(self, states_KD: Tensor, tokens_K: Tensor) -> list[float]:
-        logits_KV = (states_KD.to(self.head_VD.dtype) @ self.head_VD.T).float()
-        chosen_K = logits_KV.gather(-1, tokens_K[:, None])[:, 0]
-        return (chosen_K - logits_KV.logsumexp(-1)).tolist()
+    @property
+    def last_step(self) -> range:
+        """The positions that count for the last step alone, which is within the context."""
+        begins = [self.start, *(end + 1 for end in self.step_ends if end is not None)]
+        return range(*begins[-2:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +90,8 @@ class ImplicitScorer:
     reference: LogProbs
     lay_out: Callable[[Sequence[Chain]], list[Boundaries]]
     """Chains as ids, and where their steps end."""
+    has_sessions: bool
+    """Whether a step's score stays when another is written behind it, as in rung's own layout."""
     tokenizer: Any
     settings: Mapping[str, Any]
     """What the layout depends on besides the tokenizer, as JSON."""
@@ -160,12 +132,38 @@ class ImplicitScorer:
             for told, ratios in zip(batch, self._log_ratios(batch), strict=True)
         ]
 
+    @property
+    def reads_unfinished_steps(self) -> bool:
+        """The separator behind a step counts, so a step must have ended."""
+        return False
+
+    def open(self, problem: Problem, *, max_kept_mib: float | None = None) -> ScoringSession:
+        """A session for scoring chains of a problem (and of more: `add`) while they grow.
+
+        Args:
+            problem: Its empty prefix is live; its id is ``problem.root_id``.
+            max_kept_mib: Memory for the keys and values of both models between calls, half each.
+
+        Raises:
+            RungError: The model is a published one, whose scores change behind further steps.
+        """
+        if not self.has_sessions:
+            raise RungError(
+                f"{self.name} has no sessions: as its authors read it, the score of a chain's last"
+                " step changes when a step is written behind it; call score with whole chains"
+            )
+        kept = None if max_kept_mib is None else int(max_kept_mib * 2**19)
+        models = self.policy.fresh(kept), self.reference.fresh(kept)
+        session = ScoringSession(
+            ImplicitPrefixes(self.name, self.lay_out, self.coefficient, *models)
+        )
+        session.add(problem)
+        return session
+
     def _scores(self, told: Boundaries, ratios: Sequence[float]) -> tuple[float | None, ...]:
-        sums = list(accumulate(self.coefficient * ratio for ratio in ratios))
-        if not all(map(math.isfinite, sums)):
-            raise RungError(f"the scorer {self.name} gives scores that are not numbers")
+        values = list(accumulate(self.coefficient * ratio for ratio in ratios))
         ends = (None if end is None else end - told.start for end in told.step_ends)
-        return tuple(None if end is None else _sigmoid(sums[end]) for end in ends)
+        return tuple(None if end is None else score_of(values[end], self.name) for end in ends)
 
     def _log_ratios(self, batch: Sequence[Boundaries]) -> list[list[float]]:
         """Log policy / reference at each chain's positions that count.
@@ -173,7 +171,7 @@ class ImplicitScorer:
         A token behind a prefix that several chains begin with is asked for once.
         """
         numbers: dict[tuple[int, int], int] = {}
-        nodes_B = [_numbered(told.ids, numbers) for told in batch]
+        nodes_B = [numbered(told.ids, numbers) for told in batch]
         asked: list[Asked] = []
         order: dict[int, None] = {}
         for told, nodes in zip(batch, nodes_B, strict=True):
@@ -264,7 +262,8 @@ def load_implicit(
     if reference is None or coefficient is None:
         raise RungError(f"{folder} has no {IMPLICIT_FILE}: name its reference and its coefficient")
     opened = [
-        _open(Path(source), batch_tokens, precision, trust_pickle) for source in (folder, reference)
+        open_logprobs(Path(source), batch_tokens, precision, trust_pickle)
+        for source in (folder, reference)
     ]
     (policy, lm), (other, _) = opened
     num_tokens = min(len(lm.tokenizer), len(policy.head_VD))
@@ -289,22 +288,10 @@ def load_implicit(
         policy=policy,
         reference=other,
         lay_out=lay_out,
+        has_sessions=own is not None,
         tokenizer=lm.tokenizer,
         settings={"max_tokens": max_tokens} if own is None else msgspec.to_builtins(own),
     )
-
-
-def _open(
-    folder: Path, batch_tokens: int | None, precision: Precision, trust_pickle: bool
-) -> tuple[LogProbs, Foreign]:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    opening = opening_dtype(folder, precision, device)
-    lm = open_foreign(folder, dtype=opening, trust_pickle=trust_pickle)
-    dtype = dtype_for(precision, lm.trunk, device)
-    move_trunk(lm.trunk, device, dtype)
-    budget = batch_tokens or BATCH_TOKENS[device.type]
-    engine = PrefixEngine(lm.trunk, batch_tokens=budget)
-    return LogProbs(engine, lm_head(lm).to(device=device, dtype=dtype)), lm
 
 
 def _batches(told_B: Sequence[Boundaries]) -> Iterator[list[Boundaries]]:
@@ -319,18 +306,3 @@ def _batches(told_B: Sequence[Boundaries]) -> Iterator[list[Boundaries]]:
         room -= len(told.ids)
     if batch:
         yield batch
-
-
-def _numbered(ids: Sequence[int], numbers: dict[tuple[int, int], int]) -> list[int]:
-    """A number for every prefix of the ids: equal prefixes, equal numbers."""
-    nodes: list[int] = []
-    node = -1
-    for token in ids:
-        node = numbers.setdefault((node, token), len(numbers))
-        nodes.append(node)
-    return nodes
-
-
-def _sigmoid(value: float) -> float:
-    """Without overflow on either side."""
-    return 0.5 * (1 + math.tanh(value / 2))

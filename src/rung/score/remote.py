@@ -14,12 +14,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Never
 
 import numpy as np
 
 from rung.core.errors import RungError
-from rung.core.types import Chain, StepScores
+from rung.core.types import Chain, Problem, StepScores
 from rung.model.families import AUTO
 from rung.model.rendering import Rendered
 from rung.model.serving import FloatArray, Serving, serving
@@ -88,6 +88,22 @@ class RemoteScorer:
         ]
         found = self._scores(reads)
         return [self._step_scores(chain, found) for chain in chains]
+
+    @property
+    def has_sessions(self) -> bool:
+        """`open` refuses."""
+        return False
+
+    def open(self, problem: Problem, *, max_kept_mib: float | None = None) -> Never:
+        """Refused.
+
+        Raises:
+            RungError: Always.
+        """
+        raise RungError(
+            f"{self.name} has no sessions: its server keeps nothing between calls; call score with"
+            " whole chains"
+        )
 
     def _reads(self, chain: Chain, shown: Rendered) -> list[Read]:
         first = len(chain.steps) - 1 if self.kind == "orm" else 0

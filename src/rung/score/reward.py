@@ -20,7 +20,7 @@ from rung.model.families import AUTO, open_reader
 from rung.model.memory import PrefixMemory
 from rung.model.reader import Reader
 from rung.model.rendering import Rendered
-from rung.score.session import ScoringSession
+from rung.score.session import ReadPrefixes, ScoringSession
 
 Precision = Literal["auto", "fp32", "bf16"]
 BF16_FROM_PARAMETERS = 20_000_000
@@ -73,6 +73,11 @@ class RewardScorer:
         return self.reader.reads_unfinished_steps
 
     @property
+    def has_sessions(self) -> bool:
+        """`open` gives one."""
+        return True
+
+    @property
     def usage(self) -> Usage:
         """Tokens that running each chain alone would have taken, and tokens that were run."""
         return self.engine.usage
@@ -118,7 +123,7 @@ class RewardScorer:
             batch_tokens=self.batch_tokens,
             memory=PrefixMemory(max_bytes=kept),
         )
-        session = ScoringSession(self.name, self.reader, engine)
+        session = ScoringSession(ReadPrefixes(self.name, self.reader, engine))
         session.add(problem)
         return session
 

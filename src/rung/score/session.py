@@ -8,8 +8,9 @@ alone: a family whose tokenizer would merge a step with the next one computes wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 from rung.core.errors import RungError
 from rung.core.types import Chain, Problem, Step
@@ -27,14 +28,55 @@ class ScoredStep(NamedTuple):
     """P(right); None beyond the model's context."""
 
 
+class Prefixes(Protocol):
+    """A model that scores prefixes and keeps what longer ones need."""
+
+    @property
+    def name(self) -> str:
+        """The scorer's name, for errors."""
+        ...
+
+    @property
+    def family(self) -> str:
+        """How the model is read."""
+        ...
+
+    @property
+    def reads_unfinished_steps(self) -> bool:
+        """Whether the score of a step that is still being written means anything."""
+        ...
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens that full passes would have taken, and tokens that were run."""
+        ...
+
+    @property
+    def kept_tokens(self) -> int:
+        """Tokens whose keys and values are in memory."""
+        ...
+
+    def score(self, chains: Mapping[str, Chain], *, hold: bool) -> dict[str, float | None]:
+        """The score of each chain's last step, by its prefix id; held ones can be gone on from.
+
+        The prefix before the last step is held, or it is a problem's empty one.
+        """
+        ...
+
+    def release(self, prefix_id: str) -> None:
+        """Stop holding a prefix; nothing, if it isn't held."""
+        ...
+
+
 class ScoringSession:
     """Live prefixes of one or more problems, and their scores.
 
-    `RewardScorer.open` makes one. An ORM scores each prefix as if the chain ended there.
+    `RewardScorer.open` and `ImplicitScorer.open` make one. An ORM scores each prefix as if the
+    chain ended there.
     """
 
-    def __init__(self, name: str, reader: Reader, engine: PrefixEngine) -> None:
-        self._name, self._reader, self._engine = name, reader, engine
+    def __init__(self, prefixes: Prefixes) -> None:
+        self._prefixes = prefixes
         self._live: dict[str, Chain] = {}
         self._scores: dict[str, float | None] = {}
 
@@ -46,12 +88,12 @@ class ScoringSession:
     @property
     def usage(self) -> Usage:
         """Tokens that full passes over every prefix would have taken, and tokens that were run."""
-        return self._engine.usage
+        return self._prefixes.usage
 
     @property
     def kept_tokens(self) -> int:
         """Tokens whose keys and values are in memory."""
-        return self._engine.kept_tokens
+        return self._prefixes.kept_tokens
 
     def add(self, problem: Problem) -> str:
         """Take up a problem; return the id of its empty prefix."""
@@ -70,7 +112,7 @@ class ScoringSession:
         """
         grown = self._grown(prefix_ids, steps)
         fresh = {c.prefix_id: c for c in grown if c.prefix_id not in self._live}
-        self._scores |= self._score(fresh, hold=True)
+        self._scores |= self._prefixes.score(fresh, hold=True)
         self._live |= fresh
         return [ScoredStep(c.prefix_id, self._scores[c.prefix_id]) for c in grown]
 
@@ -89,15 +131,15 @@ class ScoringSession:
             RungError: A prefix is not live, or the score of an unfinished step means nothing for
                 this family of models.
         """
-        if not self._reader.reads_unfinished_steps:
+        if not self._prefixes.reads_unfinished_steps:
             raise RungError(
-                f"{self._name} can't score a step before it ends: models of the family"
-                f" {self._reader.family} are read only behind whole steps"
+                f"{self._prefixes.name} can't score a step before it ends: models of the family"
+                f" {self._prefixes.family} are read only behind whole steps"
             )
         grown = self._grown(prefix_ids, texts)
         known = {c.prefix_id: self._scores[c.prefix_id] for c in grown if c.prefix_id in self._live}
         rest = {c.prefix_id: c for c in grown if c.prefix_id not in known}
-        known |= self._score(rest, hold=hold)
+        known |= self._prefixes.score(rest, hold=hold)
         return [ScoredStep(c.prefix_id, known[c.prefix_id]) for c in grown]
 
     def drop(self, prefix_ids: Iterable[str]) -> None:
@@ -108,7 +150,7 @@ class ScoringSession:
         for prefix_id in prefix_ids:
             self._live.pop(prefix_id, None)
             self._scores.pop(prefix_id, None)
-            self._engine.release(prefix_id)
+            self._prefixes.release(prefix_id)
 
     def chain(self, prefix_id: str) -> Chain:
         """The chain up to a live prefix.
@@ -127,16 +169,50 @@ class ScoringSession:
             for chain, step in pairs
         ]
 
-    def _score(self, chains: dict[str, Chain], *, hold: bool) -> dict[str, float | None]:
+
+@dataclass(frozen=True, slots=True)
+class ReadPrefixes:
+    """`Prefixes` of a model that is read at one place a step."""
+
+    name: str
+    reader: Reader
+    engine: PrefixEngine
+
+    @property
+    def family(self) -> str:
+        """The reader's."""
+        return self.reader.family
+
+    @property
+    def reads_unfinished_steps(self) -> bool:
+        """The reader's."""
+        return self.reader.reads_unfinished_steps
+
+    @property
+    def usage(self) -> Usage:
+        """The engine's."""
+        return self.engine.usage
+
+    @property
+    def kept_tokens(self) -> int:
+        """The engine's."""
+        return self.engine.kept_tokens
+
+    def release(self, prefix_id: str) -> None:
+        """Stop holding a prefix."""
+        self.engine.release(prefix_id)
+
+    def score(self, chains: Mapping[str, Chain], *, hold: bool) -> dict[str, float | None]:
+        """The scores of the chains' last steps; None beyond the context."""
         asked: list[str] = []
         requests: list[Request] = []
-        rendered_B = self._reader.render(list(chains.values()))
+        rendered_B = self.reader.render(list(chains.values()))
         for (prefix_id, chain), rendered in zip(chains.items(), rendered_B, strict=True):
             read = rendered.read_of(len(chain.steps) - 1)
             if read is not None:
                 asked.append(prefix_id)
                 requests += _requests(rendered, read, prefix_id if hold else None)
-        scores_K = self._reader.scores(self._engine.features(requests), self._name)
+        scores_K = self.reader.scores(self.engine.features(requests), self.name)
         found = dict(zip(asked, scores_K, strict=True))
         return {prefix_id: found.get(prefix_id) for prefix_id in chains}
 

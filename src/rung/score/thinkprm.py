@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Never
 
 from rung.core.errors import RungError
 from rung.core.protocols import Completer, Completing
-from rung.core.types import Chain, StepScores
+from rung.core.types import Chain, Problem, StepScores
 from rung.model.families.texts import chat, plain_text, shown
 from rung.score import prompts
 from rung.score.generative import (
@@ -98,6 +98,22 @@ class ThinkPRM:
             }
             known |= zip(wanted, self._judged(list(wanted.values())), strict=True)
         return [self._scores(chain) for chain in chains]
+
+    @property
+    def has_sessions(self) -> bool:
+        """`open` refuses."""
+        return False
+
+    def open(self, problem: Problem, *, max_kept_mib: float | None = None) -> Never:
+        """Refused.
+
+        Raises:
+            RungError: Always.
+        """
+        raise RungError(
+            f"{self.name} has no sessions: it thinks about each prefix anew; call score, which"
+            " judges no step twice"
+        )
 
     def _scores(self, chain: Chain) -> StepScores:
         scores = (

@@ -38,8 +38,8 @@ class GrowingScorer(Protocol):
 
 
 def growing(scorer: Scorer) -> GrowingScorer:
-    """The scorer with a session where it is one of rung's PRMs, else as it is."""
-    is_prm = getattr(scorer, "kind", None) == "prm" and hasattr(scorer, "open")
+    """The scorer with a session where it is a PRM that has them, else as it is."""
+    is_prm = getattr(scorer, "kind", None) == "prm" and getattr(scorer, "has_sessions", False)
     return InSession(scorer) if is_prm else WholeChains(scorer)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
 from rung.core.errors import RungError
 from rung.core.types import ChainRecord, StepLabels
+from rung.model.radix import numbered
 from rung.model.rendering import Layout, Rendered, render_all
 from rung.train.settings import RewardTraining, TargetCounts
 
@@ -69,6 +71,8 @@ def reward_examples(
     For a loss that compares the steps of a chain ("pqm"), a chain that brings a new target has
     all of its targets.
     """
+    if settings.kind == "orm" and settings.orm_targets == "tokens":
+        return _token_examples(settings, records, tokenizer)
     labels = [_labels(settings, record, source) for record in records]
     target_of = _targets(records, labels)
     rendered = render_all([record.chain for record in records], tokenizer, settings)
@@ -80,6 +84,43 @@ def reward_examples(
         seen |= known
         if example.reads:
             examples.append(example)
+    return Examples(examples, tally.counts(examples))
+
+
+def _token_examples(
+    settings: RewardTraining, records: Sequence[ChainRecord], tokenizer: Any
+) -> Examples:
+    """Examples for an ORM that learns the outcome at every token of the steps.
+
+    Cobbe et al. (arXiv 2110.14168) call it a token-level verifier. A token that several chains
+    begin with is a target once: the mean of their outcomes.
+    """
+    chains = [record.chain for record in records]
+    shown_B = render_all(chains, tokenizer, settings)
+    whole_B = render_all(chains, tokenizer, replace(settings, max_tokens=sys.maxsize))
+    numbers: dict[tuple[int, int], int] = {}
+    nodes_B = [numbered(shown.ids, numbers) for shown in shown_B]
+    said: dict[int, list[float]] = defaultdict(list)
+    for record, shown, nodes in zip(records, shown_B, nodes_B, strict=True):
+        if record.outcome is not None:
+            for node in nodes[shown.num_question_tokens :]:
+                said[node].append(float(record.outcome.is_correct))
+    tally, seen, examples = _Tally(chains=len(records)), set[int](), list[Example]()
+    for record, shown, whole, nodes in zip(records, shown_B, whole_B, nodes_B, strict=True):
+        places = range(shown.num_question_tokens, len(shown.ids))
+        num_tokens = len(whole.ids) - whole.num_question_tokens
+        tally.places += num_tokens
+        if record.outcome is None:
+            tally.unlabeled += num_tokens
+            continue
+        reads = tuple(place for place in places if nodes[place] not in seen)
+        tally.truncated += num_tokens - len(places)
+        tally.duplicate += len(places) - len(reads)
+        seen.update(nodes[place] for place in reads)
+        if reads:
+            targets = tuple(fmean(said[nodes[place]]) for place in reads)
+            ids = shown.ids[: reads[-1] + 1]
+            examples.append(Example(ids, reads, targets, record.chain.problem.root_id))
     return Examples(examples, tally.counts(examples))
 
 

@@ -138,8 +138,8 @@ class RewardTraining:
     noise: Noise | None = None
     """How those labels err, by position: the loss is corrected for it. None learns them as the
     truth."""
-    orm_targets: Literal["last", "every"] = "last"
-    """An ORM learns the outcome at the last step, or at every step on the way."""
+    orm_targets: Literal["last", "every", "tokens"] = "last"
+    """An ORM learns the outcome at the last step, at every step on the way, or at every token."""
     question_separator: str = "\n"
     step_separator: str = "\n"
     max_tokens: int = 1024
@@ -210,7 +210,8 @@ class TargetCounts:
     chains_used: int
     """Chains that carry at least one target; the others cost nothing."""
     places: int
-    """Steps that could be targets: all steps; for an ORM at the last step, one a chain."""
+    """Steps that could be targets: all steps; for an ORM at the last step, one a chain; for one at
+    every token the steps' tokens, which are counted in place of steps."""
     targets: int
     duplicate: int
     """Steps shared with an earlier chain: a step of one prefix is a target once (for pqm, in

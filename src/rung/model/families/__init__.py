@@ -19,6 +19,7 @@ from rung.model.families import (
     actprm,
     er_prm,
     fover,
+    granite,
     llemma,
     math_minos,
     math_psa,
@@ -63,6 +64,7 @@ FAMILIES: dict[str, Family] = {
         rlhflow.ORM_MISTRAL,
         rlhflow.ORM_DEEPSEEK,
         fover.FAMILY,
+        granite.FAMILY,
     )
 }
 """Every family by its name."""

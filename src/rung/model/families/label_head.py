@@ -1,4 +1,4 @@
-"""Scores from a causal LM's own head: the rows of the label tokens, or the mean of all rows.
+"""Scores from a causal LM's own head: the rows of label tokens, one among all, or all rows' mean.
 
 K is the number of positions that are read, D the trunk's width, V the vocabulary.
 """
@@ -41,6 +41,29 @@ class LabelHead(nn.Module):
     def forward(self, states_KD: Tensor) -> Tensor:
         """Scores (K,) of states (K, D)."""
         return torch.softmax(states_KD @ self.labels.T, -1)[:, 0]
+
+
+class VocabularyHead(nn.Module):
+    """P(good) among all tokens: softmax over the whole LM head.
+
+    Args:
+        lm: The opened causal LM.
+        good: The id of the token that says right.
+        scaling: What the model divides its logits by.
+
+    Raises:
+        InputError: The weights hold no LM head.
+    """
+
+    def __init__(self, lm: Foreign, good: int, scaling: float) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(lm_head(lm).float() / scaling, requires_grad=False)
+        self._good = good
+
+    def forward(self, states_KD: Tensor) -> Tensor:
+        """Scores (K,) of states (K, D)."""
+        logits_KV = states_KD @ self.logits.T
+        return (logits_KV[:, self._good] - logits_KV.logsumexp(-1)).exp()
 
 
 class MeanHead(nn.Module):
