@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-HERE = Path(__file__).resolve().parent
-sys.path.append(str(HERE.parent / "first-error"))  # the sibling recipe's helpers
+sys.path.append(str(Path(__file__).resolve().parent.parent / "first-error"))
 
 import torch
 import tyro
@@ -30,12 +29,16 @@ from verbs import rung
 from rung.core import ChainRecord, Problem, read_records, write_problems, write_records
 from rung.eval import write_curves_svg
 
+HERE = Path(__file__).resolve().parent
 MAX_TOKENS = 100
 """Of a sampled chain; a reference solution's equations take 36 on average."""
 SAMPLING = ("--temperature", "0.7", "--max-tokens", MAX_TOKENS)
 POLICY = ("--lr", "3e-4", "--batch-tokens", "1024")
-REWARD = ("--lr", "1e-4", "--batch-tokens", "1024")
+REWARD = ("--lr", "2e-4", "--batch-tokens", "512")
 """The PRM's and the ORM's alike."""
+ONE_PROBLEM, MANY_PROBLEMS = 64, 256
+"""Chains written together: those of one problem, if they are so many, need no padding and so no
+mask, which makes attention several times faster."""
 TO_THE_END = ("--validation-fraction", "0", "--patience", "0")
 """No chains are held out: nothing is chosen by them, and each costs time."""
 
@@ -97,13 +100,12 @@ def _train_policy(recipe: Recipe, shown: Sequence[ChainRecord]) -> dict[str, Any
     size, chains = SIZES[recipe.size], recipe.out / "demonstrations.jsonl.gz"
     write_records(chains, shown)
     how = (*POLICY, *_learning(recipe), "--epochs", size.policy_epochs)
+    how += ("--trainable", size.policy_trainable)
     told = ("--trunk", recipe.trunk, "--out", recipe.out / "policy")
     return rung("train", "policy", chains, *told, *how)
 
 
-def _train_chains(
-    recipe: Recipe, references: Sequence[ChainRecord]
-) -> tuple[Path, dict[str, int]]:
+def _train_chains(recipe: Recipe, references: Sequence[ChainRecord]) -> tuple[Path, dict[str, int]]:
     """The policy's chains for other training problems, every step labeled, and by whom."""
     size, out = SIZES[recipe.size], recipe.out
     problems = [record.chain.problem for record in references]
@@ -124,7 +126,9 @@ def _train_chains(
 
 def _train_reward(recipe: Recipe, kind: str, chains: Path) -> dict[str, Any]:
     """Train a PRM or an ORM from the policy's weights, alike."""
-    how = [*REWARD, *_learning(recipe), "--epochs", SIZES[recipe.size].reward_epochs]
+    size = SIZES[recipe.size]
+    how = [*REWARD, *_learning(recipe), "--epochs", size.reward_epochs]
+    how += ["--trainable", size.reward_trainable]
     how += ["--label-source", SOURCE] if kind == PRM else []
     told = ("--trunk", recipe.out / "policy", "--out", recipe.out / kind)
     return rung("train", kind, chains, *told, *how)
@@ -135,18 +139,28 @@ def _test_chains(recipe: Recipe) -> Path:
     size, out = SIZES[recipe.size], recipe.out
     problems = test_problems(recipe.data, size.test_problems)
     chains = _sample(recipe, "test", problems, size.n)
-    checked, scored = out / "test-checked.jsonl.gz", out / "test-scored.jsonl.gz"
+    checked = out / "test-checked.jsonl.gz"
     _check(chains, checked)
-    scorers = [word for kind in (PRM, ORM) for word in ("--scorer", f"{kind}={out / kind}")]
-    rung("score", checked, *scorers, "--out", scored)
-    write_records(out / "samples.jsonl.gz", compact(read_records(scored)))
+    records = list(read_records(checked))
+    for kind in (PRM, ORM):
+        scored = read_records(_score(recipe, kind, checked))
+        pairs = zip(records, scored, strict=True)
+        records = [record.with_scores(other.scores[-1]) for record, other in pairs]
+    write_records(out / "samples.jsonl.gz", compact(records))
     return out / "samples.jsonl.gz"
+
+
+def _score(recipe: Recipe, kind: str, checked: Path) -> Path:
+    scored = recipe.out / f"test-{kind}.jsonl.gz"
+    rung("score", checked, "--scorer", f"{kind}={recipe.out / kind}", "--out", scored)
+    return scored
 
 
 def _sample(recipe: Recipe, split: str, problems: Sequence[Problem], n: int) -> Path:
     asked, chains = (recipe.out / f"{split}-{name}.jsonl.gz" for name in ("problems", "chains"))
     write_problems(asked, problems)
-    how = (*SAMPLING, "--n", n, "--seed", recipe.seed)
+    together = n if n >= ONE_PROBLEM else MANY_PROBLEMS
+    how = (*SAMPLING, "--n", n, "--seed", recipe.seed, "--max-batch-chains", together)
     rung("sample", asked, "--policy", recipe.out / "policy", "--out", chains, *how)
     return chains
 
@@ -158,8 +172,7 @@ def _check(chains: Path, checked: Path) -> None:
 
 
 def _learning(recipe: Recipe) -> tuple[Any, ...]:
-    chosen = ("--trainable", SIZES[recipe.size].trainable, "--precision", recipe.precision)
-    return (*TO_THE_END, *chosen, "--seed", recipe.seed)
+    return (*TO_THE_END, "--precision", recipe.precision, "--seed", recipe.seed)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,10 @@ class Size:
     chains: int
     """Sampled chains for each of them; the reference solution is one more."""
     reward_epochs: int
-    trainable: str
-    """What learns, of the policy, the PRM and the ORM alike."""
+    policy_trainable: str
+    """What learns of the policy."""
+    reward_trainable: str
+    """What learns of the PRM and the ORM, alike."""
     test_problems: int
     n: int
     """Chains for a test problem."""
@@ -31,27 +33,30 @@ SIZES = {
         reward_problems=6,
         chains=3,
         reward_epochs=1,
-        trainable="all",
+        policy_trainable="all",
+        reward_trainable="all",
         test_problems=4,
         n=4,
     ),
     "small": Size(
         demonstrations=400,
         policy_epochs=1,
-        reward_problems=150,
+        reward_problems=96,
         chains=8,
         reward_epochs=1,
-        trainable="last:15",
-        test_problems=60,
+        policy_trainable="last:15",
+        reward_trainable="last:8",
+        test_problems=28,
         n=64,
     ),
     "full": Size(
         demonstrations=5000,
         policy_epochs=3,
-        reward_problems=1500,
+        reward_problems=960,
         chains=16,
         reward_epochs=2,
-        trainable="all",
+        policy_trainable="all",
+        reward_trainable="all",
         test_problems=1319,
         n=64,
     ),

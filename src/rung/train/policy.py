@@ -63,7 +63,7 @@ def train_policy(
 
 def _loss(model: Any, bundles: Sequence[Bundle], device: torch.device) -> Tensor:
     batch = collate(bundles, target_type=torch.int64, device=device)
-    # the question's tokens teach nothing, and a row of logits costs as much as six layers
+    # the question's tokens teach nothing, and a row of SmolLM2's logits costs as much as 8 layers
     logits_KV = model(**batch.tree.inputs, logits_to_keep=batch.rows_K).logits[0]
     return token_cross_entropy(logits_KV.float(), batch.targets_K)
 

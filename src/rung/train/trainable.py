@@ -30,8 +30,9 @@ def open_weights(model: RewardModel, method: Method, seed: int) -> Callable[[], 
 
 
 def freeze(trunk: Any, trainable: str) -> None:
-    """Leave open what `trainable` names of a decoder: "all", "head" (nothing), or "last:K" layers
-    and the final norm.
+    """Leave open what `trainable` names of a decoder: "all", "head" (nothing of it), or "last:K".
+
+    The last K layers take the final norm with them.
 
     Raises:
         RungError: It names nothing that the model has.
