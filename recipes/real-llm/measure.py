@@ -15,6 +15,9 @@ from rung.eval.statistics import paired_differences, resample_weights
 
 PRM, ORM, RULE = "prm", "orm", "min"
 """The rule was fixed before anything was measured."""
+SHOWN = ("random", "majority", "orm", "weighted_orm", f"prm_{RULE}", f"weighted_prm_{RULE}")
+SHOWN += ("prm_product", "prm_mean", "prm_last", "oracle")
+"""The curves that are kept; the others can be made from the samples."""
 _PICKS = (f"prm_{RULE}", "orm")
 
 
@@ -35,7 +38,21 @@ def curves(records: Sequence[ChainRecord]) -> BestOfN:
 
 def _view(records: Sequence[ChainRecord]) -> dict[str, Any]:
     found = msgspec.to_builtins(curves(records))
-    return {**found, "over_random": _over_random(records), "chain_auroc": _chain_auroc(records)}
+    gaps = {name: gap for name, gap in found["gaps"].items() if name.startswith(_PICKS)}
+    return {
+        **found,
+        "curves": {name: found["curves"][name] for name in SHOWN},
+        "gaps": gaps,
+        "over_random": _over_random(records),
+        "chain_auroc": _chain_auroc(records),
+        "random_fails_everywhere": _random_fails_everywhere(records),
+    }
+
+
+def _random_fails_everywhere(records: Sequence[ChainRecord]) -> float:
+    """P(a random pick is wrong at every problem), to read a rule that is by."""
+    pools, _, _ = gather(records, prm=None, orm=None, answer_key=same_answer)
+    return float(np.prod([1 - pool.correct_M.mean() for pool in pools]))
 
 
 def _over_random(records: Sequence[ChainRecord]) -> dict[str, Any]:

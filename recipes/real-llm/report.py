@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from measure import RULE
+from measure import RULE, SHOWN
 from table import publish as publish_table
 from table import write_results
 
@@ -17,8 +17,6 @@ HERE = Path(__file__).resolve().parent
 PICTURE = HERE.parents[1] / "docs" / "images" / "real-llm.svg"
 SAMPLES = HERE / "samples.jsonl.gz"
 _VIEWS = {"all": "all problems", "with_a_right_chain": "problems with a right chain"}
-_RULES = ("random", "majority", "orm", "weighted_orm", f"prm_{RULE}", f"weighted_prm_{RULE}")
-_MORE_RULES = ("prm_product", "prm_mean", "prm_last", "oracle")
 _SHOWN_NS = (1, 4, 16, 64)
 
 
@@ -41,14 +39,15 @@ def _about(results: Mapping[str, Any]) -> str:
     won = results["views"].get("with_a_right_chain", {"num_problems": 0})
     said = f"{found['num_problems']} test problems x {found['ns'][-1]} chains, of which "
     said += f"{_percent(found['pass_at_1'])} % are right; {won['num_problems']} problems have a "
-    return said + f"right chain. Made by `{results['command']}` on {results['date']}."
+    said += "right chain. A random pick is wrong at all of them with a probability of "
+    said += f"{_percent(found['random_fails_everywhere'])} %. "
+    return said + f"Made by `{results['command']}` on {results['date']}."
 
 
 def _curves(found: Mapping[str, Any]) -> str:
     places = [k for k, n in enumerate(found["ns"]) if n in _SHOWN_NS]
     rows = [
-        [name, *(_interval(found["curves"][name][k], "accuracy") for k in places)]
-        for name in (*_RULES, *_MORE_RULES)
+        [name, *(_interval(found["curves"][name][k], "accuracy") for k in places)] for name in SHOWN
     ]
     return _table(["right, %", *(f"N = {found['ns'][k]}" for k in places)], rows)
 
