@@ -72,12 +72,14 @@ def main(recipe: Recipe) -> None:
     torch.set_num_threads(recipe.threads)
     recipe.out.mkdir(parents=True, exist_ok=True)
     size, out = SIZES[recipe.size], recipe.out
+    settings = {k: v for k, v in asdict(recipe).items() if k not in _NOT_SETTINGS}
+    stages = Stages.open(out, settings | asdict(size))
     shown = demonstrations(recipe.data)
     policy = _train_policy(recipe, shown[: size.demonstrations])
     others = shown[size.demonstrations :][: size.reward_problems]
-    train, decided = _train_chains(recipe, others)
+    train, decided = _train_chains(recipe, stages, others)
     trained = {kind: _train_reward(recipe, kind, train) for kind in (PRM, ORM)}
-    samples = _test_chains(recipe)
+    samples = _test_chains(recipe, stages)
     records = list(read_records(samples))
     results = {
         "command": shlex.join(["python", "recipes/real-llm/run.py", *sys.argv[1:]]),
