@@ -13,7 +13,7 @@ import msgspec
 from rung.cli.main import main
 
 
-def rung(*arguments: str | Path) -> Any:
+def rung(*arguments: str | Path | int) -> Any:
     """Run one verb with ``--json``, its progress on stderr; return its result.
 
     It runs in this process: to load torch and transformers again takes seconds a verb.

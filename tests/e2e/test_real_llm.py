@@ -1,0 +1,142 @@
+"""The recipe with a real LM: its problems, its labels, its published samples, all of it small."""
+
+import gzip
+import json
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from rung.core import Chain, ChainRecord, Problem, StepLabels, Verdict, read_records
+from rung.data import load_problems, problem_key
+from rung.eval import best_of_n
+from rung.model.tiny import make_tiny
+
+RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "real-llm"
+PARTS = ("labels", "measure", "problems", "report", "samples", "sizes", "table", "verbs")
+FILES = {"problems_gsm8k_train.jsonl.gz": 40, "problems_gsm8k_test.jsonl.gz": 8}
+EGGS = Problem("eggs", "Ann has 3 bags of 4 eggs and eats 2. How many are left?", "10")
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Iterator[dict[str, ModuleType]]:
+    """The recipe's modules, gone again afterwards: other recipes have some of the same name."""
+    before = list(sys.path)
+    sys.path.insert(0, str(RECIPE))
+    try:
+        import run
+
+        yield {"run": run, **{name: sys.modules[name] for name in PARTS}}
+    finally:
+        sys.path[:] = before
+        for name in ("run", *PARTS):
+            sys.modules.pop(name, None)
+
+
+@pytest.fixture(scope="module")
+def few_problems(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    for name, count in FILES.items():
+        with gzip.open(shared_data / name, "rb") as stream:
+            (folder / name).write_bytes(gzip.compress(b"".join(islice(stream, count))))
+    return folder
+
+
+def chain(*texts: str, calculated: tuple[float | None, ...], outcome: Verdict) -> ChainRecord:
+    labels = (StepLabels(calculated, "arithmetic"),)
+    return ChainRecord(Chain.of(EGGS, texts), labels, outcome=outcome)
+
+
+def test_a_step_is_judged_by_calculator_then_other_chains_then_reference(recipe):
+    labels = recipe["labels"]
+    wrong, all_right = Verdict.INCORRECT, (1, 1, None)
+    right = chain("4+4+4=12", "12-2=10", "#### 10", calculated=all_right, outcome=Verdict.CORRECT)
+    others = {
+        "its wrong sum": (chain("4+4=9", "9-2=7", calculated=(0, 1), outcome=wrong), (0, None)),
+        "a right chain's step": (
+            chain("4+4+4=12", "12+2=14", "#### 14", calculated=all_right, outcome=wrong),
+            (1, 0, None),
+        ),
+        "a reference's result": (
+            chain("3*4=12", "#### 12", calculated=(1, None), outcome=wrong),
+            (1, 0),
+        ),
+        "what nobody knows": (chain("3+4=7", "7-2=5", calculated=(1, 1), outcome=wrong), (0, None)),
+    }
+    records = [right, *(record for record, _ in others.values())]
+    labeled, decided = labels.with_step_labels(records, {EGGS.root_id: {12.0, 10.0}})
+    assert labeled[0].labels_from("steps").labels == (1, 1, 1)
+    for record, (name, (_, expected)) in zip(labeled[1:], others.items(), strict=True):
+        assert record.labels_from("steps").labels == expected, name
+    assert decided == {
+        "right: reference": 1,
+        "right: rollouts": 3,
+        "wrong: calculator": 1,
+        "wrong: nobody knows it": 3,
+    }
+
+
+def test_a_demonstration_is_equations_that_end_in_the_answer(recipe, shared_data: Path):
+    problems = recipe["problems"]
+    shown = problems.demonstrations(shared_data)
+    assert len(shown) > 6_900  # of 7,473; 95 have no equation, 377 end in another number
+    for record in shown[:500]:
+        *equations, end = record.chain.texts
+        assert all(equation.count("=") == 1 for equation in equations)
+        assert end == f"#### {record.chain.answer}"
+        assert float(equations[-1].partition("=")[2]) == float(record.chain.answer)
+    assert problems.demonstrations(shared_data)[:9] == shown[:9]
+
+
+def test_no_problem_is_learned_from_and_tested(recipe, shared_data: Path):
+    problems = recipe["problems"]
+    tested = problems.test_problems(shared_data, 200)
+    learned = {problem_key(r.chain.problem.question) for r in problems.demonstrations(shared_data)}
+    assert len(tested) == 200
+    assert not learned & {problem_key(problem.question) for problem in tested}
+    every = list(load_problems(shared_data / problems.TEST))
+    assert {p.id for p in tested} < {p.id for p in every}
+
+
+def test_the_recipe_runs_from_end_to_end_on_a_tiny_model(
+    recipe, few_problems: Path, tmp_path: Path, capsys
+):
+    with gzip.open(few_problems / "problems_gsm8k_train.jsonl.gz", "rt") as stream:
+        rows = [json.loads(line) for line in stream]
+    texts = (text for row in rows for text in (row["problem"], row["solution"]))
+    make_tiny(tmp_path / "tiny", texts, seed=0, width=16, max_tokens=512)
+    run, out = recipe["run"], tmp_path / "out"
+    told = run.Recipe(data=few_problems, out=out, trunk=str(tmp_path / "tiny"), size="smoke")
+    run.main(told)
+    said = capsys.readouterr().out
+    assert "| prm_min - orm |" in said
+    results = json.loads((out / "results.json").read_bytes())
+    assert results["views"]["all"]["num_problems"] == 4
+    assert results["views"]["all"]["ns"] == [1, 2, 4]
+    assert results["reward_training"]["prm"]["train"]["chains"] == 6 * (3 + 1)
+    assert sum(results["labels"].values()) > 0
+    assert (out / "curves.svg").read_text().startswith("<svg")
+    run.main(told)
+    again = capsys.readouterr()
+    assert again.out == said
+    assert "this run has ended before" in again.err
+
+
+def test_the_published_tables_are_those_of_the_results(recipe):
+    results = json.loads((RECIPE / "results.json").read_bytes())
+    assert recipe["report"].tables(results) in (RECIPE / "README.md").read_text()
+
+
+def test_the_published_samples_give_the_published_curves_without_a_model():
+    found = json.loads((RECIPE / "results.json").read_bytes())["views"]["all"]
+    records = list(read_records(RECIPE / "samples.jsonl.gz"))
+    again = best_of_n(records, prm="prm", orm="orm")
+    assert list(again.ns) == found["ns"]
+    for name in ("prm_min", "orm", "majority", "random", "oracle"):
+        points = found["curves"][name]
+        assert [p.accuracy for p in again.curves[name]] == [p["accuracy"] for p in points]
+    gap = again.gap_at("prm_min_minus_orm", found["ns"][-1])
+    assert gap.difference == found["gaps"]["prm_min_minus_orm"][-1]["difference"]
