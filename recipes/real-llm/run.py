@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ from verbs import rung
 
 from rung.core import ChainRecord, Problem, read_records, write_problems, write_records
 from rung.eval import write_curves_svg
+from rung.loop.stages import Stages
 
 HERE = Path(__file__).resolve().parent
 MAX_TOKENS = 100
@@ -39,6 +41,7 @@ REWARD = ("--lr", "2e-4", "--batch-tokens", "512")
 ONE_PROBLEM, MANY_PROBLEMS = 64, 256
 """Chains written together: those of one problem, if they are so many, need no padding and so no
 mask, which makes attention several times faster."""
+_NOT_SETTINGS = ("data", "out", "publish", "threads")
 TO_THE_END = ("--validation-fraction", "0", "--patience", "0")
 """No chains are held out: nothing is chosen by them, and each costs time."""
 
@@ -107,11 +110,14 @@ def _train_policy(recipe: Recipe, shown: Sequence[ChainRecord]) -> dict[str, Any
     return rung("train", "policy", chains, *told, *how)
 
 
-def _train_chains(recipe: Recipe, references: Sequence[ChainRecord]) -> tuple[Path, dict[str, int]]:
+def _train_chains(
+    recipe: Recipe, stages: Stages, references: Sequence[ChainRecord]
+) -> tuple[Path, dict[str, int]]:
     """The policy's chains for other training problems, every step labeled, and by whom."""
     size, out = SIZES[recipe.size], recipe.out
     problems = [record.chain.problem for record in references]
-    sampled = read_records(_sample(recipe, "train", problems, size.chains))
+    stages.run("sample train", lambda: _sample(recipe, "train", problems, size.chains))
+    sampled = read_records(out / "train-chains.jsonl.gz")
     with_references, checked = out / "train-all.jsonl.gz", out / "train-checked.jsonl.gz"
     write_records(with_references, [*sampled, *references])
     _check(with_references, checked)
@@ -136,35 +142,34 @@ def _train_reward(recipe: Recipe, kind: str, chains: Path) -> dict[str, Any]:
     return rung("train", kind, chains, *told, *how)
 
 
-def _test_chains(recipe: Recipe) -> Path:
+def _test_chains(recipe: Recipe, stages: Stages) -> Path:
     """The policy's chains for test problems, checked and scored by both models."""
     size, out = SIZES[recipe.size], recipe.out
     problems = test_problems(recipe.data, size.test_problems)
-    chains = _sample(recipe, "test", problems, size.n)
+    stages.run("sample test", lambda: _sample(recipe, "test", problems, size.n))
     checked = out / "test-checked.jsonl.gz"
-    _check(chains, checked)
+    _check(out / "test-chains.jsonl.gz", checked)
     records = list(read_records(checked))
     for kind in (PRM, ORM):
-        scored = read_records(_score(recipe, kind, checked))
+        stages.run(f"score by {kind}", partial(_score, recipe, kind, checked))
+        scored = read_records(out / f"test-{kind}.jsonl.gz")
         pairs = zip(records, scored, strict=True)
         records = [record.with_scores(other.scores[-1]) for record, other in pairs]
     write_records(out / "samples.jsonl.gz", compact(records))
     return out / "samples.jsonl.gz"
 
 
-def _score(recipe: Recipe, kind: str, checked: Path) -> Path:
+def _score(recipe: Recipe, kind: str, checked: Path) -> None:
     scored = recipe.out / f"test-{kind}.jsonl.gz"
     rung("score", checked, "--scorer", f"{kind}={recipe.out / kind}", "--out", scored)
-    return scored
 
 
-def _sample(recipe: Recipe, split: str, problems: Sequence[Problem], n: int) -> Path:
+def _sample(recipe: Recipe, split: str, problems: Sequence[Problem], n: int) -> None:
     asked, chains = (recipe.out / f"{split}-{name}.jsonl.gz" for name in ("problems", "chains"))
     write_problems(asked, problems)
     together = n if n >= ONE_PROBLEM else MANY_PROBLEMS
     how = (*SAMPLING, "--n", n, "--seed", recipe.seed, "--max-batch-chains", together)
     rung("sample", asked, "--policy", recipe.out / "policy", "--out", chains, *how)
-    return chains
 
 
 def _check(chains: Path, checked: Path) -> None:
