@@ -167,12 +167,6 @@ def test_a_trunk_with_an_attention_of_its_own_is_refused():
         use_tree_attention(transformers.MambaModel(config))
 
 
-def test_a_trunk_with_layers_other_than_attention_is_refused():
-    config = transformers.Qwen3NextConfig(**SIZES, layer_types=["linear_attention"] * 2)
-    with pytest.raises(RungError, match=r"has layers \(linear_attention\) without token trees"):
-        use_tree_attention(transformers.AutoModel.from_config(config))
-
-
 @pytest.mark.parametrize("name", CONFIGS)
 def test_gradients_of_a_pack_equal_those_of_its_sequences_one_by_one(name):
     sequences = random_tree(3)

@@ -52,8 +52,8 @@ def pack(ids: Sequence[Sequence[int]], reads: Sequence[Sequence[int]]) -> Packed
     nodes = list(_depth_first(tree.root))
     for node in nodes:
         node.slots = tree.slots.take(len(node.ids))
-    runs = tuple(Run(len(node.ids), _slots(node)) for node in nodes)
-    rows = [_slots(end)[list(at)] for end, at in zip(ends, reads, strict=True)]
+    runs = tuple(Run(len(node.ids), node.path_slots()) for node in nodes)
+    rows = [end.path_slots()[list(at)] for end, at in zip(ends, reads, strict=True)]
     return Packed(
         np.array([token for node in nodes for token in node.ids], dtype=np.int64),
         np.concatenate([np.arange(len(r.keys) - r.length, len(r.keys)) for r in runs]),
@@ -94,11 +94,6 @@ def num_distinct(ids: Sequence[Sequence[int]]) -> list[int]:
         added.append(len(sequence) - shared)
         before = sequence
     return added
-
-
-def _slots(node: Node) -> IntArray:
-    slots = [passed.slots for passed in node.path() if passed.slots is not None]
-    return np.concatenate(slots) if slots else np.zeros(0, dtype=np.int64)
 
 
 def _depth_first(root: Node) -> Iterator[Node]:
