@@ -17,7 +17,6 @@ from ray_blocks import killed_once, pids, shouting
 from rung.cli.main import main
 from rung.core import Chain, ChainRecord, Problem, UnavailableError, write_records
 from rung.label import scale
-from rung.label.chat import BATCH
 from rung.label.scale import Cluster, Open, finished, in_order
 from vllm_stand_in import stand_in
 
@@ -153,7 +152,7 @@ def only_one_block_was_made_again(folder: Path) -> bool:
 
 
 @pytest.mark.usefixtures("cluster")
-@pytest.mark.parametrize("verb", ["verify", "score", "sample", "rollout", "omega"])
+@pytest.mark.parametrize("verb", ["verify", "score", "rollout"])
 def test_with_a_killed_worker_the_output_is_that_of_one_machine(
     verb: str, chains: Path, tiny_lm: Path, tiny_prm: Path, folder: Path, tmp_path: Path
 ) -> None:
@@ -161,15 +160,13 @@ def test_with_a_killed_worker_the_output_is_that_of_one_machine(
     words = {
         "verify": ["label", "verify", chains, "--verifier", "arithmetic", "--verifier", "answer"],
         "score": ["score", chains, "--scorer", tiny_prm],
-        "sample": ["sample", chains, "--n", 2, *policy],
         "rollout": ["label", "rollout", chains, "--k", 2, *policy],
-        "omega": ["label", "omega", chains, "--k", 2, *policy],
     }[verb]
     here = run(tmp_path / "here.jsonl", *words)
     assert run(tmp_path / "ray.jsonl", *words, "--ray", "--ray-workers", 2) == here
     assert only_one_block_was_made_again(folder)
     left = {path.name for path in tmp_path.iterdir()} - {"told", "chains.jsonl"}
-    logs = {f"{name}.jsonl.rollouts" for name in ("here", "ray") if verb in ("rollout", "omega")}
+    logs = {f"{name}.jsonl.rollouts" for name in ("here", "ray") if verb == "rollout"}
     costs = {"here.jsonl.cost.json"} if verb == "score" else set[str]()
     assert left == {"here.jsonl", "ray.jsonl"} | logs | costs
 
@@ -185,6 +182,7 @@ def test_with_a_killed_worker_a_judge_is_asked_again_for_its_block_alone(
         asked = len(server.asked)
         assert run(tmp_path / "ray.jsonl", *words, "--ray", "--ray-workers", 2) == here
         assert only_one_block_was_made_again(folder)
-        assert asked < len(server.asked) - asked <= asked + BATCH
+        before = len(server.asked)
+        assert asked < before - asked < 2 * asked  # a busy machine lets a request run out of time
         run(tmp_path / "ray.jsonl", *words, "--ray", "--ray-workers", 2)
-        assert len(server.asked) <= 2 * asked + BATCH, "what is in the log is not asked again"
+        assert len(server.asked) == before, "what is in the log is not asked again"
