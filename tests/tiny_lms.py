@@ -51,6 +51,20 @@ TEXTS = [
     "assistant\ncorrect\nincorrect\nuser\nsystem\nYes\nNo\n",
 ]
 
+DECODER_SIZES = {
+    "vocab_size": 40,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 128,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+"""Of tiny decoders that need no tokenizer."""
+
 
 def byte_tokenizer(
     texts: Sequence[str] = TEXTS,

@@ -17,6 +17,7 @@ from ray_blocks import killed_once, pids, shouting
 from rung.cli.main import main
 from rung.core import Chain, ChainRecord, Problem, UnavailableError, write_records
 from rung.label import scale
+from rung.label.chat import BATCH
 from rung.label.scale import Cluster, Open, finished, in_order
 from vllm_stand_in import stand_in
 
@@ -183,6 +184,6 @@ def test_with_a_killed_worker_a_judge_is_asked_again_for_its_block_alone(
         assert run(tmp_path / "ray.jsonl", *words, "--ray", "--ray-workers", 2) == here
         assert only_one_block_was_made_again(folder)
         before = len(server.asked)
-        assert asked < before - asked < 2 * asked  # a busy machine lets a request run out of time
+        assert asked < before - asked <= asked + BATCH
         run(tmp_path / "ray.jsonl", *words, "--ray", "--ray-workers", 2)
         assert len(server.asked) == before, "what is in the log is not asked again"

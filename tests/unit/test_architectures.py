@@ -7,20 +7,8 @@ import transformers
 from rung import RungError
 from rung.model.engine import PrefixEngine, Request
 from rung.model.tree_attention import use_tree_attention
+from tiny_lms import DECODER_SIZES
 
-VOCAB = 40
-SIZES = {
-    "vocab_size": VOCAB,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 128,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "pad_token_id": 0,
-}
 EXPERTS = {"num_local_experts": 2, "num_experts": 2, "num_experts_per_tok": 1}
 LATENT = {
     "num_key_value_heads": 4,
@@ -58,7 +46,7 @@ REFUSED = {
 
 def make_trunk(name, **more):
     torch.manual_seed(0)
-    config = transformers.AutoConfig.for_model(name, **SIZES | more)
+    config = transformers.AutoConfig.for_model(name, **DECODER_SIZES | more)
     return transformers.AutoModel.from_config(config, attn_implementation="eager").eval()
 
 

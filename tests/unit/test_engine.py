@@ -14,26 +14,20 @@ from rung.model.packing import join, pack
 from rung.model.tree_attention import use_tree_attention
 from rung.train.batches import bundles_of, collate
 from rung.train.examples import Example
+from tiny_lms import DECODER_SIZES
 
-VOCAB, WIDTH = 40, 32
-SIZES = {
-    "vocab_size": VOCAB,
-    "hidden_size": WIDTH,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 128,
-}
+VOCAB, WIDTH = DECODER_SIZES["vocab_size"], DECODER_SIZES["hidden_size"]
 CONFIGS = {
-    "llama": lambda: transformers.LlamaConfig(**SIZES),
-    "qwen2": lambda: transformers.Qwen2Config(**SIZES),
-    "mistral, a window of 12": lambda: transformers.MistralConfig(**SIZES, sliding_window=12),
+    "llama": lambda: transformers.LlamaConfig(**DECODER_SIZES),
+    "qwen2": lambda: transformers.Qwen2Config(**DECODER_SIZES),
+    "mistral, a window of 12": lambda: transformers.MistralConfig(
+        **DECODER_SIZES, sliding_window=12
+    ),
     "gemma2, soft caps": lambda: transformers.Gemma2Config(
-        **SIZES, head_dim=8, query_pre_attn_scalar=8, sliding_window=12
+        **DECODER_SIZES, head_dim=8, query_pre_attn_scalar=8, sliding_window=12
     ),
     "gpt-oss, attention sinks": lambda: transformers.GptOssConfig(
-        **SIZES, head_dim=8, sliding_window=12, num_local_experts=2, num_experts_per_tok=1
+        **DECODER_SIZES, head_dim=8, sliding_window=12, num_local_experts=2, num_experts_per_tok=1
     ),
     "gpt2": lambda: transformers.GPT2Config(
         vocab_size=VOCAB, n_embd=WIDTH, n_layer=2, n_head=4, n_positions=128

@@ -9,24 +9,17 @@ import transformers
 from rung.core import Sampling
 from rung.generate.decoding import Writer
 from rung.model import growing
+from tiny_lms import DECODER_SIZES
 
-VOCAB = 40
+VOCAB = DECODER_SIZES["vocab_size"]
 GREEDY = Sampling(temperature=0, max_tokens=14)
-SIZES = {
-    "vocab_size": VOCAB,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 128,
-    "pad_token_id": 0,
-}
 CONFIGS = {
-    "llama": lambda: transformers.LlamaConfig(**SIZES),
-    "mistral, a window of 12": lambda: transformers.MistralConfig(**SIZES, sliding_window=12),
+    "llama": lambda: transformers.LlamaConfig(**DECODER_SIZES),
+    "mistral, a window of 12": lambda: transformers.MistralConfig(
+        **DECODER_SIZES, sliding_window=12
+    ),
     "gemma2, soft caps": lambda: transformers.Gemma2Config(
-        **SIZES, head_dim=8, query_pre_attn_scalar=8, sliding_window=12
+        **DECODER_SIZES, head_dim=8, query_pre_attn_scalar=8, sliding_window=12
     ),
     "gpt2, no heads shared": lambda: transformers.GPT2Config(
         vocab_size=VOCAB, n_embd=32, n_layer=2, n_head=4, n_positions=128
