@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-SYSTEM_PACKAGES := bubblewrap
+SYSTEM_PACKAGES := bubblewrap chromium postgresql
 
 .PHONY: setup system quickstart test lint docs clean
 
