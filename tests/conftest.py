@@ -2,12 +2,16 @@
 
 import functools
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import pytest
 
 from rung.verify.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 # Before anything loads torch, and for every process that a test starts. Two workers of pytest with
 # two threads each wait for one another on two cores: tiny trainings take ten times as long.
@@ -39,6 +43,32 @@ def sandbox() -> Sandbox:
     from sandboxes import bubblewrap
 
     return bubblewrap()
+
+
+@pytest.fixture(scope="session")
+def web() -> Path:
+    """The folder of built pages; tests that need it skip where it is not."""
+    from browser import built_pages
+
+    return built_pages()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator["Browser"]:
+    """A browser. For a module: while one is open, nothing else in its process can use asyncio."""
+    from browser import open_chromium
+
+    with open_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(chromium: "Browser", web: Path) -> Iterator["Page"]:
+    """A fresh page, without cookies; errors on its console fail the test."""
+    from browser import watched_page
+
+    with watched_page(chromium) as page:
+        yield page
 
 
 @pytest.fixture(scope="session")

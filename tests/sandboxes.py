@@ -4,8 +4,7 @@ import os
 import time
 from pathlib import Path
 
-import pytest
-
+from needed import missing
 from rung import RungError
 from rung.verify import Limits, Outcome, Sandbox
 from rung.verify.bubblewrap import BubblewrapSandbox
@@ -19,10 +18,7 @@ def bubblewrap() -> BubblewrapSandbox:
     try:
         return BubblewrapSandbox.found()
     except RungError as error:
-        reason = f"needs the Debian package bubblewrap (`make system`): {error}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing("bubblewrap", error)
 
 
 def attack(sandbox: Sandbox, source: str, limits: Limits = QUICK) -> Outcome:
