@@ -1,0 +1,86 @@
+"""What a request that can't be met is answered: a status and one sentence, in OpenAI's shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from rung.core.errors import RungError, UnavailableError
+
+MAX_WORDS = 300
+"""Characters of what was sent that an answer repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What is wrong."""
+
+    message: str
+    type: str
+    """The status in words, as "bad_request"."""
+    code: int
+    """The status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The body of every answer but a good one."""
+
+    error: Mistake
+
+
+FAILURES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Failure, "description": "The request can't be met; the message says why."},
+    "5XX": {"model": Failure, "description": "Not now: full, stopping, or a fault of the server."},
+}
+"""For the `responses` of a router: what its routes answer when they refuse."""
+
+
+def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer that refuses."""
+    kind = HTTPStatus(status).phrase.lower().replace(" ", "_")
+    body = msgspec.json.encode(Failure(Mistake(message, kind, status)))
+    return Response(body, status, headers, media_type="application/json")
+
+
+def handlers() -> dict[Any, Any]:
+    """For FastAPI's `exception_handlers`: every error becomes a refusal."""
+    return {
+        HTTPException: _refused,
+        RequestValidationError: _invalid,
+        RungError: _mistaken,
+        UnavailableError: _unavailable,
+        Exception: _failed,
+    }
+
+
+async def _refused(_: Request, error: HTTPException) -> Response:
+    return refusal(error.status_code, str(error.detail), error.headers)
+
+
+async def _invalid(_: Request, error: RequestValidationError) -> Response:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part != "body")
+    message = str(first["msg"]).removeprefix("Value error, ")
+    said = f"{place}: {message}" if place else message
+    return refusal(400, said[:MAX_WORDS])
+
+
+async def _mistaken(_: Request, error: RungError) -> Response:
+    return refusal(400, str(error))
+
+
+async def _unavailable(_: Request, error: UnavailableError) -> Response:
+    return refusal(503, str(error), {"Retry-After": "1"})
+
+
+async def _failed(_: Request, __: Exception) -> Response:
+    return refusal(500, "the server failed; what it wrote on its terminal says how")

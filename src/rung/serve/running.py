@@ -1,0 +1,233 @@
+"""Runs an app: binds a port, says where, stops gracefully. Every verb with a server goes this way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import ssl
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from rung.core.errors import RungError
+from rung.core.protocols import Progress
+from rung.serve.app import App
+
+HEAD_TIMEOUT_S = 10.0
+"""For the head of a request to come."""
+STOP_TIMEOUT_S = 30
+"""What has begun may take so long after a stop."""
+MAX_CONNECTIONS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """Where a server listens."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    """0: any that is free."""
+    tls_cert: Path | None = None
+    """A certificate with its chain (PEM)."""
+    tls_key: Path | None = None
+    unsafe_open: bool = False
+    """Listen beyond this machine without a token or without TLS."""
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def run_app(app: App, where: Listening, progress: Progress, *, path: str = "/") -> None:
+    """Serve until SIGINT or SIGTERM; then finish what has begun.
+
+    Args:
+        app: What answers.
+        where: The address.
+        progress: Is told the address, and what goes wrong.
+        path: The page to look at, for the line that says the address.
+
+    Raises:
+        RungError: The port is taken, the address or a TLS file is wrong, or other machines would be
+            let in without a token and TLS.
+    """
+    check_reach(app, where)
+    with bound(where) as listener:
+        server = server_of(app, where)
+        _tell(progress, where, listener.getsockname()[1], path)
+        with _log_to(progress), _quiet_signals():
+            server.run(sockets=[listener])
+    progress.log("stopped")
+
+
+def check_reach(app: App, where: Listening) -> None:
+    """Refuse to let other machines in without a token and TLS, unless that is asked for.
+
+    Raises:
+        RungError: They would be let in.
+    """
+    if (where.tls_cert is None) != (where.tls_key is None):
+        raise RungError("--tls-cert and --tls-key go together: give both or none")
+    if where.is_loopback or where.unsafe_open:
+        return
+    if app.safety.find is None or where.tls_cert is None:
+        raise RungError(
+            f"--host {where.host} lets other machines in: give --token-file, and --tls-cert with"
+            " --tls-key; or --unsafe-open, if whoever reaches this port may use it and read along"
+        )
+
+
+@contextlib.contextmanager
+def bound(where: Listening) -> Generator[socket.socket]:
+    """A socket at the address.
+
+    Raises:
+        RungError: There is no such address, or it is taken.
+    """
+    if not 0 <= where.port < 2**16:
+        raise RungError(f"--port is {where.port}, expected 0 to 65535")
+    try:
+        [family, *_, address], *_ = socket.getaddrinfo(
+            where.host, where.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        listener = socket.create_server((address[0], address[1]), family=family, backlog=1024)
+    except OSError as error:
+        raise RungError(
+            f"can't listen on port {where.port} of {where.host} ({error.strerror}); choose"
+            " another --port or --host"
+        ) from error
+    with listener:
+        yield listener
+
+
+def server_of(app: App, where: Listening) -> uvicorn.Server:
+    """The server, which sets `app.state.stopping` when it is told to stop.
+
+    Raises:
+        RungError: A TLS file can't be read.
+    """
+    config = uvicorn.Config(
+        app,
+        http=_BoundedHeads,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=STOP_TIMEOUT_S,
+        ssl_certfile=where.tls_cert,
+        ssl_keyfile=where.tls_key,
+    )
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise RungError(
+            f"{where.tls_cert}, {where.tls_key}: no TLS with these ({error})"
+        ) from error
+    return _Server(config)
+
+
+class _Server(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.config.app.state.stopping.set()  # pyright: ignore
+        await super().shutdown(sockets)
+
+
+class _BoundedHeads(H11Protocol):
+    """Closes a connection whose request does not come whole in time (the body has its own bound)."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._unwatch()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        """The clock runs while no request is under way."""
+        cycle = self.cycle  # None until the first request, whatever uvicorn's annotation says
+        if cycle is not None and not cycle.response_complete:  # pyright: ignore
+            self._unwatch()
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
+
+    def _unwatch(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _give_up(self) -> None:
+        self._head_timer = None
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:  # pyright: ignore
+            self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n")
+            self.transport.close()
+
+
+def _tell(progress: Progress, where: Listening, port: int, path: str) -> None:
+    scheme = "http" if where.tls_cert is None else "https"
+    host = "localhost" if where.is_loopback else where.host
+    shown = f"[{host}]" if ":" in host else host
+    progress.log(f"rung listens at {scheme}://{shown}:{port}{path} (stop it with Ctrl-C)")
+    ssh = os.environ.get("SSH_CONNECTION", "").split()
+    if where.is_loopback and len(ssh) == 4:
+        here = f"{getpass.getuser()}@{ssh[2]}"
+        progress.log(f"from your own machine: ssh -L {port}:localhost:{port} {here}")
+
+
+@contextlib.contextmanager
+def _log_to(progress: Progress) -> Generator[None]:
+    """Uvicorn's warnings and our accesses, as lines of the progress."""
+    handler = _Lines(progress)
+    loggers = [(logging.getLogger("uvicorn"), logging.WARNING)]
+    loggers.append((logging.getLogger("rung.access"), logging.INFO))
+    for logger, level in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        for logger, _ in loggers:
+            logger.removeHandler(handler)
+
+
+class _Lines(logging.Handler):
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._progress.log(self.format(record))
+
+
+@contextlib.contextmanager
+def _quiet_signals() -> Generator[None]:
+    """After a graceful stop uvicorn raises the signal again, for us: there is nothing left to do."""
+    names = (signal.SIGINT, signal.SIGTERM)
+    before = {name: signal.signal(name, lambda *_: None) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
