@@ -1,4 +1,4 @@
-"""Runs an app: binds a port, says where, stops gracefully. Every verb with a server goes this way."""
+"""Runs an app: binds a port, says where, stops gracefully. Every verb with a server uses it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -148,7 +149,7 @@ class _Server(uvicorn.Server):
 
 
 class _BoundedHeads(H11Protocol):
-    """Closes a connection whose request does not come whole in time (the body has its own bound)."""
+    """Closes a connection on which no request comes in time (its body has a bound of its own)."""
 
     _head_timer: asyncio.TimerHandle | None = None
 
@@ -223,11 +224,15 @@ class _Lines(logging.Handler):
 
 @contextlib.contextmanager
 def _quiet_signals() -> Generator[None]:
-    """After a graceful stop uvicorn raises the signal again, for us: there is nothing left to do."""
+    """After a graceful stop uvicorn raises the signal again: there is nothing left to do."""
     names = (signal.SIGINT, signal.SIGTERM)
-    before = {name: signal.signal(name, lambda *_: None) for name in names}
+    before = {name: signal.signal(name, _pass_over) for name in names}
     try:
         yield
     finally:
         for name, handler in before.items():
             signal.signal(name, handler)
+
+
+def _pass_over(signum: int, frame: FrameType | None) -> None:
+    """Do nothing."""
