@@ -36,9 +36,8 @@ async function call<T>(address: string, request: RequestInit): Promise<T> {
 
 async function sentenceOf(response: Response): Promise<string> {
   try {
-    const body: unknown = await response.json();
-    const detail = (body as { detail?: unknown }).detail;
-    if (typeof detail === 'string') return detail;
+    const body = (await response.json()) as { error?: { message?: unknown } };
+    if (typeof body.error?.message === 'string') return body.error.message;
   } catch {
     // not JSON: the status alone has to do
   }
