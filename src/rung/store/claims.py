@@ -1,0 +1,144 @@
+"""The queue: who has which chain. At most k people get a chain to rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, select, update
+
+from rung.store.inserting import inserted
+from rung.store.opening import now_ms
+from rung.store.tables import chains, claims, events, people
+from rung.store.values import ADJUDICATOR, Claim, Person, Purpose
+
+ATTEMPTS = 1000
+"""Others may be quicker to take a chain; each attempt that fails gave one to somebody else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """How chains are shared out."""
+
+    overlap: int = 1
+    """How many people rate each chain."""
+    gold_every: int = 10
+    """Each person's every n-th chain is a gold one, as long as there are any; 0 for none."""
+    stale_ms: int = 24 * 3600 * 1000
+    """A chain that was taken and not touched for so long is given to somebody else too."""
+
+
+def next_chain(connection: Connection, person: Person, sharing: Sharing) -> Claim | None:
+    """The chain that a person has begun, or else the next one; None when all is done."""
+    begun = unfinished(connection, person.id)
+    if begun:
+        return claim_of(connection, person.id, begun[0])
+    return (
+        _take_gold(connection, person, sharing)
+        or _take_free(connection, person, sharing)
+        or _take_over(connection, person, sharing)
+    )
+
+
+def take_to_settle(connection: Connection, person: Person, chain: str) -> Claim | None:
+    """Give a chain to the person who settles it; None when somebody has it."""
+    return _claimed(connection, chain, person, "adjudicate", ADJUDICATOR)
+
+
+def claim_of(connection: Connection, person: int, chain: str) -> Claim | None:
+    """How a person has a chain; None when the person doesn't."""
+    wanted = select(claims).where(claims.c.chain == chain, claims.c.person == person)
+    row = connection.execute(wanted).first()
+    return None if row is None else Claim(row.chain, row.person, row.purpose, row.slot, row.at_ms)
+
+
+def all_claims(connection: Connection) -> list[Claim]:
+    """Who has, or had, which chain; in the order in which they were taken."""
+    rows = connection.execute(select(claims).order_by(claims.c.at_ms, claims.c.chain))
+    return [Claim(row.chain, row.person, row.purpose, row.slot, row.at_ms) for row in rows]
+
+
+def unfinished(connection: Connection, person: int) -> list[str]:
+    """The chains that a person has and did not submit; one that was opened again comes first."""
+    ends = select(events.c.chain, events.c.kind)
+    ends = ends.where(events.c.person == person, events.c.kind.in_(("submit", "reopen")))
+    last = {row.chain: row.kind for row in connection.execute(ends.order_by(events.c.seq))}
+    mine = select(claims.c.chain).where(claims.c.person == person).order_by(claims.c.at_ms)
+    held = connection.execute(mine).scalars().all()
+    reopened = [chain for chain in held if last.get(chain) == "reopen"]
+    return [*reopened, *(chain for chain in held if chain not in last)]
+
+
+def finished(connection: Connection, person: int) -> list[str]:
+    """The chains that a person submitted, the latest last."""
+    ends = select(events.c.chain, events.c.kind)
+    ends = ends.where(events.c.person == person, events.c.kind.in_(("submit", "reopen")))
+    last: dict[str, str] = {}
+    for row in connection.execute(ends.order_by(events.c.seq)):
+        last.pop(row.chain, None)
+        last[row.chain] = row.kind
+    return [chain for chain, kind in last.items() if kind == "submit"]
+
+
+def import_claim(connection: Connection, person: Person, chain: str) -> None:
+    """Note that whoever rated in a file had a chain: one of the k people who rate it."""
+    if claim_of(connection, person.id, chain) is None:
+        taken = select(func.count()).where(claims.c.chain == chain, claims.c.slot >= 0)
+        slot = connection.execute(taken).scalar_one()
+        _claimed(connection, chain, person, "rate", slot)
+
+
+def _take_gold(connection: Connection, person: Person, sharing: Sharing) -> Claim | None:
+    counted = select(func.count()).where(claims.c.person == person.id)
+    number = connection.execute(counted).scalar_one()
+    if not sharing.gold_every or number % sharing.gold_every != sharing.gold_every - 1:
+        return None
+    wanted = select(chains.c.id).where(chains.c.is_gold.is_(True), ~_has(person))
+    chain = connection.execute(wanted.order_by(chains.c.place).limit(1)).scalar()
+    return None if chain is None else _claimed(connection, chain, person, "gold", None)
+
+
+def _take_free(connection: Connection, person: Person, sharing: Sharing) -> Claim | None:
+    is_full = exists().where(claims.c.chain == chains.c.id, claims.c.slot == sharing.overlap - 1)
+    taken = select(func.count()).where(claims.c.chain == chains.c.id, claims.c.slot >= 0)
+    wanted = select(chains.c.id, taken.scalar_subquery().label("taken"))
+    wanted = wanted.where(chains.c.is_gold.is_(False), ~is_full, ~_has(person))
+    for _ in range(ATTEMPTS):
+        row = connection.execute(wanted.order_by(chains.c.place).limit(1)).first()
+        if row is None:
+            return None
+        claim = _claimed(connection, row.id, person, "rate", row.taken)
+        if claim is not None:
+            return claim
+    return None
+
+
+def _take_over(connection: Connection, person: Person, sharing: Sharing) -> Claim | None:
+    """A chain whose person has left it. That person keeps it too, but no longer a slot."""
+    before_ms = now_ms() - sharing.stale_ms
+    acts = and_(events.c.chain == claims.c.chain, events.c.person == claims.c.person)
+    last_ms = select(func.coalesce(func.max(events.c.saved_ms), claims.c.at_ms)).where(acts)
+    ended = exists().where(acts, events.c.kind == "submit")
+    is_left = (last_ms.scalar_subquery() < before_ms) | people.c.token_hash.is_(None)
+    wanted = select(claims).join(people, people.c.id == claims.c.person)
+    wanted = wanted.join(chains, chains.c.id == claims.c.chain)
+    wanted = wanted.where(claims.c.slot >= 0, ~ended, is_left, ~_has(person))
+    row = connection.execute(wanted.order_by(chains.c.place).limit(1)).first()
+    if row is None:
+        return None
+    old = claims.c.chain == row.chain, claims.c.person == row.person, claims.c.slot == row.slot
+    if connection.execute(update(claims).where(*old).values(slot=None)).rowcount != 1:
+        return None  # somebody else was quicker
+    return _claimed(connection, row.chain, person, "rate", row.slot)
+
+
+def _has(person: Person) -> ColumnElement[bool]:
+    mine = claims.alias()
+    return exists().where(mine.c.chain == chains.c.id, mine.c.person == person.id)
+
+
+def _claimed(
+    connection: Connection, chain: str, person: Person, purpose: Purpose, slot: int | None
+) -> Claim | None:
+    claim = Claim(chain, person.id, purpose, slot, now_ms())
+    row = {"chain": chain, "person": person.id, "purpose": purpose, "slot": slot}
+    return claim if inserted(connection, claims, {**row, "at_ms": claim.at_ms}) else None
