@@ -52,6 +52,7 @@ VERBS = {
     "search": Verb("search for good chains while they are written", "rung.cli.search"),
     "rerank": Verb("pick the best of each problem's chains", "rung.cli.rerank"),
     "eval": Verb("measure: best-of-N curves, steps, ProcessBench, PRMBench", "rung.cli.eval"),
+    "annotate": Verb("let people rate steps in a browser", "rung.cli.annotate"),
     "report": Verb("one HTML page from a run's folder", "rung.cli.report"),
 }
 
@@ -98,6 +99,7 @@ def _run_verb(args: list[str]) -> int:
         about = f"{verb.help[0].upper()}{verb.help[1:]}."
         return _show_help(program, about, _summaries(kinds), asked=bool(rest))
     else:
+        rest = _with_default(rest, kinds, getattr(module, "DEFAULT", None))
         kind, program, rest = _pick(rest[0], kinds), f"{program} {rest[0]}", rest[1:]
     try:
         plain = (tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone)
@@ -107,6 +109,12 @@ def _run_verb(args: list[str]) -> int:
     with Output(as_json=command.json) as out:
         command.run(out)
     return 0
+
+
+def _with_default(rest: list[str], kinds: dict[str, type[Command]], name: str | None) -> list[str]:
+    """The words with the verb's default command before a file or an option."""
+    is_given = rest[0].startswith("-") or os.path.exists(rest[0])
+    return [name, *rest] if name and rest[0] not in kinds and is_given else rest
 
 
 def _summaries(kinds: dict[str, type[Command]]) -> dict[str, Verb]:

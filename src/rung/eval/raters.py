@@ -10,18 +10,18 @@ from statistics import median
 
 from sqlalchemy import Connection
 
-from rung.core import ChainRecord, StepLabels
+from rung.core import ChainRecord
 from rung.data.rows import label_of_rating
 from rung.eval.agreement import agreement
 from rung.eval.statistics import Estimate
 from rung.label.human import (
-    SOURCE,
     StepRating,
     Work,
     labels_of,
     person_source,
     ratings_by_step,
 )
+from rung.label.rating_queue import gold_labels
 from rung.label.rating_records import Ratings, all_ratings, rated_chains, to_settle
 from rung.store.chains import count_chains
 from rung.store.people import all_people
@@ -161,11 +161,6 @@ def gold_agreement(
     counted = submitted[: len(submitted) // batch * batch]
     same = [one for chain, work in counted for one in _compared(chain, work)]
     return GoldAgreement(len(counted), len(same), sum(same)) if counted else None
-
-
-def gold_labels(record: ChainRecord) -> StepLabels | None:
-    """The labels by which people are measured: "human", or the only ones that there are."""
-    return record.labels_from(SOURCE) or record.labels_from()
 
 
 def _compared(chain: StoredChain, work: Work) -> list[bool]:

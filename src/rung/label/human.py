@@ -43,8 +43,8 @@ class Work:
     reason: str | None = None
     took_ms: int | None = None
     """All that was timed."""
-    undoable: str | None = None
-    """The key of the last event that can be taken back."""
+    changes: tuple[Event, ...] = ()
+    """The ratings and written steps that stand, in order; the last can be taken back first."""
     scores_shown: bool = False
     finished_ms: int | None = None
 
@@ -68,7 +68,7 @@ def work_of(saved: Iterable[Saved]) -> Work:
         end.event.finish if end else None,
         end.event.text if end else None,
         sum(took) if took else None,
-        changes[-1].key if changes else None,
+        tuple(changes),
         any(e.scores_shown or e.kind == "show_scores" for e in (one.event for one in standing)),
         end.saved_ms if end else None,
     )

@@ -73,6 +73,15 @@ def chains_by_id(connection: Connection, ids: Sequence[str]) -> Iterator[StoredC
         yield from _stored(connection, connection.execute(wanted.order_by(chains.c.place)).all())
 
 
+def known_chains(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Which of these chains are there."""
+    found: set[str] = set()
+    for start in range(0, len(ids), BATCH):
+        wanted = select(chains.c.id).where(chains.c.id.in_(ids[start : start + BATCH]))
+        found.update(connection.execute(wanted).scalars())
+    return found
+
+
 def all_chains(connection: Connection) -> Iterator[StoredChain]:
     """Every chain, in the queue's order."""
     ids = connection.execute(select(chains.c.id).order_by(chains.c.place)).scalars().all()
@@ -123,8 +132,7 @@ def _batches(records: Iterable[ChainRecord]) -> Iterator[list[ChainRecord]]:
 
 def _unknown(connection: Connection, records: Sequence[ChainRecord]) -> list[ChainRecord]:
     by_id = {record.chain.prefix_id: record for record in reversed(records)}
-    known = connection.execute(select(chains.c.id).where(chains.c.id.in_(list(by_id))))
-    for id in known.scalars():
+    for id in known_chains(connection, list(by_id)):
         del by_id[id]
     return list(reversed(by_id.values()))
 

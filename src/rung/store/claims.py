@@ -79,6 +79,20 @@ def finished(connection: Connection, person: int) -> list[str]:
     return [chain for chain, kind in last.items() if kind == "submit"]
 
 
+def count_turns(connection: Connection, overlap: int) -> tuple[int, int]:
+    """How many turns the queue has, k for each chain; and how many of them nobody has taken."""
+    to_rate = select(func.count()).where(chains.c.is_gold.is_(False)).select_from(chains)
+    taken = select(func.count()).where(claims.c.slot >= 0, claims.c.slot < overlap)
+    turns = overlap * connection.execute(to_rate).scalar_one()
+    return turns, turns - connection.execute(taken).scalar_one()
+
+
+def gold_of(connection: Connection, person: int) -> list[str]:
+    """The gold chains that a person has."""
+    mine = select(claims.c.chain).where(claims.c.person == person, claims.c.purpose == "gold")
+    return list(connection.execute(mine).scalars())
+
+
 def import_claim(connection: Connection, person: Person, chain: str) -> None:
     """Note that whoever rated in a file had a chain: one of the k people who rate it."""
     if claim_of(connection, person.id, chain) is None:

@@ -44,6 +44,13 @@ def events_of(connection: Connection, person: int, chains: Sequence[str]) -> lis
     return sorted(found, key=lambda saved: saved.seq)
 
 
+def last_times_ms(connection: Connection, person: int, count: int) -> list[int]:
+    """How long a person took for the latest ratings."""
+    mine = events.c.person == person, events.c.kind == "rate", events.c.took_ms.is_not(None)
+    wanted = select(events.c.took_ms).where(*mine).order_by(events.c.seq.desc()).limit(count)
+    return list(connection.execute(wanted).scalars())
+
+
 def events_on(connection: Connection, chain: str) -> list[Saved]:
     """What everybody did to a chain."""
     return list(_all(connection, select(events).where(events.c.chain == chain)))

@@ -15,9 +15,9 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError
 
-from rung.core.errors import InputError, MissingExtraError, RungError
+from rung.core.errors import InputError, MissingExtraError, RungError, UnavailableError
 
 BUSY_S = 30.0
 """How long SQLite waits for another process that writes."""
@@ -79,7 +79,7 @@ class Store:
             raise _explained(error, self.name) from error
 
 
-class StoreError(RungError):
+class StoreError(UnavailableError):
     """The database failed; what was being done was not kept."""
 
 
@@ -110,8 +110,13 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def is_url(place: str) -> bool:
+    """Whether a place is a database's URL; else it is a file."""
+    return _URL.match(place) is not None
+
+
 def _url_of(place: str) -> tuple[URL, str]:
-    if not _URL.match(place):
+    if not is_url(place):
         return URL.create("sqlite", database=place), place
     try:
         url = make_url(place)
@@ -174,4 +179,5 @@ def _explained(error: DBAPIError, name: str) -> RungError:
     reason = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else str(error)
     if "file is not a database" in reason or "unable to open" in reason:
         return InputError(f"this is not a file of ratings ({reason})", file=name)
-    return StoreError(f"{name}: the database says: {reason}")
+    said = f"{name}: the database says: {reason}"
+    return RungError(said) if isinstance(error, DataError) else StoreError(said)

@@ -1,9 +1,6 @@
-"""Who may rate: names and tokens. A token is shown once; the store keeps its hash."""
+"""Who may rate. Of a token the store knows its hash alone."""
 
 from __future__ import annotations
-
-import hashlib
-import secrets
 
 from sqlalchemy import Connection, Row, insert, select, update
 
@@ -13,8 +10,14 @@ from rung.store.tables import people
 from rung.store.values import MAX_NAME_CHARS, Person, Role
 
 
-def add_person(connection: Connection, name: str, role: Role) -> tuple[Person, str]:
-    """Make an account; return it with its token.
+def add_person(connection: Connection, name: str, role: Role, token_hash: str | None) -> Person:
+    """Make an account.
+
+    Args:
+        connection: One that may write.
+        name: How others know the person.
+        role: What the person may do.
+        token_hash: Of the token to log in with; None for whoever needs none.
 
     Raises:
         RungError: The name is taken, empty or too long.
@@ -22,9 +25,8 @@ def add_person(connection: Connection, name: str, role: Role) -> tuple[Person, s
     name = _checked(name)
     if person_named(connection, name) is not None:
         raise RungError(f"there is somebody called {name!r} already")
-    token = _new_token()
-    _insert(connection, name, role, token)
-    return known_person(connection, name), token
+    _insert(connection, name, role, token_hash)
+    return known_person(connection, name)
 
 
 def imported_person(connection: Connection, name: str) -> Person:
@@ -35,7 +37,7 @@ def imported_person(connection: Connection, name: str) -> Person:
     return known_person(connection, name)
 
 
-def renew_token(connection: Connection, name: str) -> str:
+def renew_token(connection: Connection, name: str, token_hash: str) -> None:
     """Give a person a new token; the old one is worth nothing from now on.
 
     Raises:
@@ -44,9 +46,7 @@ def renew_token(connection: Connection, name: str) -> str:
     person = known_person(connection, name)
     if person.role == "import":
         raise RungError(f"{name!r} is known from a file only; add a person of another name")
-    token = _new_token()
-    _set_token(connection, person, _hash(token))
-    return token
+    _set_token(connection, person, token_hash)
 
 
 def remove_person(connection: Connection, name: str) -> None:
@@ -58,12 +58,9 @@ def remove_person(connection: Connection, name: str) -> None:
     _set_token(connection, known_person(connection, name), None)
 
 
-def person_with_token(connection: Connection, token: str) -> Person | None:
-    """Whose token this is.
-
-    The lookup is by hash: how long it takes says nothing of a token.
-    """
-    found = connection.execute(select(people).where(people.c.token_hash == _hash(token))).first()
+def person_with_token(connection: Connection, token_hash: str) -> Person | None:
+    """Whose token has this hash; None where it is nobody's (any more)."""
+    found = connection.execute(select(people).where(people.c.token_hash == token_hash)).first()
     return None if found is None else _person(found)
 
 
@@ -91,9 +88,8 @@ def all_people(connection: Connection) -> list[Person]:
     return [_person(row) for row in connection.execute(select(people).order_by(people.c.id))]
 
 
-def _insert(connection: Connection, name: str, role: Role, token: str | None) -> None:
-    hashed = None if token is None else _hash(token)
-    row = {"name": name, "role": role, "token_hash": hashed, "added_ms": now_ms()}
+def _insert(connection: Connection, name: str, role: Role, token_hash: str | None) -> None:
+    row = {"name": name, "role": role, "token_hash": token_hash, "added_ms": now_ms()}
     connection.execute(insert(people).values(row))
 
 
@@ -106,14 +102,6 @@ def _checked(name: str) -> str:
     if not name or len(name) > MAX_NAME_CHARS or not name.isprintable():
         raise RungError(f"a name is 1 to {MAX_NAME_CHARS} printable characters, not {name!r}")
     return name
-
-
-def _new_token() -> str:
-    return secrets.token_urlsafe(24)
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _person(row: Row[tuple[object, ...]]) -> Person:

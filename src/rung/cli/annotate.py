@@ -1,0 +1,183 @@
+"""`rung annotate`: people rate steps in a browser, alone or as a team."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from rung.cli.annotate_store import STORE, Export, Import, People, Status, StoreOption, opened
+from rung.cli.inputs import Files, read_twice, records_of, tell_skipped
+from rung.cli.output import JsonFlag, Output
+from rung.core import MissingExtraError, RungError, Skipped
+
+if TYPE_CHECKING:
+    from rung.label.rating_queue import Queued
+    from rung.serve.annotate_desk import RatingDesk
+    from rung.store.opening import Store
+
+HOUR_MS = 3600 * 1000
+MaybeChains = Annotated[
+    tuple[str, ...],
+    tyro.conf.Positional,
+    tyro.conf.arg(metavar="[CHAINS ...]", help_behavior_hint=""),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Let people rate the steps of chains: 'rung annotate serve CHAINS' is 'rung annotate CHAINS'.
+
+    The chains go into the store, convincing wrong answers first; those that are there already are
+    not doubled, and without CHAINS the store is served as it is. Alone on this machine you need no
+    account; as soon as there are people (rung annotate people add), everybody needs their link.
+    docs/guides/annotate.md shows the page and its keys.
+    """
+
+    chains: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="CHAINS ...")
+    ] = ()
+    """Files of chains; "-" is standard input, OWNER/NAME a dataset."""
+    store: StoreOption = STORE
+    """Where ratings are kept: a file of SQLite, or postgresql://USER@HOST/NAME."""
+    gold: Files = ()
+    """Labeled chains to mix in, by which each person is measured."""
+    gold_every: int = 10
+    """Each person's every n-th chain is a gold one; 0: none."""
+    overlap: int = 1
+    """How many people rate each chain."""
+    rate_all: bool = False
+    """Rate every step; else a chain ends at its first bad one."""
+    hide_answer: bool = False
+    """Don't show the reference answer."""
+    hide_scores: bool = False
+    """Don't even show scorers' scores to those who ask; without it, whether they were shown is
+    kept with each rating."""
+    alternatives: int = 7
+    """Other steps shown at a place, at most."""
+    release_hours: float = 24.0
+    """A chain that was taken and not touched for so long is given to somebody else too."""
+    scorer: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """A scorer whose scores put the chains in order; give it again for another. Without it, all."""
+    rule: str = "min"
+    """The aggregation that makes a chain score."""
+    format: str | None = None
+    """The chains' format; without it the first row tells."""
+    skip_bad: bool = False
+    """Leave out rows that can't be read, and count them."""
+    host: str = "127.0.0.1"
+    """The address to listen at; beyond this machine it needs people, and TLS."""
+    port: int = 8000
+    """0: any that is free."""
+    tls_cert: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """A certificate with its chain (PEM)."""
+    tls_key: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """The certificate's key."""
+    unsafe_open: bool = False
+    """Listen beyond this machine without TLS."""
+    allow_host: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """A name by which browsers reach this server; give it again for another."""
+    json: JsonFlag = False
+
+    def run(self, out: Output) -> None:
+        """Queue the chains, and serve until stopped."""
+        if self.overlap < 1 or self.gold_every < 0 or self.alternatives < 0:
+            raise RungError("--overlap is at least 1; --gold-every and --alternatives 0 or more")
+        with opened(self.store, is_new=bool(self.chains)) as store:
+            try:
+                self._serve(store, out)
+            except ModuleNotFoundError as error:
+                raise MissingExtraError(str(error.name), "serve") from None
+
+    def _serve(self, store: Store, out: Output) -> None:
+        from rung.serve.annotate import annotate
+        from rung.serve.app import create_app
+        from rung.serve.guard import Safety
+        from rung.serve.pages import WEB
+        from rung.serve.running import Listening, run_app
+
+        queued = self._queue(store, out)
+        desk = self._desk(store)
+        has_people = _admit(store)
+        if not has_people and self.host not in ("127.0.0.1", "localhost", "::1"):
+            raise RungError("other machines are let in: add people (rung annotate people add)")
+        safety = Safety(find=desk.find if has_people else None, names=self.allow_host)
+        app = create_app(annotate, safety=safety, title="rung annotate", pages=WEB)
+        app.state.rating_desk = desk
+        where = Listening(
+            host=self.host,
+            port=self.port,
+            tls_cert=self.tls_cert,
+            tls_key=self.tls_key,
+            unsafe_open=self.unsafe_open,
+        )
+        run_app(app, where, out.progress, path="/annotate")
+        out.result({"store": store.name, **queued}, lambda _: None)
+
+    def _desk(self, store: Store) -> RatingDesk:
+        from rung.serve.annotate_desk import RatingDesk
+        from rung.store.claims import Sharing
+
+        return RatingDesk(
+            store=store,
+            sharing=Sharing(
+                overlap=self.overlap,
+                gold_every=self.gold_every,
+                stale_ms=round(self.release_hours * HOUR_MS),
+            ),
+            rate_all=self.rate_all,
+            shows_answer=not self.hide_answer,
+            offers_scores=not self.hide_scores,
+            max_alternatives=self.alternatives,
+        )
+
+    def _queue(self, store: Store, out: Output) -> dict[str, int]:
+        from rung.label.rating_queue import queue_chains, queue_gold
+
+        skipped = Skipped()
+        counted = skipped if self.skip_bad else None
+        found: dict[str, int] = {}
+        if self.chains:
+            with read_twice(self.chains) as places, store.writing() as connection:
+                records = records_of(places, self.format, "good", counted)
+                queued = queue_chains(connection, records, scorers=self.scorer, rule=self.rule)
+            found = _counted(queued, "chains", out)
+            found["alternatives"] = queued.alternatives
+        if self.gold:
+            with read_twice(self.gold) as places, store.writing() as connection:
+                records = records_of(places, None, "good", counted)
+                queued = queue_gold(connection, records, ", ".join(self.gold))
+            found |= _counted(queued, "gold chains", out)
+        tell_skipped(out.progress, skipped)
+        return found
+
+
+def _counted(queued: Queued, what: str, out: Output) -> dict[str, int]:
+    out.progress.log(f"{queued.new} {what} added, {queued.known} were there")
+    name = what.replace(" ", "_")
+    return {f"new_{name}": queued.new, f"known_{name}": queued.known}
+
+
+def _admit(store: Store) -> bool:
+    """Whether people have accounts; where none has, whoever runs the server is the only one."""
+    from rung.serve.annotate_desk import local_name
+    from rung.store.people import add_person, all_people, person_named
+
+    with store.writing() as connection:
+        if any(person.is_active for person in all_people(connection)):
+            return True
+        if person_named(connection, local_name()) is None:
+            add_person(connection, local_name(), "lead", None)
+    return False
+
+
+COMMANDS = {
+    "serve": Serve,
+    "import": Import,
+    "export": Export,
+    "people": People,
+    "status": Status,
+}
+DEFAULT = "serve"

@@ -1,0 +1,256 @@
+"""What `rung annotate` does for one person: the next chain, where they stand, what they send."""
+
+from __future__ import annotations
+
+import getpass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from sqlalchemy import Connection
+
+from rung.core import RungError
+from rung.eval.raters import GOLD_BATCH, RatingStatus, gold_agreement, rating_status
+from rung.label.human import works_of
+from rung.label.rating_desk import Answer, Standing, accept, standing
+from rung.label.rating_export import ExportFormat, export_lines
+from rung.label.rating_records import all_ratings, places_of, to_settle
+from rung.serve.annotate_values import (
+    Carried,
+    Change,
+    Me,
+    Opinions,
+    Scores,
+    Task,
+    TaskStep,
+)
+from rung.serve.tokens import LOCAL, Caller
+from rung.store.chains import alternatives, chain_by_id, chains_by_id
+from rung.store.claims import (
+    Sharing,
+    claim_of,
+    count_turns,
+    finished,
+    gold_of,
+    next_chain,
+    take_to_settle,
+)
+from rung.store.events import events_of, last_times_ms
+from rung.store.opening import Store
+from rung.store.people import person_named, person_with_token
+from rung.store.values import Claim, Event, Person, StoredChain
+
+LATEST = 200
+"""Ratings whose median time a person is shown."""
+
+
+class NotYoursError(RungError):
+    """A chain was asked for that the person was not given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatingDesk:
+    """A store, and how it is rated."""
+
+    store: Store
+    sharing: Sharing = field(default_factory=Sharing)
+    rate_all: bool = False
+    shows_answer: bool = True
+    """Whether people see the reference answer."""
+    offers_scores: bool = True
+    """Whether people may ask for scorers' scores of the chain before them."""
+    max_alternatives: int = 7
+    """Other steps shown at a place, besides those that the person wrote."""
+
+    def find(self, token_hash: str) -> Caller | None:
+        """Whose token it is, for the guard."""
+        with self.store.reading() as connection:
+            person = person_with_token(connection, token_hash)
+        return None if person is None else Caller(person.name, is_admin=person.role == "lead")
+
+    def person(self, connection: Connection, who: Caller) -> Person:
+        """The person who asks; without tokens, whoever runs the server."""
+        name = local_name() if who is LOCAL else who.name
+        person = person_named(connection, name)
+        if person is None:
+            raise RungError(f"there is nobody called {name!r} among the people of this store")
+        return person
+
+    def me(self, who: Caller) -> Me:
+        """Who asks, and how far everything is."""
+        with self.store.reading() as connection:
+            person = self.person(connection, who)
+            turns, left = count_turns(connection, self.sharing.overlap)
+            took_ms = last_times_ms(connection, person.id, LATEST)
+            gold = list(chains_by_id(connection, gold_of(connection, person.id)))
+            saved = events_of(connection, person.id, [chain.id for chain in gold])
+            works = {chain: work for (_, chain), work in works_of(saved).items()}
+            return Me(
+                name=person.name,
+                is_lead=who.is_admin,
+                rate_all=self.rate_all,
+                chains=len(finished(connection, person.id)),
+                left=left,
+                turns=turns,
+                median_step_s=median(took_ms) / 1000 if took_ms else None,
+                gold=gold_agreement(gold, works, batch=GOLD_BATCH),
+            )
+
+    def next(self, who: Caller) -> Task | None:
+        """The chain that the person has begun, or the next; None when all is done."""
+        with self.store.writing() as connection:
+            person = self.person(connection, who)
+            claim = next_chain(connection, person, self.sharing)
+            return None if claim is None else self._task(connection, person, claim)
+
+    def next_to_settle(self, who: Caller) -> Task | None:
+        """A chain on which people disagree, for whoever settles it; None when there is none."""
+        with self.store.writing() as connection:
+            person = self.person(connection, who)
+            for chain in to_settle(connection, all_ratings(connection)):
+                held = claim_of(connection, person.id, chain)
+                if held is not None and held.purpose != "adjudicate":
+                    continue  # nobody is judge in their own case
+                claim = held or take_to_settle(connection, person, chain)
+                if claim is not None:
+                    return self._task(connection, person, claim)
+        return None
+
+    def task(self, who: Caller, chain: str) -> Task:
+        """A chain that the person has or had.
+
+        Raises:
+            NotYoursError: The person was never given it.
+        """
+        with self.store.reading() as connection:
+            person = self.person(connection, who)
+            return self._task(connection, person, self._claim(connection, person, chain))
+
+    def take(self, who: Caller, events: Sequence[Event]) -> list[Answer]:
+        """Keep what the person did."""
+        with self.store.writing() as connection:
+            person = self.person(connection, who)
+            return accept(connection, person, events, rate_all=self.rate_all)
+
+    def show_scores(self, who: Caller, event: Event) -> Task:
+        """Show what scorers think of a chain, and keep that they were shown.
+
+        Raises:
+            RungError: That is not offered, or the chain is not the person's.
+        """
+        if not self.offers_scores:
+            raise RungError("scores are not shown here")
+        with self.store.writing() as connection:
+            person = self.person(connection, who)
+            claim = self._claim(connection, person, event.chain)
+            accept(connection, person, [event], rate_all=self.rate_all)
+            return self._task(connection, person, claim)
+
+    def status(self) -> RatingStatus:
+        """How the team gets on."""
+        with self.store.reading() as connection:
+            return rating_status(connection, overlap=self.sharing.overlap)
+
+    def export(self, format: ExportFormat) -> Iterator[bytes]:
+        """The lines of a file with all ratings, as they are at this moment."""
+        with self.store.reading() as connection:
+            yield from export_lines(connection, format)
+
+    def _claim(self, connection: Connection, person: Person, chain: str) -> Claim:
+        claim = claim_of(connection, person.id, chain)
+        if claim is None:
+            raise NotYoursError("this chain was not given to you")
+        return claim
+
+    def _task(self, connection: Connection, person: Person, claim: Claim) -> Task:
+        chain = chain_by_id(connection, claim.chain)
+        assert chain is not None, "a claim's chain is there"
+        stands = standing(connection, person, chain, rate_all=self.rate_all)
+        settles = claim.purpose == "adjudicate"
+        problem = chain.record.chain.problem
+        done = [id for id in finished(connection, person.id) if id != chain.id]
+        scores = [Scores(s.scorer, s.scores) for s in chain.record.scores]
+        return Task(
+            chain=chain.id,
+            purpose="adjudicate" if settles else "rate",
+            question=problem.question,
+            answer=problem.answer if self.shows_answer else None,
+            root=problem.root_id,
+            steps=_steps(chain),
+            alternatives=self._alternatives(connection, person, chain, all_written=settles),
+            changes=_changes(stands),
+            carried=_carried(stands),
+            finish=stands.work.finish,
+            reason=stands.work.reason,
+            opinions=_opinions(connection, person, chain) if settles else [],
+            has_scores=self.offers_scores and bool(scores),
+            scores=scores if stands.work.scores_shown and self.offers_scores else [],
+            previous=done[-1] if done else None,
+        )
+
+    def _alternatives(
+        self, connection: Connection, person: Person, chain: StoredChain, *, all_written: bool
+    ) -> list[TaskStep]:
+        """What else was written at the chain's places: by policies, and by the person."""
+        shown: list[TaskStep] = []
+        count: Counter[str] = Counter()
+        for other in alternatives(connection, places_of(chain)):
+            is_own = other.writer == person.id
+            if other.step.id in chain.step_ids or not (all_written or is_own or not other.writer):
+                continue
+            if not is_own:
+                count[other.parent] += 1
+            if is_own or count[other.parent] <= self.max_alternatives:
+                step = other.step
+                shown.append(
+                    TaskStep(step.id, other.parent, step.text, step.role, step.observation, is_own)
+                )
+        return shown
+
+
+def local_name() -> str:
+    """The name of whoever runs the server."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user id that has no name
+        return "local"
+
+
+def _steps(chain: StoredChain) -> list[TaskStep]:
+    steps = chain.record.chain.steps
+    return [
+        TaskStep(step.id, parent, step.text, step.role, step.observation)
+        for parent, step in zip(places_of(chain), steps, strict=False)
+    ]
+
+
+def _changes(stands: Standing) -> list[Change]:
+    return [
+        Change(
+            one.key, "write" if one.kind == "write" else "rate", one.step, one.rating, one.is_unsure
+        )
+        for one in stands.work.changes
+        if one.step is not None
+    ]
+
+
+def _carried(stands: Standing) -> list[Carried]:
+    return [
+        Carried(step, rated.rating, rated.is_unsure)
+        for step, rated in stands.rated.items()
+        if stands.work.rated.get(step) != rated
+    ]
+
+
+def _opinions(connection: Connection, person: Person, chain: StoredChain) -> list[Opinions]:
+    """What others said of the chain's steps, in whatever chain they said it."""
+    ratings = all_ratings(connection).by_step
+    found: list[Opinions] = []
+    for step in chain.step_ids:
+        others = [one for who, one in ratings.get(step, {}).items() if who != person.id]
+        count = Counter(one.rating for one in others if not one.is_unsure)
+        unsure = sum(one.is_unsure for one in others)
+        if others:
+            found.append(Opinions(step, count[-1], count[0], count[1], unsure))
+    return found
