@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -12,6 +12,8 @@ from rung.verify.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
+
+    from rung.store.opening import Store
 
 # Before anything loads torch, and for every process that a test starts. Two workers of pytest with
 # two threads each wait for one another on two cores: tiny trainings take ten times as long.
@@ -115,3 +117,47 @@ def tiny_reward(tmp_path_factory: pytest.TempPathFactory) -> TinyReward:
         return folder / kind
 
     return make
+
+
+@pytest.fixture(scope="session")
+def new_postgres() -> Iterator[Callable[[], str]]:
+    """Makes a database in a real PostgreSQL and returns its URL."""
+    from postgres import running_postgres
+
+    with running_postgres() as new_database:
+        yield new_database
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a new store can be: a file, and a URL."""
+    if request.param == "sqlite":
+        return str(tmp_path / "ratings.db")
+    return request.getfixturevalue("new_postgres")()
+
+
+@pytest.fixture(scope="session")
+def empty_stores(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Callable[[str], Store]]":
+    """Gives an empty store of a kind: migrated once, emptied or copied for each test."""
+    from rating import EmptyStores
+
+    stores = EmptyStores(tmp_path_factory.mktemp("stores"))
+    yield stores.of
+    stores.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(
+    request: pytest.FixtureRequest, empty_stores: "Callable[[str], Store]"
+) -> "Iterator[Store]":
+    """An empty store, in SQLite and in PostgreSQL."""
+    if request.param == "sqlite":
+        yield empty_stores("sqlite")
+    else:
+        yield empty_stores(request.getfixturevalue("postgres_place"))
+
+
+@pytest.fixture(scope="session")
+def postgres_place(new_postgres: Callable[[], str]) -> str:
+    """The database that tests share, one after the other."""
+    return new_postgres()

@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter
 
+from rung.serve.annotate import annotate
 from rung.serve.app import create_app
 
 
 def parts() -> list[APIRouter]:
     """The routers of all parts, of every verb with a server."""
-    return []
+    return [annotate]
 
 
 def document() -> dict[str, Any]:

@@ -14,10 +14,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError
 
 from rung.core.errors import InputError, MissingExtraError, RungError, UnavailableError
+from rung.store.tables import metadata
 
 BUSY_S = 30.0
 """How long SQLite waits for another process that writes."""
@@ -167,10 +168,9 @@ def _bring_up_to_date(store: Store) -> None:
             return
         if found not in (None, *(one.revision for one in script.walk_revisions())):
             raise InputError("this was made by a newer rung (or is not rung's)", file=store.name)
-        if found is None and connection.dialect.has_table(connection, "people"):
-            raise InputError(
-                "this database is not rung's: it has tables of its own", file=store.name
-            )
+        clash = set(inspect(connection).get_table_names()) & set(metadata.tables)
+        if found is None and clash:
+            raise InputError(f"it has tables of somebody else's: {sorted(clash)}", file=store.name)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

@@ -30,7 +30,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Text, primary_key=True),
         sa.Column("parent", sa.Text, nullable=False, index=True),
         sa.Column("content", sa.Text, nullable=False),
-        sa.Column("written_by", sa.BigInteger, sa.ForeignKey("people.id")),
+        sa.Column("written_by", _COUNTER, sa.ForeignKey("people.id")),
     )
     op.create_table(
         "chains",
@@ -45,7 +45,7 @@ def upgrade() -> None:
     op.create_table(
         "claims",
         sa.Column("chain", sa.Text, sa.ForeignKey("chains.id"), nullable=False),
-        sa.Column("person", sa.BigInteger, sa.ForeignKey("people.id"), nullable=False),
+        sa.Column("person", _COUNTER, sa.ForeignKey("people.id"), nullable=False),
         sa.Column("purpose", sa.Text, nullable=False),
         sa.Column("slot", sa.Integer),
         sa.Column("at_ms", sa.BigInteger, nullable=False),
@@ -61,7 +61,7 @@ def _make_events() -> None:
     op.create_table(
         "events",
         sa.Column("seq", _COUNTER, primary_key=True),
-        sa.Column("person", sa.BigInteger, sa.ForeignKey("people.id"), nullable=False),
+        sa.Column("person", _COUNTER, sa.ForeignKey("people.id"), nullable=False),
         sa.Column("key", sa.Text, nullable=False),
         sa.Column("chain", sa.Text, sa.ForeignKey("chains.id"), nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
