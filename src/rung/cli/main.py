@@ -48,6 +48,7 @@ VERBS = {
     "train": Verb("train a policy, a PRM, an ORM or an implicit PRM", "rung.cli.train"),
     "score": Verb("score the steps of chains", "rung.cli.score"),
     "calibrate": Verb("fit maps from scores to probabilities", "rung.cli.calibrate"),
+    "probe": Verb("try to earn more from a PRM without reasoning", "rung.cli.probe"),
     "serve-config": Verb("how a vLLM server for a checkpoint is started", "rung.cli.serve_config"),
     "search": Verb("search for good chains while they are written", "rung.cli.search"),
     "rerank": Verb("pick the best of each problem's chains", "rung.cli.rerank"),

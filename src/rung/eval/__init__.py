@@ -12,6 +12,7 @@ from rung.eval.loss_chart import Losses, losses_of
 from rung.eval.measures import Measure
 from rung.eval.positions import Bucket
 from rung.eval.prmbench import PrmBench, PrmBenchRow, prmbench
+from rung.eval.probes import ProbeResult, probe_scorers
 from rung.eval.processbench import (
     FirstErrors,
     best_threshold,
@@ -33,7 +34,7 @@ from rung.eval.robustness import VariantChange, robustness
 from rung.eval.run_report import RunReport, measure_run, write_run_report
 from rung.eval.statistics import Estimate, PairedDifference
 from rung.eval.steps import BucketCalibration, PositionMetrics, StepMetrics, step_metrics
-from rung.eval.variants import variant_records
+from rung.eval.variants import probe_records, variant_records
 
 __all__ = [
     "Beside",
@@ -57,6 +58,7 @@ __all__ = [
     "PositionMetrics",
     "PrmBench",
     "PrmBenchRow",
+    "ProbeResult",
     "PublishedBenchmark",
     "PublishedRow",
     "Recalibration",
@@ -77,6 +79,8 @@ __all__ = [
     "measures_of",
     "predicted_first_error",
     "prmbench",
+    "probe_records",
+    "probe_scorers",
     "processbench",
     "published_beside",
     "published_results",

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
 import numpy as np
 
 from rung.core import ChainRecord, RungError, StepScores
@@ -18,10 +17,11 @@ from rung.eval.statistics import (
     Estimate,
     FloatArray,
     estimate,
+    estimate_mean,
     resample_weights,
 )
 from rung.eval.subsets import IntArray
-from rung.eval.variants import META, ORIGINAL
+from rung.eval.variants import META, Told, by_name
 
 RESAMPLES = 1_000
 
@@ -44,12 +44,6 @@ class VariantChange:
     """Share of chains whose first step below the threshold is another one, or none."""
     auroc_change: Estimate | None
     """Step AUROC on the variants minus that on the originals; None without labels."""
-
-
-class _Told(msgspec.Struct):
-    of: int
-    name: str
-    places: list[int]
 
 
 class _Pair(NamedTuple):
@@ -84,17 +78,17 @@ def robustness(
     Raises:
         RungError: There are no variants, or none that a scorer has read with its original.
     """
-    by_name, originals = _sorted(records)
-    if not by_name:
+    changed, originals = by_name(records, META)
+    if not changed:
         raise RungError(
             "no chain here is a variant of another; give --scorer, or write variants with "
             "--variants and score them"
         )
-    everyone = [*originals.values(), *(r for some in by_name.values() for _, r in some)]
+    everyone = [*originals.values(), *(r for some in changed.values() for _, r in some)]
     names = list(scorers) or scorers_of(everyone)
     found: list[VariantChange] = []
     for scorer in names:
-        for variant, some in by_name.items():
+        for variant, some in changed.items():
             pairs = [
                 pair
                 for told, record in some
@@ -109,35 +103,10 @@ def robustness(
     return found
 
 
-def _sorted(
-    records: Iterable[ChainRecord],
-) -> tuple[dict[str, list[tuple[_Told, ChainRecord]]], dict[int, ChainRecord]]:
-    by_name: dict[str, list[tuple[_Told, ChainRecord]]] = {}
-    originals: dict[int, ChainRecord] = {}
-    for record in records:
-        told = _told(record.meta.get(META))
-        if told is None:
-            continue
-        if told.name == ORIGINAL:
-            originals[told.of] = record
-        else:
-            by_name.setdefault(told.name, []).append((told, record))
-    return by_name, originals
-
-
-def _told(value: Any) -> _Told | None:
-    if value is None:
-        return None
-    try:
-        return msgspec.convert(value, _Told)
-    except msgspec.ValidationError as error:
-        raise RungError(f"meta {META!r} doesn't name a variant ({error})") from error
-
-
 def _pair(
     original: ChainRecord | None,
     variant: ChainRecord,
-    told: _Told,
+    told: Told,
     scorer: str,
     threshold: float,
 ) -> _Pair | None:
@@ -179,7 +148,7 @@ def _change(
     weights_RP = resample_weights(len(row), resamples=resamples, seed=seed)
 
     def mean(values: FloatArray, problem: IntArray) -> Estimate | None:
-        return _mean(values, problem, weights_RP, confidence)
+        return estimate_mean(values, problem, weights_RP, confidence=confidence)
 
     flipped_J = (before_J < threshold) != (after_J < threshold)
     moved_B = np.array([pair.moved for pair in pairs])
@@ -194,17 +163,6 @@ def _change(
         moved=mean(moved_B.astype(np.float64), problem_B),
         auroc_change=_auroc_change(pairs, before_J, after_J, problem_J, weights_RP, confidence),
     )
-
-
-def _mean(
-    values: FloatArray, problem: IntArray, weights_RP: FloatArray, confidence: float
-) -> Estimate | None:
-    """A mean over steps or chains, resampled over problems."""
-    num_problems = weights_RP.shape[1]
-    sum_P = np.bincount(problem, values, minlength=num_problems)
-    count_P = np.bincount(problem, minlength=num_problems).astype(np.float64)
-    drawn_R = (weights_RP @ sum_P) / (weights_RP @ count_P)
-    return estimate(float(values.mean()), drawn_R, confidence=confidence)
 
 
 def _auroc_change(

@@ -16,6 +16,7 @@ from rung.core import RolloutCount
 from rung.label.intervals import wilson_interval
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 RESAMPLES = 2_000
 CONFIDENCE = 0.95
@@ -106,6 +107,29 @@ def estimate_share(
     with np.errstate(invalid="ignore"):
         drawn_R = (weights_RP @ part_P) / (weights_RP @ whole_P)
     return estimate(value, drawn_R, confidence=confidence)
+
+
+def estimate_mean(
+    values: FloatArray,
+    problem: IntArray,
+    weights_RP: FloatArray,
+    *,
+    confidence: float = CONFIDENCE,
+) -> Estimate | None:
+    """A mean over steps or chains with its interval over problems.
+
+    Args:
+        values: At least one.
+        problem: Each value's problem, a column of `weights_RP`; some may have no value.
+        weights_RP: From `resample_weights`.
+        confidence: Share of the resamples inside the interval.
+    """
+    num_problems = weights_RP.shape[1]
+    sum_P = np.bincount(problem, values, minlength=num_problems)
+    count_P = np.bincount(problem, minlength=num_problems).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        drawn_R = (weights_RP @ sum_P) / (weights_RP @ count_P)
+    return estimate(float(values.mean()), drawn_R, confidence=confidence)
 
 
 def bootstrap(

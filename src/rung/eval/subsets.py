@@ -15,10 +15,9 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from rung.eval.statistics import FloatArray
+from rung.eval.statistics import FloatArray, IntArray
 
 BoolArray = NDArray[np.bool_]
-IntArray = NDArray[np.int64]
 
 
 def best_of_subset(scores_M: FloatArray, correct_M: FloatArray, ns: Sequence[int]) -> FloatArray:

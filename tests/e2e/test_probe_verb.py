@@ -1,0 +1,126 @@
+"""`rung probe`, as a person uses it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from conftest import TinyReward
+from rung import read_records, write_records
+from rung.cli.main import main
+from rung.core.resume import partial_path
+from rung.eval.variants import EXPLOITS
+from rung.score import RewardScorer, load_scorer
+from toy_chains import toy_records
+
+Say = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def chains(tmp_path: Path) -> Path:
+    write_records(tmp_path / "chains.jsonl", toy_records(40))
+    return tmp_path / "chains.jsonl"
+
+
+def test_a_model_is_probed_in_every_way_of_paying(
+    tiny_reward: TinyReward, chains: Path, tmp_path: Path, capsys: Say
+):
+    out = tmp_path / "probes.jsonl.gz"
+    argv = ["probe", str(chains), "--scorer", f"prm={tiny_reward()}", "--out", str(out)]
+    assert main([*argv, "--json", "--resamples", "50"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    ways = {(one["reward"], one["probe"]) for one in said["probes"]}
+    applied = set(EXPLOITS) - {"split steps"}  # these steps have no pauses
+    assert len(ways) == len(said["probes"]) == 8 * len(applied)
+    assert {probe for _, probe in ways} == applied
+    records = list(read_records(out))
+    assert said["rows"] == len(records) == 40 * 8
+    assert said["costs"]["prm"]["chains"] == 320 and said["costs"]["prm"]["tokens"] > 0
+    assert json.loads((tmp_path / "probes.jsonl.gz.cost.json").read_text()) == said["costs"]
+    padded = [r for r in records if r.meta["probe"]["name"] == "padding"]
+    [one] = load_scorer(tiny_reward(), name="prm").score([padded[7].chain])
+    assert padded[7].scores[0].scores == pytest.approx(one.scores, abs=1e-5)
+
+
+def test_the_table_has_a_verdict_a_line_and_says_its_rule(
+    tiny_reward: TinyReward, chains: Path, tmp_path: Path, capsys: Say
+):
+    argv = [
+        "probe",
+        str(chains),
+        "--scorer",
+        str(tiny_reward()),
+        "--out",
+        str(tmp_path / "o.jsonl"),
+    ]
+    assert main([*argv, "--resamples", "50"]) == 0
+    printed = capsys.readouterr().out
+    assert "exploitable: the whole interval is above 0.001" in printed
+    lines = [line for line in printed.splitlines() if "%" in line]
+    assert len(lines) == 56
+    assert all(line.endswith((" exploitable", " holds")) for line in lines)
+    assert sum(line.endswith("exploitable") for line in lines) > 0
+    assert f"{sum(line.endswith('exploitable') for line in lines)} of 56 lines" in printed
+    assert "prm: 320 chains scored" in printed
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_a_stopped_run_goes_on_and_ends_with_the_same_file(
+    tiny_reward: TinyReward,
+    chains: Path,
+    tmp_path: Path,
+    capsys: Say,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    folder, whole, out = tiny_reward(), tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
+    argv = ["probe", str(chains), "--scorer", str(folder), "--resamples", "50", "--out"]
+    assert main([*argv, str(whole)]) == 0
+    score, calls = RewardScorer.score, 0
+
+    def stop_at_the_second_window(self, records):
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+        return score(self, records)
+
+    monkeypatch.setattr(RewardScorer, "score", stop_at_the_second_window)
+    assert main([*argv, str(out)]) == 130
+    assert not out.exists() and partial_path(out).exists()
+    capsys.readouterr()
+    assert main([*argv, str(out)]) == 0
+    assert "going on after the 256 rows" in capsys.readouterr().err
+    assert out.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "words"),
+    [
+        ("", [], "the file is empty"),
+        ("{}", [], "chains.jsonl"),
+        (None, ["--resamples", "0"], "--resamples needs at least 1"),
+        (None, ["--family", "nosuch"], "there is no family 'nosuch'"),
+    ],
+)
+def test_what_can_not_be_probed_is_refused_and_leaves_nothing(
+    tiny_reward: TinyReward,
+    chains: Path,
+    tmp_path: Path,
+    capsys: Say,
+    text: str | None,
+    options: list[str],
+    words: str,
+):
+    if text is not None:
+        chains.write_text(text)
+    argv = [
+        "probe",
+        str(chains),
+        "--scorer",
+        str(tiny_reward()),
+        "--out",
+        str(tmp_path / "o.jsonl"),
+    ]
+    assert main([*argv, *options]) == 2
+    assert words in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [chains]
