@@ -38,6 +38,7 @@ from rung.search import (
     rule,
     run_searches,
 )
+from rung.search.algorithms import UNSCORED
 from rung.verify import AnswerVerifier, Sandbox, find_sandbox
 
 if TYPE_CHECKING:
@@ -59,7 +60,6 @@ Algorithm = Literal[
     "abort",
     "allocate",
 ]
-UNSCORED = ("majority", "adaptive-vote")
 CALIBRATED = ("adaptive", "abort")
 
 

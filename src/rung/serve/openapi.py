@@ -12,11 +12,12 @@ from fastapi import APIRouter
 
 from rung.serve.annotate import annotate
 from rung.serve.app import create_app
+from rung.serve.serving import PARTS
 
 
 def parts() -> list[APIRouter]:
     """The routers of all parts, of every verb with a server."""
-    return [annotate]
+    return [*PARTS, annotate]
 
 
 def document() -> dict[str, Any]:
