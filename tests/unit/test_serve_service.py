@@ -420,6 +420,8 @@ def test_a_search_whose_client_goes_away_ends_and_frees_its_place():
         full = Call(url, "/v1/search", body).answer()
         assert full["error"]["message"] == "1 searches run already"
         call.line.close()
+        gone = b'rung_requests_total{route="/v1/search",status="499"} 1.0'
+        until(lambda: gone in service.metrics.text())
         policy.gate.opened.set()
         until(lambda: service._num_searches == 0)  # pyright: ignore
         until(lambda: not service.scorers["table"].worker.waiting)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -167,23 +167,29 @@ class _Answer:
             rung=self._found(result),
         )
 
-    async def stream(self) -> AsyncIterator[bytes]:
+    async def stream(self) -> AsyncGenerator[bytes]:
         """Its pieces as they come, in OpenAI's chunks."""
-        shown = _Shown()
-        yield self._chunk({"role": "assistant", "content": ""})
+        shown, is_begun = _Shown(), False
         async for one in self.service.search(self.request, self.wanted):
+            if not is_begun:
+                yield self._chunk({"role": "assistant", "content": ""})
+                is_begun = True
             if isinstance(one, SearchResult):
-                for step in shown.rest(_steps(one)):
-                    yield self._step(step)
-                yield self._chunk({}, finish_reason=_finish(one), rung=self._found(one))
-                if self.body.stream_options and self.body.stream_options.include_usage:
-                    yield self._chunk(None, usage=await self._usage(one))
+                async for chunk in self._end(one, shown):
+                    yield chunk
             elif self.wanted.options.search == ONE:
                 for step in shown.told(one, is_scored=self.wanted.options.is_scored):
                     yield self._step(step)
             else:
                 yield self._chunk({}, rung=msgspec.to_builtins(one))
         yield DONE
+
+    async def _end(self, result: SearchResult, shown: _Shown) -> AsyncGenerator[bytes]:
+        for step in shown.rest(_steps(result)):
+            yield self._step(step)
+        yield self._chunk({}, finish_reason=_finish(result), rung=self._found(result))
+        if self.body.stream_options and self.body.stream_options.include_usage:
+            yield self._chunk(None, usage=await self._usage(result))
 
     @property
     def _separator(self) -> str:

@@ -12,20 +12,23 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic import Field
 
-from rung.score.pooling import Pooling, Rows
 from rung.serve.answers import as_json, service_of
 from rung.serve.messages import Message, text_of
 from rung.serve.refusal import FAILURES
 from rung.serve.shared_scorer import SharedScorer
 from rung.serve.waiting import done_for
 
+if TYPE_CHECKING:
+    from rung.score.pooling import Pooling
+
 MAX_INPUTS = 1024
+Rows = list[list[float]]
 router = APIRouter(responses=FAILURES, tags=["scoring"])
 Ids = Annotated[list[int], Field(min_length=1, max_length=2**20)]
 

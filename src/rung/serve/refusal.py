@@ -14,8 +14,11 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from rung.core.errors import RungError, UnavailableError
+from rung.serve.waiting import GoneError
 
 FAULT = "the server failed; what it wrote on its terminal says how"
+GONE = 499
+"""The status, for logs and counters, where nobody is left to read it."""
 MAX_WORDS = 300
 """Characters of what was sent that an answer repeats."""
 
@@ -85,6 +88,8 @@ async def _invalid(_: Request, error: RequestValidationError) -> Response:
 
 
 async def _mistaken(_: Request, error: RungError) -> Response:
+    if isinstance(error, GoneError):
+        return Response(status_code=GONE)
     said = failure_of(error).error
     headers = {"Retry-After": "1"} if said.code == 503 else None
     return refusal(said.code, said.message, headers)
