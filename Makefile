@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 SYSTEM_PACKAGES := bubblewrap chromium postgresql
 
 WEB := src/rung/serve/web/index.html
-WEB_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -name .installed)
+WEB_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -name openapi.\*)
 
 .PHONY: setup system web quickstart test lint docs clean
 
@@ -38,8 +38,12 @@ web/node_modules/.installed: web/package-lock.json web/package.json $(STAMP)
 	@$(IN_WEB) && npm ci --no-progress
 	touch $@
 
-$(WEB): $(WEB_SOURCES) web/node_modules/.installed
-	@$(IN_WEB) && npm run --silent check && npm run --silent build
+# What the server answers, as types: the pages are checked against the server of this checkout.
+web/openapi.json: $(wildcard src/rung/serve/*.py src/rung/serve/*/*.py) $(STAMP)
+	PYTHONPATH=src $(BIN)/python -m rung.serve.openapi > $@
+
+$(WEB): $(WEB_SOURCES) web/openapi.json web/node_modules/.installed
+	@$(IN_WEB) && npm run --silent types && npm run --silent check && npm run --silent build
 
 quickstart: setup
 	$(BIN)/rung quickstart --out quickstart

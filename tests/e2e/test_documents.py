@@ -7,10 +7,8 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -76,10 +74,9 @@ EXECUTED = [page for page in pages() if "```python" in page.read_text() or "$ " 
 
 
 @pytest.fixture
-def quickstart(tmp_path: Path, tiny_prm: Path, tiny_lm: Path) -> None:
+def quickstart(tmp_path: Path, tiny_prm: Path) -> None:
     """What the README finds after `make quickstart`, in small."""
     shutil.copytree(tiny_prm, tmp_path / "quickstart" / "prm")
-    shutil.copytree(tiny_lm, tmp_path / "quickstart" / "policy")
     problem = Problem("p", "What is 3 + 4?", "7")
     chains = [Chain.of(problem, ["We add.", f"3 + 4 = {k}"], answer=str(k)) for k in range(64)]
     write_records(tmp_path / "quickstart" / "test.jsonl.gz", map(ChainRecord, chains))
@@ -94,16 +91,7 @@ def models(tmp_path: Path) -> None:
     save(tmp_path / "models" / "some-prm", marker, heads)
 
 
-@pytest.fixture
-def servers(tmp_path: Path) -> Iterator[None]:
-    """A server that a page started is stopped with the page, whatever became of that."""
-    yield
-    for file in tmp_path.glob("*.pid"):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(file.read_text()), signal.SIGKILL)
-
-
-@pytest.mark.usefixtures("quickstart", "models", "servers")
+@pytest.mark.usefixtures("quickstart", "models")
 @pytest.mark.parametrize("page", EXECUTED, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_block_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)

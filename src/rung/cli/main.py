@@ -49,12 +49,12 @@ VERBS = {
     "score": Verb("score the steps of chains", "rung.cli.score"),
     "calibrate": Verb("fit maps from scores to probabilities", "rung.cli.calibrate"),
     "probe": Verb("try to earn more from a PRM without reasoning", "rung.cli.probe"),
-    "serve": Verb("score, search and answer over HTTP", "rung.cli.serve"),
     "serve-config": Verb("how a vLLM server for a checkpoint is started", "rung.cli.serve_config"),
     "search": Verb("search for good chains while they are written", "rung.cli.search"),
     "rerank": Verb("pick the best of each problem's chains", "rung.cli.rerank"),
     "eval": Verb("measure: best-of-N curves, steps, ProcessBench, PRMBench", "rung.cli.eval"),
     "annotate": Verb("let people rate steps in a browser", "rung.cli.annotate"),
+    "view": Verb("look at chains, searches and curves in a browser", "rung.cli.view"),
     "report": Verb("one HTML page from a run's folder", "rung.cli.report"),
 }
 

@@ -38,7 +38,6 @@ from rung.search import (
     rule,
     run_searches,
 )
-from rung.search.algorithms import UNSCORED
 from rung.verify import AnswerVerifier, Sandbox, find_sandbox
 
 if TYPE_CHECKING:
@@ -60,6 +59,7 @@ Algorithm = Literal[
     "abort",
     "allocate",
 ]
+UNSCORED = ("majority", "adaptive-vote")
 CALIBRATED = ("adaptive", "abort")
 
 

@@ -87,3 +87,7 @@ function decode(part: string): string {
     return part;
   }
 }
+
+export function setTitle(title: string): void {
+  document.title = `${title} · rung`;
+}
