@@ -12,10 +12,11 @@ from rung.generate.written_log import WrittenLog
 
 if TYPE_CHECKING:
     from rung.generate.completer import TransformersCompleter
-    from rung.generate.transformers import TransformersGenerator
+    from rung.generate.transformers import TokenChain, TransformersGenerator
     from rung.generate.vllm import VllmGenerator, open_vllm
 
 _HOME = {
+    "TokenChain": "transformers",
     "TransformersCompleter": "completer",
     "TransformersGenerator": "transformers",
     "VllmGenerator": "vllm",
@@ -26,6 +27,7 @@ __all__ = [
     "Act",
     "ActingGenerator",
     "ServerGenerator",
+    "TokenChain",
     "TransformersCompleter",
     "TransformersGenerator",
     "VllmGenerator",

@@ -57,6 +57,8 @@ class Row:
     """Tokens drawn: `ids`, and the one that ended the row."""
     finish_reason: str | None = None
     is_done: bool = False
+    end: int | None = None
+    """The token that ended the row."""
     logprobs: list[dict[int, float]] = field(default_factory=list[dict[int, float]])
     """For each of `ids` the log-probabilities that were asked for, and its own."""
     drawn_logprobs: list[float] = field(default_factory=list[float])
@@ -66,7 +68,7 @@ class Row:
         """Add a drawn token, and see whether the row is done with it."""
         self.num_tokens += 1
         if token in ends:
-            self.is_done, self.finish_reason = True, STOP
+            self.is_done, self.finish_reason, self.end = True, STOP, token
             return
         self.ids.append(token)
         if at_stop(self.ids):

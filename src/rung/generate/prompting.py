@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import starmap, zip_longest
 from typing import Any, NamedTuple
@@ -94,6 +94,10 @@ class Prompts:
         default_factory=dict[str, list[int]], init=False, repr=False, compare=False
     )
     """Token ids of pieces: a search shows the same steps again and again."""
+    _added: dict[tuple[int, ...], str] = field(
+        default_factory=dict[tuple[int, ...], str], init=False, repr=False, compare=False
+    )
+    """What the last tokens add to those before them, which are at most CONTEXT_TOKENS."""
 
     def ids(self, prefix: Chain, *, inside_step: bool = False) -> tuple[int, ...]:
         """The prompt for what comes behind a prefix, or inside its last step."""
@@ -127,11 +131,21 @@ class Prompts:
         begin = len(context)
         for token in ids:
             context.append(token)
-            text = self.decode(context[begin:], context[max(0, begin - CONTEXT_TOKENS) : begin])
+            text = self._adds(context, begin)
             is_whole = not text.endswith("\ufffd")  # which stands for a part of a character
             texts.append(text if is_whole else "")
             begin = len(context) if is_whole else begin
         return tuple(starmap(Drawn, zip_longest(texts, logprobs, fillvalue="")))
+
+    def _adds(self, context: Sequence[int], begin: int) -> str:
+        """What the tokens from `begin` on add to the text."""
+        first = max(0, begin - CONTEXT_TOKENS)
+        key = (begin - first, *context[first:])
+        if key not in self._added:
+            if len(self._added) >= KEPT_PIECES:
+                self._added.clear()
+            self._added[key] = self.decode(context[begin:], context[first:begin])
+        return self._added[key]
 
     def _decode(self, ids: Sequence[int]) -> str:
         return self.tokenizer.decode(
@@ -204,11 +218,7 @@ def continued(
 def _logprobs(
     prefix: Chain, written: Written, num_new: int, separator: str, sampling: Sampling
 ) -> tuple[float | None, ...] | None:
-    """Of all steps: the prefix's own, then those of the `num_new` new ones, or of the longer one.
-
-    A token belongs to the step that it completes, or in which it stands; a blank piece's tokens
-    belong to the step behind it, the end to the last step.
-    """
+    """Of all steps: the prefix's own, then those of the new ones, or of the longer one."""
     if not sampling.logprobs:
         return None
     before = (prefix.source or Provenance()).logprobs_for(len(prefix.steps))
@@ -218,20 +228,41 @@ def _logprobs(
     return (*before[:-1], *_sums(written.drawn, num_new, separator, begun, first))
 
 
+def steps_of_tokens(
+    texts: Iterable[str], num_steps: int, separator: str, *, rest: str = ""
+) -> list[int] | None:
+    """Which of the new steps each drawn token belongs to, from 0.
+
+    A token belongs to the step that it completes, or in which it stands; a blank piece's tokens
+    belong to the step behind it, the end to the last step. Where nothing but blank text was
+    written there are no steps, and all tokens are of step 0. None if the tokens don't show where
+    the steps end.
+
+    Args:
+        texts: What each token adds to the text.
+        num_steps: Steps that were read from the text.
+        separator: Between steps.
+        rest: The text of the first step before the first token.
+    """
+    places, done, last = list[int](), 0, max(0, num_steps - 1)
+    for text in texts:
+        places.append(min(done, last))
+        *whole, rest = (rest + text).split(separator)
+        done += sum(1 for piece in whole if piece.strip())
+    return None if done < last else places
+
+
 def _sums(
     drawn: Sequence[Drawn] | None, num_steps: int, separator: str, rest: str, first: float | None
 ) -> list[float | None]:
     """The tokens' log-probabilities, by step; the first step has the text `rest` and `first`."""
-    if drawn is None or num_steps == 0:
+    texts = (token.text for token in drawn or ())
+    places = steps_of_tokens(texts, num_steps, separator, rest=rest)
+    if drawn is None or num_steps == 0 or places is None:
         return [None] * num_steps
     logprobs: list[list[float | None]] = [[first], *([] for _ in range(num_steps - 1))]
-    done = 0
-    for token in drawn:
-        logprobs[min(done, num_steps - 1)].append(token.logprob)
-        *whole, rest = (rest + token.text).split(separator)
-        done += sum(1 for piece in whole if piece.strip())
-    if done < num_steps - 1:  # the tokens don't show where the steps end
-        return [None] * num_steps
+    for place, token in zip(places, drawn, strict=True):
+        logprobs[place].append(token.logprob)
     return [
         None if None in some else math.fsum(x for x in some if x is not None) for some in logprobs
     ]

@@ -16,6 +16,7 @@ from rung.generate.prompting import (
     continued,
     holds_step,
     no_answer,
+    steps_of_tokens,
     wanted,
 )
 
@@ -30,6 +31,21 @@ class _Request(NamedTuple):
     prompt: tuple[int, ...]
     stream: str
     """Names the chain's own random numbers."""
+
+
+class TokenChain(NamedTuple):
+    """A chain with the tokens that the policy drew for it: what a policy gradient is taken of."""
+
+    chain: Chain
+    prompt: tuple[int, ...]
+    """What stood before them."""
+    ids: tuple[int, ...]
+    """The tokens drawn, the one that ended the chain too."""
+    steps: tuple[int, ...]
+    """Which of the chain's new steps each belongs to (`rung.generate.prompting.steps_of_tokens`);
+    0 for all where the tokens don't show it."""
+    logprobs: tuple[float, ...]
+    """Of each, under the policy itself, at temperature 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +98,26 @@ class TransformersGenerator:
         written), and counts the tokens of this call.
         """
         requests = self._requests(prefixes, n, sampling)
+        rows = self._write(requests, sampling)
+        chains = [self._chain(*pair, sampling) for pair in zip(requests, rows, strict=True)]
+        return [[chains[k * n + j] for j in range(n)] for k in range(len(prefixes))]
+
+    def sample_tokens(
+        self, prefixes: Sequence[Chain], n: int, sampling: Sampling
+    ) -> list[list[TokenChain]]:
+        """`sample` whole chains, each with its tokens; `sampling` asks for log-probabilities."""
+        requests = self._requests(prefixes, n, sampling)
+        rows = self._write(requests, sampling)
+        chains = [self._tokens(*pair, sampling) for pair in zip(requests, rows, strict=True)]
+        return [[chains[k * n + j] for j in range(n)] for k in range(len(prefixes))]
+
+    def forget(self) -> None:
+        """Forget all kept prefixes: what is written then doesn't depend on earlier calls."""
+        self._writer.memory.forget()
+
+    def _write(self, requests: Sequence[_Request], sampling: Sampling) -> list[Row]:
         is_step = sampling.until == "step"
-        rows = self._writer.write(
+        return self._writer.write(
             [request.prompt for request in requests],
             [request.stream for request in requests],
             sampling,
@@ -93,8 +127,6 @@ class TransformersGenerator:
             drawn_logprobs=sampling.logprobs,
             keeps_written=is_step,
         )
-        chains = [self._chain(*pair, sampling) for pair in zip(requests, rows, strict=True)]
-        return [[chains[k * n + j] for j in range(n)] for k in range(len(prefixes))]
 
     def _requests(self, prefixes: Sequence[Chain], n: int, sampling: Sampling) -> list[_Request]:
         distinct = {prefix.prefix_id: prefix for prefix in prefixes}
@@ -124,6 +156,15 @@ class TransformersGenerator:
             separator=self.step_separator,
             extract_answer=self.extract_answer,
         )
+
+    def _tokens(self, request: _Request, row: Row, sampling: Sampling) -> TokenChain:
+        chain = self._chain(request, row, sampling)
+        num_new = len(chain.steps) - len(request.prefix.steps)
+        drawn = self._prompts.drawn(row.ids, row.drawn_logprobs)
+        places = steps_of_tokens((token.text for token in drawn), num_new, self.step_separator)
+        ids = (*row.ids, *([] if row.end is None else [row.end]))
+        steps = tuple(places or [0] * len(ids))
+        return TokenChain(chain, request.prompt, ids, steps, tuple(row.drawn_logprobs))
 
     def _step_ends(self, sampling: Sampling) -> Callable[[list[int]], bool]:
         """Whether a step has been written and its separator behind it."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rung.score.calibrated import CalibratedScorer, ModelScorer, calibrated
 from rung.score.calibration import Isotonic, Temperature, fit_isotonic, fit_temperature
+from rung.score.ensemble import LabelingScorer, StrictestScorer
 from rung.score.oracle import LabelScorer, RandomScorer
 from rung.score.stream import score_records, score_windows
 
@@ -42,6 +43,7 @@ __all__ = [
     "ImplicitScorer",
     "Isotonic",
     "LabelScorer",
+    "LabelingScorer",
     "ModelScorer",
     "RandomScorer",
     "RemoteScorer",
@@ -49,6 +51,7 @@ __all__ = [
     "ScoredStep",
     "ScoringSession",
     "ServerCompleter",
+    "StrictestScorer",
     "Temperature",
     "ThinkPRM",
     "calibrated",

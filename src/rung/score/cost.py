@@ -58,6 +58,9 @@ class Metered:
 
 def tokens_of(scorer: Any) -> int | None:
     """Tokens that went through the scorer's own model, of which it may know nothing."""
+    if (several := getattr(scorer, "scorers", None)) is not None:
+        each = [tokens_of(one) for one in several]
+        return None if None in each else sum(count for count in each if count is not None)
     inner = getattr(scorer, "scorer", scorer)  # a calibrated one wraps another
     usage = getattr(inner, "usage", None)
     return None if usage is None else int(usage.computed)

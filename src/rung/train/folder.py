@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -33,6 +33,7 @@ RUN_FILE = "run.json"
 REPORT_FILE = "training.json"
 
 Fingerprint = dict[str, Any]
+R = TypeVar("R")
 
 
 def fingerprint(
@@ -49,7 +50,7 @@ def fingerprint(
     told |= told.pop("optimization") | told.pop("method", {})
     del told["strategy"]  # a state is whole: a run may go on with another
     told["device"] = pick_device(told["device"]).type
-    told["trunk"] = _trunk_hash(Path(settings.trunk))
+    told["trunk"] = trunk_hash(settings.trunk)
     data = {"training chains": _hash(train), "validation chains": _hash(validation)}
     return {"rung": version("rung"), **told, **data}
 
@@ -59,7 +60,7 @@ def run_id(wanted: Fingerprint) -> str:
     return hashlib.blake2b(msgspec.json.encode(wanted, order="sorted"), digest_size=8).hexdigest()
 
 
-def claim(out: Path, wanted: Fingerprint) -> TrainingReport | None:
+def claim(out: Path, wanted: Fingerprint, kind: type[R]) -> R | None:
     """See that `out` is free or holds this very run; give the run's report if it has ended.
 
     Raises:
@@ -81,14 +82,14 @@ def claim(out: Path, wanted: Fingerprint) -> TrainingReport | None:
     if not (out / REPORT_FILE).exists():
         return None
     delete_state(out)
-    return _report(out)
+    return report_in(out, kind)
 
 
 def begin(out: Path, wanted: Fingerprint, world: World) -> None:
     """Write down whose run it is, before anything else is written."""
     if world.leads:
         with replacing(out / RUN_FILE) as aside:
-            aside.write_bytes(_pretty(wanted))
+            aside.write_bytes(pretty(wanted))
     world.wait()
 
 
@@ -120,17 +121,18 @@ def finish(
         )
         if write_card is not None:
             write_card(aside, report)
-        (aside / REPORT_FILE).write_bytes(_pretty(report))
+        (aside / REPORT_FILE).write_bytes(pretty(report))
 
     if world.leads:
         publish(out, write, last=REPORT_FILE)
         delete_state(out)
     world.wait()
-    return _report(out)
+    return report_in(out, TrainingReport)
 
 
-def _report(out: Path) -> TrainingReport:
-    return msgspec.json.decode((out / REPORT_FILE).read_bytes(), type=TrainingReport)
+def report_in(out: Path, kind: type[R]) -> R:
+    """The report of a run that has ended."""
+    return msgspec.json.decode((out / REPORT_FILE).read_bytes(), type=kind)
 
 
 def _hash(records: Sequence[ChainRecord]) -> str:
@@ -140,13 +142,19 @@ def _hash(records: Sequence[ChainRecord]) -> str:
     return digest.hexdigest()
 
 
-def _trunk_hash(trunk: Path) -> str:
+def trunk_hash(trunk: str | Path) -> str:
+    """Of the weights that a run starts from.
+
+    Raises:
+        RungError: They are not there.
+    """
     digest = hashlib.blake2b(digest_size=12)
-    for path in weight_files(causal_lm_folder(trunk)):
+    for path in weight_files(causal_lm_folder(Path(trunk))):
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 
-def _pretty(value: Any) -> bytes:
+def pretty(value: Any) -> bytes:
+    """A value as JSON for people."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"

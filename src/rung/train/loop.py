@@ -24,7 +24,7 @@ from rung.train.batches import Bundle, bundles_of, plan_batches, plan_epoch
 from rung.train.distributed import World, gather, spread, whole
 from rung.train.examples import Example
 from rung.train.settings import Optimization
-from rung.train.state import RunState, append_metrics, cut_metrics
+from rung.train.state import Position, RunState, append_metrics, cut_metrics
 from rung.train.trackers import Tracker
 
 LOOKS_A_RUN = 10
@@ -129,7 +129,7 @@ class _Run:
         self._validation = plan_batches(everything, self._held_out, settings.batch_tokens)
         self._optimizer = _optimizer(task.model, settings)
         self._state = RunState(out, task.model, self._optimizer, world)
-        self._position = self._state.restore()
+        self._position = self._state.restore(Position())
         self._clock_s = self._saved_s = time.monotonic()
 
     def to_the_end(self) -> Outcome:

@@ -93,7 +93,7 @@ def take_up(
     tracking = load_tracker(tracker if world.leads else "none")
     train, validation = list(train_records), list(validation_records)
     wanted = fingerprint(settings, train, validation)
-    if report := claim(out, wanted):
+    if report := claim(out, wanted, TrainingReport):
         told.log(f"{out}: this run has ended before; nothing is left to do")
         return report
     told.start("opening the trunk")

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import torch
@@ -20,6 +20,15 @@ from rung.train.distributed import World, like, whole
 
 STATE_FOLDER = "state"
 METRICS_FILE = "metrics.jsonl"
+
+
+class Stands(Protocol):
+    """Where any run stands, as a dataclass of plain values."""
+
+    best_step: int
+
+
+P = TypeVar("P", bound=Stands)
 
 
 @dataclass(slots=True)
@@ -58,7 +67,7 @@ class RunState:
         self._optimizer = optimizer
         self._device = next(model.parameters()).device
 
-    def save(self, position: Position) -> None:
+    def save(self, position: Stands) -> None:
         """Save where the run stands; forget best weights that it no longer refers to."""
         tensors = {f"weight.{name}": whole(w.detach()) for name, w in self._weights.items()}
         for name, weight in self._weights.items():
@@ -73,8 +82,11 @@ class RunState:
             if path != self._best(position.best_step):
                 path.unlink()
 
-    def restore(self) -> Position:
-        """Put weights, optimizer and random states back; a fresh position if nothing is saved.
+    def restore(self, fresh: P) -> P:
+        """Put weights, optimizer and random states back, and give the position that was saved.
+
+        Args:
+            fresh: The position if nothing is saved.
 
         Raises:
             InputError: The saved state can't be read, or is of another model.
@@ -84,7 +96,7 @@ class RunState:
                 path.unlink()  # what a killed process was writing
         self._world.wait()
         if not self._latest.exists():
-            return Position()
+            return fresh
         try:
             tensors, metadata = _load(self._latest)
             with torch.no_grad():
@@ -96,7 +108,7 @@ class RunState:
                         if (tensor := tensors.get(f"optimizer.{key}.{name}")) is not None
                     }
             _set_random_states(tensors, self._device)
-            return msgspec.json.decode(metadata["position"], type=Position)
+            return msgspec.json.decode(metadata["position"], type=type(fresh))
         except (SafetensorError, KeyError, RuntimeError, msgspec.DecodeError) as error:
             reason = f"the state can't be read ({error}); delete {STATE_FOLDER}/ to start over"
             raise InputError(reason, file=str(self._latest)) from error

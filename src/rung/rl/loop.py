@@ -1,0 +1,320 @@
+"""The loop of reinforcement learning: sample, judge, pay, learn; look at held-out problems.
+
+A run is a function of its problems and settings: one seed gives one curve, and a run that was
+killed goes on from its last saved state with the same curve, on the same machine with the same
+number of threads.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rung.core.codec import write_records
+from rung.core.errors import RungError
+from rung.core.protocols import Progress, Sampling
+from rung.core.types import ChainRecord, Problem, Verdict
+from rung.generate import TokenChain
+from rung.rl.guards import has_parted
+from rung.rl.learner import Learner, Moved
+from rung.rl.pay import Judged, advantages
+from rung.rl.returns import returns_to_go
+from rung.rl.rounds import Clock, Players, Round, StepRewards, play, problems_of_round
+from rung.rl.settings import Held, RlTraining
+from rung.rl.update import Experience, divergence, experience
+from rung.score.cost import tokens_of
+from rung.train.state import RunState, append_metrics, cut_metrics
+from rung.train.trackers import Tracker
+
+ALL_DONE = "all rounds are done"
+HELD_OUT_FILE = "held_out.jsonl.gz"
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a run stands, apart from the tensors."""
+
+    step: int = 0
+    """Rounds taken."""
+    best_step: int = 0
+    updates: int = 0
+    """Optimizer steps taken."""
+    is_over: bool = False
+    ended: str = ALL_DONE
+    first: Held | None = None
+    best: Held | None = None
+    last: Held | None = None
+    best_shares: list[float] = field(default_factory=list[float])
+    """Each held-out problem's share of right chains at the best look."""
+    tokens_sampled: int = 0
+    tokens_scored: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Game:
+    """What a run is about."""
+
+    settings: RlTraining
+    players: Players
+    learner: Learner
+    problems: Sequence[Problem]
+    held_out: Sequence[Problem]
+
+
+def run_rl(game: Game, out: Path, progress: Progress, tracker: Tracker) -> Position:
+    """Train from where the run in `out` stands to its end; the learner then has the best weights.
+
+    Raises:
+        RungError: A scorer or a loss gave what is no number, or there are too few problems.
+    """
+    settings, world = game.settings, game.learner.world
+    if len(game.problems) < settings.updating.problems:
+        raise RungError(
+            f"a round takes {settings.updating.problems} problems, but there are only"
+            f" {len(game.problems)}"
+        )
+    if settings.updating.problems < world.size:
+        raise RungError(f"a round has fewer problems than there are processes ({world.size})")
+    return _Run(game, out, progress, tracker).to_the_end()
+
+
+class _Run:
+    """A run in progress."""
+
+    def __init__(self, game: Game, out: Path, progress: Progress, tracker: Tracker) -> None:
+        self._game, self._settings, self._out = game, game.settings, out
+        self._learner, self._world = game.learner, game.learner.world
+        self._progress, self._tracker = progress, tracker
+        self._state = RunState(out, self._learner.weights, self._learner.optimizer, self._world)
+        self._position = self._state.restore(Position())
+        self._scored_before = tokens_of(game.players.scorer) or 0
+        self._clock_s = self._saved_s = time.monotonic()
+        self._known: tuple[Sequence[TokenChain], list[Experience], list[Tensor]] | None = None
+
+    def to_the_end(self) -> Position:
+        position, rounds = self._position, self._settings.updating.iterations
+        if self._world.leads:
+            cut_metrics(self._out, position.step)
+        self._learner.weights.eval()  # no dropout: what is learned from is what was sampled
+        if position.first is None and not position.is_over:
+            self._look()
+            self._save()
+        self._progress.start("rounds", rounds - position.step)
+        while not position.is_over:
+            note = self._take_round()
+            if position.step % self._settings.looking.every == 0 or position.step == rounds:
+                self._look()
+            position.is_over = position.is_over or position.step == rounds
+            self._progress.advance(note=note)
+            is_due = time.monotonic() - self._saved_s > self._settings.save_every_s
+            if position.is_over or self._world.agree(is_due):
+                self._save()
+        if self._game.held_out:
+            self._state.load_best(position.best_step)
+        return position
+
+    def _take_round(self) -> str:
+        settings, position, clock = self._settings, self._position, Clock()
+        how = settings.updating
+        chosen = problems_of_round(self._game.problems, how.problems, position.step, settings.seed)
+        ours = chosen[self._world.rank :: self._world.size]
+        sampling = self._sampling(position.step + 1)
+        prm_loss: list[float] = []
+        played = self._play(ours, self._game.problems, how.n, sampling, clock, prm_loss)
+        with clock.on("learning"):
+            experiences, reference = self._read(played.written)
+            width = played.found.scores_BS.shape[1]
+            values_BS = self._learner.expectations(experiences, width)
+            paying = settings.paying
+            found_BS = advantages(played.paid, played.found, paying, values_BS)
+            returns_BS = returns_to_go(played.paid.rewards_BS, discount=paying.discount)
+            order = random.Random(f"{settings.seed}/{position.step}")
+            moved = self._learner.learn(
+                experiences, reference, found_BS, returns_BS, position.updates, order
+            )
+        kl = sum(divergence(e.old_K, r) for e, r in zip(experiences, reference, strict=True))
+        return self._note(played, moved, kl, clock, prm_loss)
+
+    def _play(
+        self,
+        chosen: Sequence[int],
+        problems: Sequence[Problem],
+        n: int,
+        sampling: Sampling,
+        clock: Clock,
+        prm_loss: list[float] | None = None,
+    ) -> Round:
+        return play(
+            self._game.players,
+            [problems[k] for k in chosen],
+            n,
+            sampling,
+            self._settings.paying,
+            self._settings.guards,
+            clock,
+            self._step_rewards(prm_loss),
+        )
+
+    def _step_rewards(self, prm_loss: list[float] | None) -> StepRewards | None:
+        """What an online PRM pays, after it has learned; without `prm_loss` it only pays."""
+        online = self._learner.online
+        if online is None:
+            return None
+
+        def rewards(written: Sequence[TokenChain], found: Judged) -> Tensor:
+            experiences, reference = self._read(written)
+            if prm_loss is not None:
+                prm_loss.append(self._learner.learn_outcomes(experiences, reference, found))
+            return online.step_rewards(experiences, reference, found.scores_BS.shape[1])
+
+        return rewards
+
+    def _read(self, written: Sequence[TokenChain]) -> tuple[list[Experience], list[Tensor]]:
+        """Chains as experiences, and what the reference says of them; computed once."""
+        if self._known is None or self._known[0] is not written:
+            experiences = [experience(one) for one in written]
+            self._known = (written, experiences, self._learner.read_reference(experiences))
+        return self._known[1:]
+
+    def _sampling(self, number: int) -> Sampling:
+        seed = self._settings.seed * 1_000_003 + number
+        return Sampling(max_tokens=self._settings.updating.max_tokens, seed=seed, logprobs=True)
+
+    def _note(
+        self, played: Round, moved: Moved, kl: float, clock: Clock, prm_loss: list[float]
+    ) -> str:
+        position, total = self._position, self._world.total
+        chains, tokens = total(len(played.written)), int(total(played.num_tokens))
+        steps = total(float(played.found.num_steps_B.sum()))
+        logprob = total(sum(sum(one.logprobs) for one in played.written))
+        position.step += 1
+        position.updates += moved.updates
+        position.tokens_sampled += tokens
+        self._count_time()
+        row: dict[str, Any] = {
+            "step": position.step,
+            "reward": total(float(played.paid.process_BS.sum())) / chains,
+            "outcome": total(float(played.found.outcomes_B.sum())) / chains,
+            "kl": total(kl) / chains,
+            "entropy": -logprob / tokens,
+            "chain_tokens": tokens / chains,
+            "chain_steps": steps / chains,
+            "settled_problems": int(total(played.settled)),
+            "unscored_steps": int(total(played.unscored)),
+            "timeouts": int(total(played.verdicts.count(Verdict.TIMEOUT))),
+            "cut_off": int(total(sum(_is_cut_off(one) for one in played.written))),
+            "loss": moved.loss,
+            "gradient_norm": moved.gradient_norm,
+            "clipped": moved.clipped,
+            "tokens_sampled": position.tokens_sampled,
+            "tokens_scored": position.tokens_scored,
+            "seconds": position.seconds,
+            "seconds_by_part": clock.spent_s,
+        }
+        if prm_loss:
+            row["prm_loss"] = prm_loss[0]
+        self._write(row)
+        self._guard_kl(row["kl"])
+        return f"reward {row['reward']:.3f}, right {row['outcome']:.1%}, KL {row['kl']:.2f}"
+
+    def _guard_kl(self, kl: float) -> None:
+        most = self._settings.guards.most_kl
+        if most is not None and kl > most:
+            self._end(f"KL: a chain is {kl:.2f} nats from the reference, beyond {most:g}")
+
+    def _look(self) -> None:
+        """Look at the held-out problems, keep the best weights, see whether reward misleads."""
+        if not self._game.held_out:
+            return
+        position, looking = self._position, self._settings.looking
+        position.tokens_scored = self._tokens_scored()
+        everything = range(len(self._game.held_out))
+        played = self._play(everything, self._game.held_out, looking.n, self._sampling(0), Clock())
+        right = [verdict.is_correct for verdict in played.verdicts]
+        shares = [fmean(right[k : k + looking.n]) for k in range(0, len(right), looking.n)]
+        is_paid = self._settings.paying.needs_scores
+        reward = float(played.paid.process_BS.sum(1).mean()) if is_paid else None
+        held = Held(step=position.step, accuracy=fmean(shares), reward=reward)
+        self._count_time()
+        self._write_look(held, played)
+        position.first, position.last = position.first or held, held
+        if position.best is None or held.accuracy > position.best.accuracy:
+            position.best, position.best_shares = held, shares
+            position.best_step = position.step
+            self._state.keep_best(position.step)
+        else:
+            self._sound(shares, held)
+
+    def _sound(self, shares: Sequence[float], held: Held) -> None:
+        """The alarm, if what is paid and what is right have parted."""
+        best, alarm = self._position.best, self._settings.guards.alarm
+        if alarm == "off" or best is None or best.reward is None or held.reward is None:
+            return
+        parted = has_parted(self._position.best_shares, shares, best.reward, held.reward)
+        if parted is None:
+            return
+        self._progress.log(f"alarm after round {held.step}: {parted}")
+        if alarm == "stop":
+            self._end(f"alarm: {parted}")
+
+    def _end(self, why: str) -> None:
+        self._position.is_over, self._position.ended = True, why
+
+    def _write_look(self, held: Held, played: Round) -> None:
+        row = {
+            "step": held.step,
+            "held_out_accuracy": held.accuracy,
+            "held_out_reward": held.reward,
+            "tokens_sampled": self._position.tokens_sampled,
+            "seconds": self._position.seconds,
+        }
+        self._write(row)
+        paid = "" if held.reward is None else f", paid {held.reward:.3f}"
+        self._progress.log(f"round {held.step}: held-out accuracy {held.accuracy:.1%}{paid}")
+        if self._world.leads:
+            write_records(self._out / HELD_OUT_FILE, _records(played))
+
+    def _write(self, row: dict[str, Any]) -> None:
+        if self._world.leads:
+            append_metrics(self._out, row)
+            self._tracker.log(row, row["step"])
+
+    def _tokens_scored(self) -> int:
+        now = tokens_of(self._game.players.scorer) or 0
+        counted, self._scored_before = now - self._scored_before, now
+        return self._position.tokens_scored + counted
+
+    def _count_time(self) -> None:
+        self._position.tokens_scored = self._tokens_scored()
+        now_s = time.monotonic()
+        self._position.seconds += now_s - self._clock_s
+        self._clock_s = now_s
+
+    def _save(self) -> None:
+        self._count_time()
+        self._state.save(self._position)
+        self._saved_s = time.monotonic()
+
+
+def _is_cut_off(one: TokenChain) -> bool:
+    return one.chain.source is not None and one.chain.source.finish_reason == "length"
+
+
+def _records(played: Round) -> list[ChainRecord]:
+    """The chains of a look, as far as they have steps."""
+    verdicts = played.verdicts or [None] * len(played.written)
+    records = [
+        replace(ChainRecord(one.chain), outcome=verdict, scores=() if found is None else (found,))
+        for one, verdict, found in zip(played.written, verdicts, played.scores, strict=True)
+        if one.chain.steps
+    ]
+    return records

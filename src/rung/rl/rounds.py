@@ -1,0 +1,138 @@
+"""A round: the policy writes, verifier and scorer judge, chains are paid. Nothing is learned here.
+
+B chains, S steps.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from rung.core.errors import RungError
+from rung.core.protocols import Sampling, Scorer, Verifier
+from rung.core.types import Chain, Problem, StepScores, Verdict
+from rung.generate import TokenChain, TransformersGenerator
+from rung.rl.pay import Judged, Paid, judged, pay
+from rung.rl.settings import Guards, Paying
+
+StepRewards = Callable[[Sequence[TokenChain], Judged], Tensor]
+"""What steps earn (B, S), where no scorer says so: an online PRM's."""
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds by what they were spent on."""
+
+    spent_s: dict[str, float] = field(default_factory=dict[str, float])
+
+    @contextmanager
+    def on(self, what: str) -> Iterator[None]:
+        """Count the block's time."""
+        began_s = time.monotonic()
+        yield
+        self.spent_s[what] = self.spent_s.get(what, 0.0) + time.monotonic() - began_s
+
+
+@dataclass(frozen=True, slots=True)
+class Players:
+    """Who takes part."""
+
+    generator: TransformersGenerator
+    """The policy; its model is the one that learns."""
+    verifier: Verifier | None
+    scorer: Scorer | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """Chains that were written, with what they were paid."""
+
+    written: list[TokenChain]
+    found: Judged
+    paid: Paid
+    verdicts: list[Verdict]
+    scores: list[StepScores | None]
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that the policy drew."""
+        return sum(len(one.ids) for one in self.written)
+
+    @property
+    def unscored(self) -> int:
+        """Steps that their scorer could not score; they count as 0."""
+        return sum(score is None for found in self.scores if found for score in found.scores)
+
+    @property
+    def settled(self) -> int:
+        """Problems whose chains all earned the same: nothing is to be learned from them."""
+        totals: dict[int, set[float]] = {}
+        earned_B = self.paid.rewards_BS.sum(1).tolist()
+        for group, earned in zip(self.found.group_B.tolist(), earned_B, strict=True):
+            totals.setdefault(group, set()).add(earned)
+        return sum(len(values) == 1 for values in totals.values())
+
+
+def problems_of_round(problems: Sequence[Problem], count: int, step: int, seed: int) -> list[int]:
+    """Which problems round `step` takes: all of them in turn, each time in another order."""
+    places = range(step * count, (step + 1) * count)
+    orders: dict[int, list[int]] = {}
+    for epoch in {place // len(problems) for place in places}:
+        orders[epoch] = list(range(len(problems)))
+        random.Random(f"{seed}/{epoch}").shuffle(orders[epoch])
+    return [orders[place // len(problems)][place % len(problems)] for place in places]
+
+
+def play(
+    players: Players,
+    problems: Sequence[Problem],
+    n: int,
+    sampling: Sampling,
+    paying: Paying,
+    guards: Guards,
+    clock: Clock,
+    step_rewards: StepRewards | None = None,
+) -> Round:
+    """Write `n` chains for each problem and pay for them.
+
+    Raises:
+        RungError: The scorer failed, or gave something that is not a number.
+    """
+    with clock.on("sampling"):
+        players.generator.forget()  # so that a run that is gone on with has the same batches
+        roots = [Chain(problem, ()) for problem in problems]
+        groups = players.generator.sample_tokens(roots, n, sampling)
+    written = [one for group in groups for one in group]
+    chains = [one.chain for one in written]
+    with clock.on("verifying"):
+        verdicts = [] if players.verifier is None else players.verifier.verify(chains)
+    with clock.on("scoring"):
+        is_scored = paying.needs_scores and step_rewards is None
+        scores = _scores(players.scorer, chains) if is_scored else [None] * len(chains)
+    right = [verdict.is_correct for verdict in verdicts] or [False] * len(chains)
+    numbers = [k for k in range(len(problems)) for _ in range(n)]
+    found = judged(chains, right, scores, numbers, guards)
+    process_BS = step_rewards(written, found) if step_rewards is not None else None
+    return Round(
+        written=written,
+        found=found,
+        paid=pay(found, paying, process_BS),
+        verdicts=verdicts,
+        scores=scores,
+    )
+
+
+def _scores(scorer: Scorer | None, chains: Sequence[Chain]) -> list[StepScores | None]:
+    """Scores; None for a chain without steps, which no scorer is asked about."""
+    assert scorer is not None, "paying for steps needs a scorer"
+    asked = [chain for chain in chains if chain.steps]
+    try:
+        found = iter(scorer.score(asked))
+    except ValueError as error:  # a score that is NaN or outside [0, 1]
+        raise RungError(f"scorer {scorer.name!r}: {error}") from error
+    return [next(found) if chain.steps else None for chain in chains]

@@ -1,0 +1,232 @@
+"""A run of reinforcement learning in its folder: begun or taken up, and ended."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch import nn
+
+from rung.core.codec import encode_problem
+from rung.core.errors import RungError
+from rung.core.progress import Silent
+from rung.core.protocols import Progress, Scorer, Verifier
+from rung.core.types import Problem
+from rung.generate import TransformersGenerator
+from rung.model.checkpoint import publish, weights_hash
+from rung.model.implicit import REFERENCE, ImplicitReading, save_implicit_reading
+from rung.model.tree_attention import use_tree_attention
+from rung.model.trunk import LoadedModel, load_causal_lm, quiet_transformers
+from rung.rl.learner import POLICY, PRM, VALUE_HEAD, Learner
+from rung.rl.loop import Game, Position, run_rl
+from rung.rl.rounds import Players
+from rung.rl.settings import RlReport, RlTraining
+from rung.score.cost import tokens_of
+from rung.train.distributed import World, join_world
+from rung.train.folder import (
+    REPORT_FILE,
+    Fingerprint,
+    begin,
+    claim,
+    pretty,
+    report_in,
+    run_id,
+    trunk_hash,
+)
+from rung.train.loop import pick_device
+from rung.train.run import within_context
+from rung.train.state import delete_state
+from rung.train.trackers import TrackerName, load_tracker, tracked
+from rung.train.trainable import add_adapters
+from rung.verify import extract_answer
+
+PRM_FOLDER = "prm"
+Extract = Callable[[str], str | None]
+
+
+def train_rl(
+    settings: RlTraining,
+    problems: Sequence[Problem],
+    held_out: Sequence[Problem],
+    out: Path,
+    *,
+    verifier: Verifier | None,
+    scorer: Scorer | None = None,
+    progress: Progress | None = None,
+    tracker: TrackerName = "none",
+    extract: Extract = extract_answer,
+) -> RlReport:
+    """Train a policy on what verifier and scorer pay, into `out`, a causal LM folder.
+
+    ``metrics.jsonl`` has a row a round and a row a look; ``held_out.jsonl.gz`` the chains of the
+    last look. Run again, the same call goes on from the last saved state.
+
+    Args:
+        settings: The run's.
+        problems: To train on.
+        held_out: To look at; the weights of the look with the highest accuracy are kept.
+        out: The folder.
+        verifier: Judges final answers; None where only steps are paid for.
+        scorer: Scores steps; None where only outcomes are paid for, or an online PRM pays.
+        progress: Told what happens.
+        tracker: A second place for the numbers.
+        extract: Finds the final answer in a chain's text.
+
+    Raises:
+        RungError: The settings want what is not there, or `out` holds something else.
+    """
+    _check(settings, held_out, verifier, scorer)
+    world = join_world("ddp")
+    told = (world.leads and progress) or Silent()
+    wanted = _fingerprint(settings, problems, held_out, verifier, scorer)
+    if report := claim(out, wanted, RlReport):
+        told.log(f"{out}: this run has ended before; nothing is left to do")
+        return report
+    told.start("opening the policy")
+    device = pick_device(settings.device)
+    loaded = load_causal_lm(settings.policy)
+    most = within_context(settings.updating.max_tokens, loaded.model)
+    settings = replace(settings, updating=replace(settings.updating, max_tokens=most))
+    learner, merge = _learner(settings, loaded, device, world)
+    generator = TransformersGenerator(
+        learner.policy,
+        loaded.tokenizer,
+        loaded.name,
+        extract_answer=extract,
+        question_separator=settings.question_separator,
+        step_separator=settings.step_separator,
+        max_batch_chains=settings.updating.max_batch_chains,
+        max_kept_mib=0,
+    )
+    players = Players(generator=generator, verifier=verifier, scorer=scorer)
+    game = Game(settings, players, learner, problems, held_out)
+    begin(out, wanted, world)
+    tracking = load_tracker(tracker if world.leads else "none")
+    with tracked(tracking, out.resolve().name, run_id(wanted), wanted):
+        position = run_rl(game, out, told, tracking)
+    merge()
+    if world.leads:
+        publish(out, lambda aside: _write(aside, game, position, loaded), last=REPORT_FILE)
+        delete_state(out)
+    world.wait()
+    return report_in(out, RlReport)
+
+
+def _check(
+    settings: RlTraining,
+    held_out: Sequence[Problem],
+    verifier: Verifier | None,
+    scorer: Scorer | None,
+) -> None:
+    paying = settings.paying
+    if paying.needs_scores and scorer is None and settings.online is None:
+        raise RungError(f"paying for steps ({paying.form}) needs a scorer")
+    if not paying.needs_scores and scorer is not None:
+        raise RungError("a scorer is given, but steps are not paid for")
+    if settings.online is not None and scorer is not None:
+        raise RungError("an online PRM pays; a scorer beside it has nothing to do")
+    if verifier is None and (paying.outcome_weight or settings.online is not None):
+        raise RungError("paying for outcomes needs a verifier, or an outcome weight of 0")
+    if verifier is None and held_out:
+        raise RungError("held-out problems need a verifier, which says what is right")
+
+
+def _learner(
+    settings: RlTraining, loaded: LoadedModel, device: torch.device, world: World
+) -> tuple[Learner, Callable[[], None]]:
+    """The learner on its device, and what merges its adapters when all is over."""
+    policy: Any = loaded.model
+    use_tree_attention(policy)
+    reference = copy.deepcopy(policy).requires_grad_(False).eval().to(device)
+    parts: dict[str, Any] = {POLICY: policy}
+    merge: Callable[[], None] = lambda: None  # noqa: E731
+    if settings.paying.baseline == "gae":
+        parts[VALUE_HEAD] = nn.Linear(policy.config.get_text_config().hidden_size, 1)
+        nn.init.zeros_(parts[VALUE_HEAD].weight)
+        nn.init.zeros_(parts[VALUE_HEAD].bias)
+    if settings.online is not None:
+        parts[PRM] = copy.deepcopy(policy)
+    if settings.updating.lora is not None:
+        policy.requires_grad_(False)
+        merge = add_adapters(policy.base_model, settings.updating.lora, settings.seed)
+    for part in parts.values():
+        part.to(device)
+    return Learner.of(settings, parts, reference, world), merge
+
+
+def _write(aside: Path, game: Game, position: Position, loaded: LoadedModel) -> None:
+    with quiet_transformers():
+        game.learner.policy.save_pretrained(aside)
+        loaded.tokenizer.save_pretrained(aside)
+        if game.settings.online is not None:
+            _write_prm(aside / PRM_FOLDER, game, loaded)
+    has_looks = bool(game.held_out)
+    report = RlReport(
+        steps=position.step,
+        best_step=position.best_step if has_looks else position.step,
+        ended=position.ended,
+        first=position.first,
+        best=position.best,
+        last=position.last,
+        tokens_sampled=position.tokens_sampled,
+        tokens_scored=position.tokens_scored if _is_counted(game) else None,
+        seconds=position.seconds,
+        weights_hash=weights_hash(aside),
+    )
+    (aside / REPORT_FILE).write_bytes(pretty(report))
+
+
+def _is_counted(game: Game) -> bool:
+    scorer = game.players.scorer
+    return scorer is None or tokens_of(scorer) is not None
+
+
+def _write_prm(folder: Path, game: Game, loaded: LoadedModel) -> None:
+    """The online PRM as it was at the best look, as `rung train implicit` would write it."""
+    settings = game.settings
+    assert settings.online is not None
+    game.learner.weights[PRM].save_pretrained(folder)
+    game.learner.reference.save_pretrained(folder / REFERENCE)
+    for place in (folder, folder / REFERENCE):
+        loaded.tokenizer.save_pretrained(place)
+    reading = ImplicitReading(
+        question_separator=settings.question_separator,
+        step_separator=settings.step_separator,
+        max_tokens=int(loaded.model.config.get_text_config().max_position_embeddings),
+        coefficient=settings.online.coefficient,
+        loss="ce",
+        trunk=loaded.name,
+    )
+    save_implicit_reading(reading, folder)
+
+
+def _fingerprint(
+    settings: RlTraining,
+    problems: Sequence[Problem],
+    held_out: Sequence[Problem],
+    verifier: Verifier | None,
+    scorer: Scorer | None,
+) -> Fingerprint:
+    """All that a run's result depends on, as JSON."""
+    told = msgspec.json.decode(msgspec.json.encode(settings, enc_hook=str))
+    del told["save_every_s"]
+    told["device"] = pick_device(settings.device).type
+    told["policy"] = trunk_hash(settings.policy)
+    told["verifier"] = None if verifier is None else type(verifier).__name__
+    told["scorer"] = None if scorer is None else getattr(scorer, "fingerprint", scorer.name)
+    told |= {"problems": _hash(problems), "held-out problems": _hash(held_out)}
+    return {"rung": version("rung"), **msgspec.json.decode(msgspec.json.encode(told))}
+
+
+def _hash(problems: Sequence[Problem]) -> str:
+    digest = hashlib.blake2b(digest_size=12)
+    for problem in problems:
+        digest.update(encode_problem(problem))
+    return digest.hexdigest()

@@ -1,0 +1,60 @@
+"""Several scorers as one: a step is worth what the strictest of them says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rung.core.protocols import Labeler, Scorer
+from rung.core.types import Chain, StepScores
+
+
+@dataclass(frozen=True, slots=True)
+class StrictestScorer:
+    """The least score that any of the scorers gives a step; None where one gives none.
+
+    What one PRM overrates, another one may not (Coste et al., arXiv 2310.02743, worst-case
+    optimization), so there is less to exploit.
+    """
+
+    scorers: tuple[Scorer, ...]
+
+    @property
+    def name(self) -> str:
+        """All names."""
+        return "least of " + ", ".join(scorer.name for scorer in self.scorers)
+
+    @property
+    def fingerprint(self) -> Any:
+        """Of all, as JSON."""
+        return [getattr(scorer, "fingerprint", scorer.name) for scorer in self.scorers]
+
+    def score(self, chains: Sequence[Chain]) -> list[StepScores]:
+        """Score with all of them."""
+        found = [scorer.score(chains) for scorer in self.scorers]
+        return [
+            StepScores(tuple(map(_least, *(one.scores for one in of_chain))), self.name)
+            for of_chain in zip(*found, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelingScorer:
+    """A labeler's labels as scores: the true verifier's word on every step, as far as it goes."""
+
+    labeler: Labeler
+
+    @property
+    def name(self) -> str:
+        """The labels' source."""
+        return self.labeler.source
+
+    def score(self, chains: Sequence[Chain]) -> list[StepScores]:
+        """Label; a step that was not judged has score None."""
+        return [StepScores(y.labels, self.name) for y in self.labeler.label(chains)]
+
+
+def _least(*scores: float | None) -> float | None:
+    known = [score for score in scores if score is not None]
+    return min(known) if len(known) == len(scores) else None
