@@ -16,19 +16,18 @@ from rung.cli.inputs import Chains, Separator, read_twice, records_of, tell_skip
 from rung.cli.output import JsonFlag, Output
 from rung.cli.policies import PolicyOptions, check_sampling, open_policy
 from rung.cli.scaling import HERE, ScalingOptions
+from rung.cli.verifiers import open_verifier
 from rung.core import (
     ChainRecord,
     RungError,
     Sampling,
     Skipped,
     StepLabels,
-    Verifier,
     write_records,
 )
 from rung.core.resume import fingerprint_of
 from rung.core.urls import name_of
 from rung.label import (
-    LabLabeler,
     OmegaForest,
     OmegaRule,
     RolloutLabels,
@@ -43,7 +42,6 @@ from rung.label import (
     with_answer,
     with_outcomes,
 )
-from rung.verify import AnswerVerifier
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -131,7 +129,7 @@ class Rolling:
         sampling = Sampling(self.temperature, self.top_p, self.max_tokens, self.seed)
         with (
             open_policy(self.policy, how, out) as (generator, policy_hash),
-            _verifier(self.verifier) as verifier,
+            open_verifier(self.verifier) as verifier,
         ):
             source = RolloutSource(generator, verifier, sampling, batch=self.max_batch_chains)
             yield source, policy_hash
@@ -156,7 +154,7 @@ class Rolling:
 
     def read(self, chains: Sequence[str], out: Output) -> tuple[list[ChainRecord], list[int], int]:
         """All chains with outcomes, the places of those to label, and the number of bad rows."""
-        with read_twice(chains) as sources, _verifier(self.verifier) as verifier:
+        with read_twice(chains) as sources, open_verifier(self.verifier) as verifier:
             skipped = Skipped()
             counted = skipped if self.skip_bad else None
             rows = records_of(sources, self.format, "good", counted)
@@ -266,15 +264,6 @@ def _start_labels(rule: RolloutRule, records: Sequence[ChainRecord]) -> RolloutL
 
 def _start_search(rule: OmegaRule, records: Sequence[ChainRecord]) -> OmegaForest:
     return OmegaForest.start([r.chain for r in records], [r.outcome for r in records], rule)
-
-
-@contextlib.contextmanager
-def _verifier(name: str) -> Generator[Verifier]:
-    if name == "lab":
-        yield LabLabeler()
-    else:
-        with AnswerVerifier() as verifier:
-            yield verifier
 
 
 def _with_intervals(

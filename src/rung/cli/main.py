@@ -51,6 +51,7 @@ VERBS = {
     "probe": Verb("try to earn more from a PRM without reasoning", "rung.cli.probe"),
     "serve-config": Verb("how a vLLM server for a checkpoint is started", "rung.cli.serve_config"),
     "search": Verb("search for good chains while they are written", "rung.cli.search"),
+    "rl": Verb("train a policy that is paid step by step", "rung.cli.rl"),
     "rerank": Verb("pick the best of each problem's chains", "rung.cli.rerank"),
     "eval": Verb("measure: best-of-N curves, steps, ProcessBench, PRMBench", "rung.cli.eval"),
     "annotate": Verb("let people rate steps in a browser", "rung.cli.annotate"),

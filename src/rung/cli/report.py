@@ -21,7 +21,7 @@ from rung.data import merge_records
 from rung.score.cost import read_costs
 
 if TYPE_CHECKING:
-    from rung.eval import Losses, RunReport, Stage, VariantChange
+    from rung.eval import Losses, Rewards, RunReport, Stage, VariantChange
 
 CHAIN_FILES = ("*.jsonl", "*.jsonl.gz", "*.jsonl.zst", "*.parquet")
 METRICS = "metrics.jsonl"
@@ -92,7 +92,11 @@ class ReportCommand:
         )
 
     def _measure(
-        self, found: _Found, stages: list[Stage], losses: list[Losses], changes: list[VariantChange]
+        self,
+        found: _Found,
+        stages: list[Stage],
+        losses: list[Losses | Rewards],
+        changes: list[VariantChange],
     ) -> RunReport:
         from rung.eval import measure_run
 
@@ -167,18 +171,18 @@ def _stages(folder: Path) -> list[Stage]:
         raise InputError(f"this is no list of stages ({error})", file=str(path)) from error
 
 
-def _losses(folder: Path) -> list[Losses]:
-    from rung.eval import losses_of
+def _losses(folder: Path) -> list[Losses | Rewards]:
+    from rung.eval import losses_of, rewards_of
 
-    found: list[Losses] = []
+    found: list[Losses | Rewards] = []
     for path in sorted([*folder.glob(METRICS), *folder.glob(f"*/{METRICS}")]):
         try:
             rows = [msgspec.json.decode(line) for line in path.read_bytes().splitlines() if line]
         except msgspec.DecodeError as error:
             raise InputError(f"this is not JSON ({error})", file=str(path)) from error
         name = path.parent.resolve().name
-        if (losses := losses_of(name, rows)) is not None:
-            found.append(losses)
+        if (training := rewards_of(name, rows) or losses_of(name, rows)) is not None:
+            found.append(training)
     return found
 
 

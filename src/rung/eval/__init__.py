@@ -30,6 +30,7 @@ from rung.eval.ranking import auroc
 from rung.eval.recalibration import Recalibration, recalibrate
 from rung.eval.reliability import write_reliability_svg
 from rung.eval.report import ReportData, Stage, write_report
+from rung.eval.reward_chart import Rewards, rewards_of, write_rewards_svg
 from rung.eval.robustness import VariantChange, robustness
 from rung.eval.run_report import RunReport, measure_run, write_run_report
 from rung.eval.statistics import Estimate, PairedDifference
@@ -63,6 +64,7 @@ __all__ = [
     "PublishedRow",
     "Recalibration",
     "ReportData",
+    "Rewards",
     "RunReport",
     "Source",
     "Stage",
@@ -85,11 +87,13 @@ __all__ = [
     "published_beside",
     "published_results",
     "recalibrate",
+    "rewards_of",
     "robustness",
     "step_metrics",
     "variant_records",
     "write_curves_svg",
     "write_reliability_svg",
     "write_report",
+    "write_rewards_svg",
     "write_run_report",
 ]

@@ -31,9 +31,11 @@ from rung.eval.page import render_page
 from rung.eval.pick_measures import has_choices
 from rung.eval.reliability import reliability_chart
 from rung.eval.report import Stage, cost_rows, duration, gap_charts, headline, lead, versions
+from rung.eval.reward_chart import Rewards, reward_chart
 from rung.eval.robustness import VariantChange
 from rung.eval.statistics import CONFIDENCE, RESAMPLES, Estimate
 from rung.eval.steps import STEP_RESAMPLES, StepMetrics, step_metrics
+from rung.eval.svg import Markup
 
 TEMPLATE = "run.html.j2"
 
@@ -53,7 +55,7 @@ class RunReport:
     steps: StepMetrics | None
     examples: tuple[ChainRecord, ...]
     robustness: tuple[VariantChange, ...] = ()
-    losses: tuple[Losses, ...] = ()
+    losses: tuple[Losses | Rewards, ...] = ()
     stages: tuple[Stage, ...] = ()
     rule: str = "min"
     command: str = ""
@@ -72,7 +74,7 @@ def measure_run(
     rule: str = "min",
     costs: dict[str, Cost] | None = None,
     robustness: Sequence[VariantChange] = (),
-    losses: Sequence[Losses] = (),
+    losses: Sequence[Losses | Rewards] = (),
     stages: Sequence[Stage] = (),
     command: str = "",
     resamples: int | None = None,
@@ -90,7 +92,7 @@ def measure_run(
         rule: The aggregation with which PRMs pick.
         costs: What scores took.
         robustness: Of variants, measured.
-        losses: Of trainings.
+        losses: Of trainings; of `rung rl`'s, what was paid and what was right.
         stages: What else took time.
         command: What a person types to get this page.
         resamples: Of the problems; by default each measure's own number.
@@ -183,7 +185,7 @@ def render_run_report(report: RunReport) -> str:
             )
             for record in report.examples
         ],
-        losses=[(one.name, loss_chart(one)) for one in report.losses],
+        losses=[(one.name, _training_chart(one)) for one in report.losses],
         costs=cost_rows(report.stages),
         total=duration(sum(stage.seconds for stage in report.stages)),
         versions=versions(),
@@ -202,3 +204,7 @@ def _interval(one: Estimate | None, form: str = "%.3f", times: float = 1.0) -> s
     if one.low is None or one.high is None:
         return value
     return f"{value}|{form % (times * one.low)} to {form % (times * one.high)}"
+
+
+def _training_chart(found: Losses | Rewards) -> Markup:
+    return loss_chart(found) if isinstance(found, Losses) else reward_chart(found)

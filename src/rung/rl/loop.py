@@ -15,11 +15,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from rung.core.codec import write_records
-from rung.core.errors import RungError
 from rung.core.protocols import Progress, Sampling
 from rung.core.types import ChainRecord, Problem, Verdict
 from rung.generate import TokenChain
@@ -74,16 +72,8 @@ def run_rl(game: Game, out: Path, progress: Progress, tracker: Tracker) -> Posit
     """Train from where the run in `out` stands to its end; the learner then has the best weights.
 
     Raises:
-        RungError: A scorer or a loss gave what is no number, or there are too few problems.
+        RungError: A scorer or a loss gave what is no number.
     """
-    settings, world = game.settings, game.learner.world
-    if len(game.problems) < settings.updating.problems:
-        raise RungError(
-            f"a round takes {settings.updating.problems} problems, but there are only"
-            f" {len(game.problems)}"
-        )
-    if settings.updating.problems < world.size:
-        raise RungError(f"a round has fewer problems than there are processes ({world.size})")
     return _Run(game, out, progress, tracker).to_the_end()
 
 
@@ -111,7 +101,7 @@ class _Run:
         self._progress.start("rounds", rounds - position.step)
         while not position.is_over:
             note = self._take_round()
-            if position.step % self._settings.looking.every == 0 or position.step == rounds:
+            if position.step % self._settings.looking.look_every == 0 or position.step == rounds:
                 self._look()
             position.is_over = position.is_over or position.step == rounds
             self._progress.advance(note=note)
@@ -235,12 +225,12 @@ class _Run:
         """Look at the held-out problems, keep the best weights, see whether reward misleads."""
         if not self._game.held_out:
             return
-        position, looking = self._position, self._settings.looking
+        position, n = self._position, self._settings.looking.look_chains
         position.tokens_scored = self._tokens_scored()
-        everything = range(len(self._game.held_out))
-        played = self._play(everything, self._game.held_out, looking.n, self._sampling(0), Clock())
+        problems = self._game.held_out
+        played = self._play(range(len(problems)), problems, n, self._sampling(0), Clock())
         right = [verdict.is_correct for verdict in played.verdicts]
-        shares = [fmean(right[k : k + looking.n]) for k in range(0, len(right), looking.n)]
+        shares = [fmean(right[k : k + n]) for k in range(0, len(right), n)]
         is_paid = self._settings.paying.needs_scores
         reward = float(played.paid.process_BS.sum(1).mean()) if is_paid else None
         held = Held(step=position.step, accuracy=fmean(shares), reward=reward)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -31,7 +31,7 @@ class Clock:
     spent_s: dict[str, float] = field(default_factory=dict[str, float])
 
     @contextmanager
-    def on(self, what: str) -> Iterator[None]:
+    def on(self, what: str) -> Generator[None]:
         """Count the block's time."""
         began_s = time.monotonic()
         yield
@@ -56,7 +56,7 @@ class Round:
     found: Judged
     paid: Paid
     verdicts: list[Verdict]
-    scores: list[StepScores | None]
+    scores: Sequence[StepScores | None]
 
     @property
     def num_tokens(self) -> int:

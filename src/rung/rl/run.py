@@ -84,6 +84,7 @@ def train_rl(
     """
     _check(settings, held_out, verifier, scorer)
     world = join_world("ddp")
+    _check_problems(settings.updating.problems, len(problems), world.size)
     told = (world.leads and progress) or Silent()
     wanted = _fingerprint(settings, problems, held_out, verifier, scorer)
     if report := claim(out, wanted, RlReport):
@@ -136,6 +137,13 @@ def _check(
         raise RungError("paying for outcomes needs a verifier, or an outcome weight of 0")
     if verifier is None and held_out:
         raise RungError("held-out problems need a verifier, which says what is right")
+
+
+def _check_problems(in_round: int, there: int, processes: int) -> None:
+    if there < in_round:
+        raise RungError(f"a round takes {in_round} problems, but there are only {there}")
+    if in_round < processes:
+        raise RungError(f"a round of {in_round} problems is too small for {processes} processes")
 
 
 def _learner(
@@ -192,7 +200,8 @@ def _write_prm(folder: Path, game: Game, loaded: LoadedModel) -> None:
     """The online PRM as it was at the best look, as `rung train implicit` would write it."""
     settings = game.settings
     assert settings.online is not None
-    game.learner.weights[PRM].save_pretrained(folder)
+    prm: Any = game.learner.weights[PRM]
+    prm.save_pretrained(folder)
     game.learner.reference.save_pretrained(folder / REFERENCE)
     for place in (folder, folder / REFERENCE):
         loaded.tokenizer.save_pretrained(place)

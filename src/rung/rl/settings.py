@@ -137,14 +137,14 @@ class Updating:
 class Looking:
     """How held-out problems are looked at."""
 
-    every: int = 10
-    """Rounds between looks."""
-    n: int = 4
+    look_every: int = 10
+    """Rounds between looks at the held-out problems."""
+    look_chains: int = 4
     """Chains a held-out problem."""
 
     def __post_init__(self) -> None:
-        _at_least(1, "every", self.every)
-        _at_least(1, "n", self.n)
+        _at_least(1, "look_every", self.look_every)
+        _at_least(1, "look_chains", self.look_chains)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
