@@ -11,38 +11,19 @@ from pathlib import Path
 import pytest
 
 from rung.cli.main import main
-from rung.core import ChainRecord, write_records
-from rung.core.codec import encode_problem
-from rung.data.lab import Lab, demonstrations, make_demonstrator, make_problems
-
-LAB = Lab(num_steps=1, misconceived_share=0.0)
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """Problems of one step, and a policy that has seen a few chains."""
-    from rung.model.tiny import make_tiny
-    from rung.train import Optimization, PolicyTraining, train_policy
-
-    folder = tmp_path_factory.mktemp("rl")
-    problems = list(make_problems(LAB, 500, seed=0))
-    chains = demonstrations(make_demonstrator(LAB, seed=0), problems[:400], seed=0)
-    records = [ChainRecord(chain) for chain in chains]
-    texts = [text for r in records for text in (r.chain.problem.question, *r.chain.texts)]
-    make_tiny(folder / "tiny", texts, seed=0, width=32, num_layers=1, max_tokens=64)
-    learning = Optimization(lr=1e-2, beta2=0.98, batch_tokens=1024, epochs=2, patience=0)
-    train_policy(
-        PolicyTraining(trunk=folder / "tiny", optimization=learning), records, [], folder / "policy"
-    )
-    (folder / "problems.jsonl").write_bytes(b"".join(map(encode_problem, problems[400:])))
-    write_records(folder / "chains.jsonl", records)
-    return folder
-
-
-def command(lab, out, *more):
+def command(rl_lab, out, *more):
     sizes = ["--problems", "4", "--n", "4", "--max-tokens", "40", "--look-chains", "1"]
     return [
-        *("rl", str(lab / "problems.jsonl"), "--policy", str(lab / "policy"), "--out", str(out)),
+        *(
+            "rl",
+            str(rl_lab / "problems.jsonl"),
+            "--policy",
+            str(rl_lab / "policy"),
+            "--out",
+            str(out),
+        ),
         *("--labels", "lab", "--verifier", "lab", "--lr", "1e-3", *sizes, *more),
     ]
 
@@ -57,10 +38,10 @@ def curve(out: Path):
     return [{k: v for k, v in row.items() if k not in timed} for row in rows(out)]
 
 
-def test_a_run_tells_how_it_went(lab, tmp_path, capsys):
+def test_a_run_tells_how_it_went(rl_lab, tmp_path, capsys):
     out = tmp_path / "policy"
     told = ["--iterations", "4", "--look-every", "2", "--json"]
-    assert main(command(lab, out, *told)) == 0
+    assert main(command(rl_lab, out, *told)) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["steps"] == 4 and found["ended"] == "all rounds are done"
     assert found["tokens_sampled"] == rows(out)[-1]["tokens_sampled"] > 0
@@ -72,23 +53,23 @@ def test_a_run_tells_how_it_went(lab, tmp_path, capsys):
     from rung.model import load_causal_lm
 
     load_causal_lm(out)  # an ordinary causal LM
-    assert main(["sample", str(lab / "problems.jsonl"), "--policy", str(out),
+    assert main(["sample", str(rl_lab / "problems.jsonl"), "--policy", str(out),
                  "--out", str(tmp_path / "chains.jsonl"), "--n", "1"]) == 0  # fmt: skip
 
 
-def test_one_seed_gives_one_curve_also_when_killed(lab, tmp_path):
-    told = ["--iterations", "8", "--look-every", "3", "--save-every-s", "0"]
-    assert main(command(lab, tmp_path / "whole", *told)) == 0
+def test_one_seed_gives_one_curve_also_when_killed(rl_lab, tmp_path):
+    told = ["--iterations", "6", "--look-every", "2", "--save-every-s", "0"]
+    assert main(command(rl_lab, tmp_path / "whole", *told)) == 0
     out = tmp_path / "killed"
-    program = [sys.executable, "-m", "rung.cli.main", *command(lab, out, *told)]
+    program = [sys.executable, "-m", "rung.cli.main", *command(rl_lab, out, *told)]
     killed = subprocess.Popen(program, stderr=subprocess.DEVNULL, env=os.environ)
-    while not (out / "metrics.jsonl").exists() or len(rows_so_far(out)) < 5:
+    while not (out / "metrics.jsonl").exists() or len(rows_so_far(out)) < 4:
         assert killed.poll() is None
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     assert not (out / "training.json").exists()
-    assert main(command(lab, out, *told)) == 0
+    assert main(command(rl_lab, out, *told)) == 0
     assert curve(out) == curve(tmp_path / "whole")
     weights = [f / "model.safetensors" for f in (out, tmp_path / "whole")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
@@ -107,15 +88,15 @@ def rows_so_far(out: Path):
         ["--form", "sum", "--discount", "0", "--passes", "2", "--minibatches", "2"],
     ],
 )
-def test_every_way_of_paying_runs(lab, tmp_path, told):
+def test_every_way_of_paying_runs(rl_lab, tmp_path, told):
     out = tmp_path / "policy"
-    assert main(command(lab, out, "--iterations", "2", *told)) == 0
+    assert main(command(rl_lab, out, "--iterations", "2", *told)) == 0
     assert all(row["gradient_norm"] >= 0 for row in rows(out) if "gradient_norm" in row)
 
 
-def test_an_online_prm_learns_outcomes_and_pays(lab, tmp_path):
+def test_an_online_prm_learns_outcomes_and_pays(rl_lab, tmp_path):
     out = tmp_path / "policy"
-    told = command(lab, out, "--iterations", "3", "--form", "implicit", "--online")
+    told = command(rl_lab, out, "--iterations", "3", "--form", "implicit", "--online")
     told = [word for word in told if word != "--labels"]
     told.remove("lab")
     assert main([*told, "--prm-lr", "1e-2"]) == 0
@@ -123,7 +104,7 @@ def test_an_online_prm_learns_outcomes_and_pays(lab, tmp_path):
     assert len(losses) == 3
     scored = tmp_path / "scored.jsonl"
     prm = str(out / "prm")
-    assert main(["score", str(lab / "chains.jsonl"), "--scorer", prm, "--out", str(scored)]) == 0
+    assert main(["score", str(rl_lab / "chains.jsonl"), "--scorer", prm, "--out", str(scored)]) == 0
 
 
 @pytest.mark.parametrize(
@@ -137,7 +118,7 @@ def test_an_online_prm_learns_outcomes_and_pays(lab, tmp_path):
         (["--baseline", "group", "--discount", "0.5"], "discount has no meaning"),
     ],
 )
-def test_what_makes_no_sense_is_refused(lab, tmp_path, capsys, told, said):
-    assert main(command(lab, tmp_path / "out", *told)) == 2
+def test_what_makes_no_sense_is_refused(rl_lab, tmp_path, capsys, told, said):
+    assert main(command(rl_lab, tmp_path / "out", *told)) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -24,7 +24,7 @@ RIGHT = solve(PROBLEM)
 
 def replay(question: str) -> list[int]:
     """The piles that a story tells of, read in another way than the lab reads it."""
-    words = question.replace(".", " ").split()
+    words = re.sub(r"Week \d+", "Week", question).replace(".", " ").split()
     piles = [int(words[4])]
     for at, word in enumerate(words):
         following = words[at + 1] if at + 1 < len(words) else ""
@@ -44,7 +44,7 @@ def labels(*texts: str) -> tuple[float | None, ...]:
     return found.labels
 
 
-@given(st.integers(1, 11), st.integers(9, 30), st.integers(0, 10_000))
+@given(st.integers(1, 24), st.integers(9, 30), st.integers(0, 10_000))
 def test_solver_and_labeler_agree_with_a_replay_of_the_story(
     num_steps: int, largest: int, seed: int
 ) -> None:
@@ -153,7 +153,7 @@ def test_a_problem_from_elsewhere_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"num_steps": 0}, {"num_steps": 12}, {"largest": 3}, {"slip_rate": 1.5}]
+    "options", [{"num_steps": 0}, {"num_steps": 25}, {"largest": 3}, {"slip_rate": 1.5}]
 )
 def test_a_lab_that_cannot_be_is_refused(options: dict[str, float]) -> None:
     with pytest.raises(RungError):

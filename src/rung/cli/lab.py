@@ -37,7 +37,7 @@ class LabCommand:
     count: int = 1000
     """How many problems."""
     num_steps: int = Lab().num_steps
-    """Events in a story, 1 to 11; the answer is one step more."""
+    """Events in a story, 1 to 24; the answer is one step more."""
     largest: int = Lab().largest
     """No number on the right path is larger; more numbers make more facts to learn."""
     misconceived_share: float = Lab().misconceived_share

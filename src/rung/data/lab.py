@@ -41,6 +41,8 @@ MONTHS = (
     "November",
     "December",
 )
+LONGEST = 24
+"""Steps of the longest story."""
 NAMES = ("Mia", "Tom", "Ana", "Ben", "Eva", "Leo", "Zoe", "Max")
 ITEMS = ("apples", "books", "coins", "pears", "shells", "stamps", "cards", "eggs")
 LARGEST_OPERAND = 9
@@ -62,8 +64,8 @@ VERBS: dict[str, Symbol] = {
     "doubles": "*",
     "triples": "*",
 }
-_START = re.compile(r"In January \w+ has (\d+) ")
-_EVENT = re.compile(r"In (\w+) \w+ (" + "|".join(VERBS) + r") (?:(\d+)|them)")
+_START = re.compile(r"In (?:January|Week 1) \w+ has (\d+) ")
+_EVENT = re.compile(r"In (\w+(?: \d+)?) \w+ (" + "|".join(VERBS) + r") (?:(\d+)|them)")
 
 
 class Fact(NamedTuple):
@@ -82,7 +84,7 @@ class Fact(NamedTuple):
 
 
 class Event(NamedTuple):
-    """What happens in one month."""
+    """What happens in one month (or week)."""
 
     month: str
     symbol: Symbol
@@ -125,7 +127,8 @@ class Lab:
     """
 
     num_steps: int = 6
-    """Events in a story, 1 to 11; a right chain has one step more, the answer."""
+    """Events in a story, 1 to 24; a right chain has one step more, the answer. Beyond 11, the story
+    goes by weeks."""
     largest: int = 9
     """No pile on the right path holds more than this."""
     misconceived_share: float = 0.2
@@ -136,8 +139,8 @@ class Lab:
     """How often it slips on any other step, to a random near result."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.num_steps < len(MONTHS):
-            raise RungError(f"a lab story has 1 to {len(MONTHS) - 1} steps, not {self.num_steps}")
+        if not 1 <= self.num_steps <= LONGEST:
+            raise RungError(f"a lab story has 1 to {LONGEST} steps, not {self.num_steps}")
         if self.largest < LARGEST_OPERAND:
             raise RungError(f"the largest pile is at least {LARGEST_OPERAND}, not {self.largest}")
         for name in ("misconceived_share", "misconceived_rate", "slip_rate"):
@@ -248,9 +251,16 @@ def read_story(problem: Problem) -> Story:
     start = _START.match(problem.question)
     found = [_event(*match.groups()) for match in _EVENT.finditer(problem.question)]
     months = tuple(event.month for event in found)
-    if start is None or not found or months != MONTHS[1 : len(found) + 1]:
+    if start is None or not found or months != times(len(found))[1:]:
         raise RungError(f"problem {problem.id!r} is not a story that 'rung lab' makes")
     return Story(int(start[1]), tuple(found))
+
+
+def times(num_steps: int) -> tuple[str, ...]:
+    """When a story of so many steps begins, and when each of its events happens."""
+    if num_steps < len(MONTHS):
+        return MONTHS[: num_steps + 1]
+    return tuple(f"Week {k + 1}" for k in range(num_steps + 1))
 
 
 def step_text(month: str, fact: Fact, result: int) -> str:
@@ -270,12 +280,13 @@ def _event(month: str, verb: str, operand: str | None) -> Event:
 def _make_question(lab: Lab, rng: random.Random) -> tuple[str, int]:
     name, items = rng.choice(NAMES), rng.choice(ITEMS)
     value = rng.randint(2, lab.largest)
-    told = [f"In January {name} has {value} {items}."]
-    for month in MONTHS[1 : lab.num_steps + 1]:
+    begin, *months = times(lab.num_steps)
+    told = [f"In {begin} {name} has {value} {items}."]
+    for month in months:
         fact, happening = _happening(lab, value, rng)
         told.append(f"In {month} {name} {happening}.")
         value = fact.result
-    told.append(f"How many {items} does {name} have in {MONTHS[lab.num_steps]}?")
+    told.append(f"How many {items} does {name} have in {months[-1]}?")
     return " ".join(told), value
 
 

@@ -1,0 +1,138 @@
+"""The loop of `rung rl` with players that fail, that can be exploited, and that are many."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from rung.core import RungError, StepScores, Verdict
+from rung.core.codec import decode_problem
+from rung.core.progress import Silent
+from rung.label import LabLabeler
+from rung.rl import Guards, Looking, Paying, RlTraining, Updating, train_rl
+from rung.train.state import METRICS_FILE
+
+LAB = LabLabeler()
+
+
+@pytest.fixture
+def problems(rl_lab):
+    lines = (rl_lab / "problems.jsonl").read_bytes().splitlines()
+    return [decode_problem(line) for line in lines]
+
+
+def settings(rl_lab, *, iterations=3, lr=1e-3, look_every=10, **more):
+    updating = Updating(
+        iterations=iterations, problems=8, n=8, max_tokens=24, lr=lr, warmup=2, batch_tokens=2048
+    )
+    looking = Looking(look_every=look_every, look_chains=1)
+    return RlTraining(policy=rl_lab / "policy", updating=updating, looking=looking, **more)
+
+
+class Scores:
+    """Pays for a text that ends as wished, whether or not it is right."""
+
+    name = "exploitable"
+
+    def score(self, chains):
+        return [StepScores(tuple(map(self.of, chain.texts)), self.name) for chain in chains]
+
+    def of(self, text):
+        return 0.9 if text.endswith("9") else 0.1
+
+
+class Says:
+    def __init__(self, verdict):
+        self.verdict = verdict
+
+    def verify(self, chains):
+        return [self.verdict for _ in chains]
+
+
+def rows(out, key):
+    import json
+
+    lines = (out / METRICS_FILE).read_text().splitlines()
+    return [row[key] for row in map(json.loads, lines) if key in row]
+
+
+PROXY = Paying(outcome_weight=0.0)
+
+
+class NotNine:
+    """Calls right what does not end in 9: nearly all that the policy writes at first."""
+
+    def verify(self, chains):
+        ends = [chain.texts[-1] if chain.texts else "9" for chain in chains]
+        return [Verdict.INCORRECT if end.endswith("9") else Verdict.CORRECT for end in ends]
+
+
+class Notes(Silent):
+    def __init__(self):
+        self.said = []
+
+    def log(self, message):
+        self.said.append(message)
+
+
+def test_an_exploitable_prm_is_found_out(rl_lab, problems, tmp_path):
+    """What is paid rises and accuracy falls; the alarm says so, and stops the run if it may."""
+    told = settings(rl_lab, iterations=20, lr=4e-3, look_every=5, paying=PROXY)
+    told = replace(told, updating=replace(told.updating, n=4))
+    warned, notes = replace(told, guards=Guards(alarm="warn")), Notes()
+    players = {"verifier": NotNine(), "scorer": Scores()}
+    train, held_out = problems[:20], problems[60:]
+    went_on = train_rl(warned, train, held_out, tmp_path / "a", progress=notes, **players)
+    assert went_on.steps == 20
+    assert went_on.last.reward > went_on.first.reward + 0.3
+    assert went_on.last.accuracy < went_on.first.accuracy - 0.3
+    (first, *_) = [said for said in notes.said if said.startswith("alarm after round")]
+
+    stopped = train_rl(told, train, held_out, tmp_path / "b", **players)
+    assert stopped.ended.startswith("alarm: held-out accuracy fell from")
+    assert first.startswith(f"alarm after round {stopped.steps}: ")
+    assert stopped.best_step < stopped.steps
+
+
+class Nan(Scores):
+    def of(self, text):
+        return math.nan
+
+
+def test_a_score_that_is_no_number_ends_the_run_and_loses_nothing(rl_lab, problems, tmp_path):
+    told = settings(rl_lab, paying=PROXY, guards=Guards(alarm="off"))
+    nan = Nan()
+    with pytest.raises(RungError, match="scorer 'exploitable': score 0 is nan"):
+        train_rl(told, problems, [], tmp_path / "out", verifier=LAB, scorer=nan)
+    report = train_rl(told, problems, [], tmp_path / "out", verifier=LAB, scorer=Scores())
+    assert report.steps == 3
+
+
+def test_timeouts_and_nothing_but_equal_rewards_move_nothing(rl_lab, problems, tmp_path):
+    told = settings(rl_lab, paying=Paying(form="outcome"))
+    out = tmp_path / "out"
+    report = train_rl(told, problems, [], out, verifier=Says(Verdict.TIMEOUT))
+    assert rows(out, "timeouts") == [64] * 3 and rows(out, "outcome") == [0.0] * 3
+    assert rows(out, "settled_problems") == [8] * 3
+    assert rows(out, "gradient_norm") == [0.0] * 3 and rows(out, "kl") == [0.0] * 3
+
+    from rung.model import weights_hash
+
+    assert report.weights_hash == weights_hash(out)
+    weights = [f / "model.safetensors" for f in (out, rl_lab / "policy")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_chains_that_are_cut_off_are_counted_and_earn_nothing(rl_lab, problems, tmp_path):
+    told = settings(rl_lab, iterations=1, paying=PROXY)
+    told = replace(told, updating=replace(told.updating, max_tokens=1))
+    out = tmp_path / "out"
+    train_rl(told, problems, [], out, verifier=LAB, scorer=Scores())
+    assert rows(out, "cut_off")[0] > 32 and rows(out, "reward") == [0.0]
+
+
+def test_the_divergence_has_a_budget(rl_lab, problems, tmp_path):
+    told = settings(rl_lab, iterations=30, lr=5e-3, paying=PROXY, guards=Guards(most_kl=0.5))
+    report = train_rl(told, problems, [], tmp_path / "out", verifier=LAB, scorer=Scores())
+    assert report.ended.startswith("KL: a chain is") and report.steps < 30
+    assert rows(tmp_path / "out", "kl")[-1] > 0.5 >= rows(tmp_path / "out", "kl")[-2]
