@@ -14,7 +14,7 @@ from rung.cli.main import main
 
 
 def command(rl_lab, out, *more):
-    sizes = ["--problems", "4", "--n", "4", "--max-tokens", "40", "--look-chains", "1"]
+    sizes = ["--problems", "4", "--chains", "4", "--max-tokens", "40", "--look-chains", "1"]
     return [
         *(
             "rl",
@@ -26,6 +26,11 @@ def command(rl_lab, out, *more):
         ),
         *("--labels", "lab", "--verifier", "lab", "--lr", "1e-3", *sizes, *more),
     ]
+
+
+def without_labels(words):
+    at = words.index("--labels")
+    return words[:at] + words[at + 2 :]
 
 
 def rows(out: Path):
@@ -97,8 +102,7 @@ def test_every_way_of_paying_runs(rl_lab, tmp_path, told):
 def test_an_online_prm_learns_outcomes_and_pays(rl_lab, tmp_path):
     out = tmp_path / "policy"
     told = command(rl_lab, out, "--iterations", "3", "--form", "implicit", "--online")
-    told = [word for word in told if word != "--labels"]
-    told.remove("lab")
+    told = without_labels(told)
     assert main([*told, "--prm-lr", "1e-2"]) == 0
     losses = [row["prm_loss"] for row in rows(out) if "prm_loss" in row]
     assert len(losses) == 3
@@ -107,10 +111,23 @@ def test_an_online_prm_learns_outcomes_and_pays(rl_lab, tmp_path):
     assert main(["score", str(rl_lab / "chains.jsonl"), "--scorer", prm, "--out", str(scored)]) == 0
 
 
+def test_two_processes_go_where_one_goes(rl_lab, tmp_path):
+    """They share out a round's problems; gradients are sums, so it is the same but for rounding."""
+    told = ["--iterations", "3", "--look-every", "3", "--form", "implicit", "--online"]
+    words = without_labels(command(rl_lab, tmp_path / "one", *told))
+    assert main(words) == 0
+    two = without_labels(command(rl_lab, tmp_path / "two", *told))
+    launcher = [Path(sys.executable).parent / "torchrun", "--standalone", "--nproc-per-node", "2"]
+    program = [*map(str, launcher), "-m", "rung.cli.main", *two]
+    subprocess.run(program, check=True, capture_output=True, timeout=300)
+    for found, expected in zip(curve(tmp_path / "two"), curve(tmp_path / "one"), strict=True):
+        assert found == pytest.approx(expected, rel=1e-3, abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("told", "said"),
     [
-        (["--n", "1"], "n is 1, expected at least 2"),
+        (["--chains", "1"], "chains is 1, expected at least 2"),
         (["--problems", "400"], "a round takes 400 problems"),
         (["--form", "outcome"], "steps are not paid for"),
         (["--verifier", "none"], "paying for outcomes needs a verifier"),

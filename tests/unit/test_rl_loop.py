@@ -23,7 +23,7 @@ def problems(rl_lab):
 
 def settings(rl_lab, *, iterations=3, lr=1e-3, look_every=10, **more):
     updating = Updating(
-        iterations=iterations, problems=8, n=8, max_tokens=24, lr=lr, warmup=2, batch_tokens=2048
+        iterations=iterations, problems=8, chains=8, max_tokens=24, lr=lr, warmup=2, batch_tokens=2048
     )
     looking = Looking(look_every=look_every, look_chains=1)
     return RlTraining(policy=rl_lab / "policy", updating=updating, looking=looking, **more)
@@ -77,8 +77,8 @@ class Notes(Silent):
 
 def test_an_exploitable_prm_is_found_out(rl_lab, problems, tmp_path):
     """What is paid rises and accuracy falls; the alarm says so, and stops the run if it may."""
-    told = settings(rl_lab, iterations=20, lr=4e-3, look_every=5, paying=PROXY)
-    told = replace(told, updating=replace(told.updating, n=4))
+    told = settings(rl_lab, iterations=20, lr=8e-3, look_every=4, paying=PROXY)
+    told = replace(told, updating=replace(told.updating, problems=4))
     warned, notes = replace(told, guards=Guards(alarm="warn")), Notes()
     players = {"verifier": NotNine(), "scorer": Scores()}
     train, held_out = problems[:20], problems[60:]

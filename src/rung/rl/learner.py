@@ -112,12 +112,10 @@ class Learner:
         """Let the online PRM learn a round's outcomes; give its mean loss."""
         online = self.online
         assert online is not None
-        loss = online.backward(experiences, reference, found)
-        for weight in self._open(PRM):
-            if weight.grad is not None:
-                weight.grad /= self.world.size
+        count = self.world.total(len(experiences))
+        loss = online.backward(experiences, reference, found, count)
         self._step(PRM, scale=1.0)
-        return loss
+        return self.world.total(loss)
 
     def learn(
         self,

@@ -119,7 +119,7 @@ class _Run:
         ours = chosen[self._world.rank :: self._world.size]
         sampling = self._sampling(position.step + 1)
         prm_loss: list[float] = []
-        played = self._play(ours, self._game.problems, how.n, sampling, clock, prm_loss)
+        played = self._play(ours, self._game.problems, how.chains, sampling, clock, prm_loss)
         with clock.on("learning"):
             experiences, reference = self._read(played.written)
             width = played.found.scores_BS.shape[1]

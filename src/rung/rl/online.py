@@ -37,11 +37,18 @@ class OnlinePrm:
         self._batch_tokens, self._device = batch_tokens, device
 
     def backward(
-        self, experiences: Sequence[Experience], reference: Sequence[Tensor], found: Judged
+        self,
+        experiences: Sequence[Experience],
+        reference: Sequence[Tensor],
+        found: Judged,
+        count: float,
     ) -> float:
-        """Put the gradient of the cross entropy of outcomes into the model; give the mean loss."""
+        """Put the gradient of the outcomes' cross entropy, over `count`, into the model.
+
+        Gives the loss, over `count` too.
+        """
         told = {id(e.example): k for k, e in enumerate(experiences)}
-        total, count = 0.0, len(experiences)
+        total = 0.0
         bundles, batches = batches_of(experiences, self._batch_tokens)
         for batch in batches:
             chosen = [bundles[i] for i in batch]

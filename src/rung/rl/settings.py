@@ -87,7 +87,7 @@ class Updating:
     """Rounds of sampling, scoring and updating."""
     problems: int = 16
     """Problems in a round."""
-    n: int = 16
+    chains: int = 16
     """Chains a problem."""
     passes: int = 1
     """Times that a round's chains are learned from."""
@@ -122,7 +122,7 @@ class Updating:
         for name in ("iterations", "problems", "passes", "minibatches", "batch_tokens"):
             _at_least(1, name, getattr(self, name))
         _at_least(1, "max_tokens", self.max_tokens)
-        _at_least(2, "n", self.n)
+        _at_least(2, "chains", self.chains)
         _at_least(0, "warmup", self.warmup)
         for name in ("clip", "lr", "clip_norm"):
             if not getattr(self, name) > 0:
