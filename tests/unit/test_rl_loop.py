@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from rung.core import RungError, StepScores, Verdict
+from rung.core import Problem, RungError, StepScores, Verdict
 from rung.core.codec import decode_problem
 from rung.core.progress import Silent
 from rung.label import LabLabeler
@@ -22,9 +22,7 @@ def problems(rl_lab):
 
 
 def settings(rl_lab, *, iterations=3, lr=1e-3, look_every=10, **more):
-    updating = Updating(
-        iterations=iterations, problems=8, chains=8, max_tokens=24, lr=lr, warmup=2, batch_tokens=2048
-    )
+    updating = Updating(iterations=iterations, problems=8, chains=8, max_tokens=24, lr=lr, warmup=2)
     looking = Looking(look_every=look_every, look_chains=1)
     return RlTraining(policy=rl_lab / "policy", updating=updating, looking=looking, **more)
 
@@ -136,3 +134,15 @@ def test_the_divergence_has_a_budget(rl_lab, problems, tmp_path):
     report = train_rl(told, problems, [], tmp_path / "out", verifier=LAB, scorer=Scores())
     assert report.ended.startswith("KL: a chain is") and report.steps < 30
     assert rows(tmp_path / "out", "kl")[-1] > 0.5 >= rows(tmp_path / "out", "kl")[-2]
+
+
+def test_questions_that_fill_the_context_are_left_out(rl_lab, problems, tmp_path):
+    long = [Problem(f"long-{k}", f"{k} " * 70, "1") for k in range(2)]
+    told = settings(rl_lab, iterations=1, paying=PROXY)
+    notes = Notes()
+    players = {"verifier": LAB, "scorer": Scores()}
+    train_rl(told, problems[:8] + long, [], tmp_path / "out", progress=notes, **players)
+    assert "2 questions fill the policy's context and are left out" in notes.said
+    with pytest.raises(RungError, match="a round takes 8 problems, but there are only 7"):
+        train_rl(told, problems[:7] + long, [], tmp_path / "none", **players)
+    assert not (tmp_path / "none").exists()

@@ -111,6 +111,10 @@ class TransformersGenerator:
         chains = [self._tokens(*pair, sampling) for pair in zip(requests, rows, strict=True)]
         return [[chains[k * n + j] for j in range(n)] for k in range(len(prefixes))]
 
+    def room(self, prefix: Chain) -> int:
+        """Tokens that the context leaves for what is written behind a prefix; 0 or less: none."""
+        return self._context() - len(self._prompts.ids(prefix))
+
     def forget(self) -> None:
         """Forget all kept prefixes: what is written then doesn't depend on earlier calls."""
         self._writer.memory.forget()

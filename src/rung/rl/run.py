@@ -18,7 +18,7 @@ from rung.core.codec import encode_problem
 from rung.core.errors import RungError
 from rung.core.progress import Silent
 from rung.core.protocols import Progress, Scorer, Verifier
-from rung.core.types import Problem
+from rung.core.types import Chain, Problem
 from rung.generate import TransformersGenerator
 from rung.model.checkpoint import publish, weights_hash
 from rung.model.implicit import REFERENCE, ImplicitReading, save_implicit_reading
@@ -55,7 +55,7 @@ def train_rl(
     settings: RlTraining,
     problems: Sequence[Problem],
     held_out: Sequence[Problem],
-    out: Path,
+    out: str | Path,
     *,
     verifier: Verifier | None,
     scorer: Scorer | None = None,
@@ -82,9 +82,9 @@ def train_rl(
     Raises:
         RungError: The settings want what is not there, or `out` holds something else.
     """
+    out = Path(out)
     _check(settings, held_out, verifier, scorer)
     world = join_world("ddp")
-    _check_problems(settings.updating.problems, len(problems), world.size)
     told = (world.leads and progress) or Silent()
     wanted = _fingerprint(settings, problems, held_out, verifier, scorer)
     if report := claim(out, wanted, RlReport):
@@ -107,7 +107,9 @@ def train_rl(
         max_kept_mib=0,
     )
     players = Players(generator=generator, verifier=verifier, scorer=scorer)
-    game = Game(settings, players, learner, problems, held_out)
+    fitting = _fitting(problems, generator, told)
+    _check_problems(settings.updating.problems, len(fitting), world.size)
+    game = Game(settings, players, learner, fitting, _fitting(held_out, generator, told))
     begin(out, wanted, world)
     tracking = load_tracker(tracker if world.leads else "none")
     with tracked(tracking, out.resolve().name, run_id(wanted), wanted):
@@ -137,6 +139,17 @@ def _check(
         raise RungError("paying for outcomes needs a verifier, or an outcome weight of 0")
     if verifier is None and held_out:
         raise RungError("held-out problems need a verifier, which says what is right")
+
+
+def _fitting(
+    problems: Sequence[Problem], generator: TransformersGenerator, progress: Progress
+) -> list[Problem]:
+    """The problems whose question leaves room to write."""
+    kept = [problem for problem in problems if generator.room(Chain(problem, ())) > 0]
+    if len(kept) < len(problems):
+        left_out = len(problems) - len(kept)
+        progress.log(f"{left_out} questions fill the policy's context and are left out")
+    return kept
 
 
 def _check_problems(in_round: int, there: int, processes: int) -> None:
