@@ -40,6 +40,8 @@ class Ratings:
     by_step: Mapping[str, Mapping[int, StepRating]]
     judges: Mapping[str, Sequence[int]]
     """Who settled a step."""
+    written: frozenset[str]
+    """Steps that people wrote and did not take back."""
     purposes: Mapping[tuple[int, str], Purpose]
     """Why a person has a chain."""
     names: Mapping[int, str]
@@ -77,7 +79,8 @@ def all_ratings(connection: Connection) -> Ratings:
             for step in work.rated:
                 judges.setdefault(step, []).append(person)
     names = {person.id: person.name for person in all_people(connection)}
-    return Ratings(works, ratings_by_step(works), judges, purposes, names)
+    written = frozenset(step for work in works.values() for step in work.written)
+    return Ratings(works, ratings_by_step(works), judges, written, purposes, names)
 
 
 def to_settle(connection: Connection, ratings: Ratings) -> list[str]:
@@ -159,7 +162,7 @@ def _branches(one: RatedChain, ratings: Ratings) -> Iterator[ChainRecord]:
     chain = one.stored.record.chain
     for length, place in enumerate(places_of(one.stored)):
         for other in one.others[place]:
-            if other.step.id in ratings.by_step or other.writer is not None:
+            if other.step.id in ratings.by_step or other.step.id in ratings.written:
                 steps = (*chain.steps[:length], other.step)
                 human = [length] if other.writer is not None else []
                 meta = {**one.stored.record.meta, "is_alternative": True, "human_steps": human}

@@ -30,7 +30,7 @@ from rung.serve.refusal import FAILURES
 from rung.serve.tokens import Caller
 from rung.store.values import Event
 
-annotate = APIRouter(prefix="/api/annotate", responses=FAILURES, tags=["annotate"])
+annotate = APIRouter(prefix="/v1/annotate", responses=FAILURES, tags=["annotate"])
 
 
 def rating_desk(request: Request) -> RatingDesk:

@@ -21,7 +21,7 @@ from rung.serve.annotate_values import (
     Change,
     Me,
     Opinions,
-    Scores,
+    ScoredBy,
     Task,
     TaskStep,
 )
@@ -170,7 +170,7 @@ class RatingDesk:
         settles = claim.purpose == "adjudicate"
         problem = chain.record.chain.problem
         done = [id for id in finished(connection, person.id) if id != chain.id]
-        scores = [Scores(s.scorer, s.scores) for s in chain.record.scores]
+        scores = [ScoredBy(s.scorer, s.scores) for s in chain.record.scores]
         return Task(
             chain=chain.id,
             purpose="adjudicate" if settles else "rate",

@@ -119,7 +119,7 @@ class Opinions:
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class ScoredBy:
     """A scorer's reading of the chain, one score a step."""
 
     scorer: str
@@ -147,7 +147,7 @@ class Task:
     opinions: Sequence[Opinions]
     has_scores: bool
     """Whether scores can be shown."""
-    scores: Sequence[Scores]
+    scores: Sequence[ScoredBy]
     """Empty until the person has asked for them."""
     previous: str | None
     """The chain that the person submitted before this one."""
@@ -188,7 +188,7 @@ def event_of(sent: SentEvent) -> Event:
         kind=sent.kind,
         step=sent.step,
         parent=sent.parent,
-        rating=sent.rating,
+        rating=None if sent.rating is None else int(sent.rating),  # JSON's true passes for 1
         is_unsure=sent.is_unsure,
         finish=sent.finish,
         text=sent.text,

@@ -51,7 +51,7 @@ HEADERS = {
     "Content-Security-Policy": POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with no-referrer a browser's login form has no Origin
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }

@@ -1,0 +1,41 @@
+/** Who rates, what waits to be saved, and what was done since the page was opened. */
+import { loadMe, type Answer, type Me, type Sent } from './data';
+import { Outbox } from './outbox.svelte';
+
+type Listener = (answer: Answer, event: Sent) => void;
+
+let me = $state.raw<Me | null>(null);
+let outbox = $state.raw<Outbox | null>(null);
+let submitted = $state(0);
+let listener: Listener = () => undefined;
+
+export const session = {
+  get me(): Me | null {
+    return me;
+  },
+  get outbox(): Outbox | null {
+    return outbox;
+  },
+  /** Chains submitted since the page was opened. */
+  get submitted(): number {
+    return submitted;
+  },
+  /** Asks who this is and how far everything is. */
+  async refresh(): Promise<Me> {
+    me = await loadMe();
+    if (outbox === null) outbox = new Outbox(me.name, answered);
+    return me;
+  },
+  /** The page that wants to know what became of its events. */
+  listen(to: Listener): void {
+    listener = to;
+  },
+};
+
+function answered(answer: Answer, event: Sent): void {
+  if (event.kind === 'submit' && answer.status === 'saved') {
+    submitted += 1;
+    void session.refresh().catch(() => undefined); // the numbers may be a little old
+  }
+  listener(answer, event);
+}
