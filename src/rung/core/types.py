@@ -150,6 +150,12 @@ class Chain:
     def _source_for(self, num_steps: int) -> Provenance | None:
         return None if self.source is None else self.source.for_steps(num_steps)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from rung.core.html import chain_html
+
+        return chain_html(self)
+
 
 class RolloutCount(NamedTuple):
     """How a label was estimated: `correct` of `total` rollouts reached the right answer."""
@@ -273,6 +279,12 @@ class ChainRecord:
         if scorer is None:
             return self.scores[0] if len(self.scores) == 1 else None
         return next((s for s in self.scores if s.scorer == scorer), None)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the steps colored by the first scorer, all opinions beside."""
+        from rung.core.html import record_html
+
+        return record_html(self)
 
 
 def step_id(parent_id: str, step: Step) -> str:
