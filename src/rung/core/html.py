@@ -59,6 +59,7 @@ def _page(chain: Chain, columns: Sequence[_Column], outcome: Verdict | None) -> 
 
 
 _WRAP = "white-space: pre-wrap; overflow-wrap: anywhere; text-align: left"
+_CELL = "text-align: left; vertical-align: top; padding: 2px 8px; white-space: nowrap"
 
 
 def _row(chain: Chain, columns: Sequence[_Column], place: int) -> str:
@@ -96,7 +97,7 @@ def _tint(value: float | None) -> str:
 
 
 def _cell(name: str, content: str, style: str = "") -> str:
-    return f'<{name} style="text-align: left; vertical-align: top; {style}">{content}</{name}>'
+    return f'<{name} style="{_CELL}; {style}">{content}</{name}>'
 
 
 def _foot(chain: Chain, outcome: Verdict | None) -> str:
