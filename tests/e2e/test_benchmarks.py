@@ -2,12 +2,16 @@
 
 import importlib.util
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from needed import missing
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 RAW = "prm800k_raw_examples.jsonl"
@@ -147,3 +151,11 @@ def test_publishing_again_replaces_the_table(tmp_path: Path, monkeypatch: pytest
         common.publish("train", f"| {value} |")
     expected = "before\n<!-- train: begin -->\n| 2 |\n<!-- train: end -->\nafter\n"
     assert readme.read_text() == expected
+
+
+def test_a_bundle_opens_and_scrolls(web: Path, shared_data: Path):
+    if shutil.which("chromium") is None:
+        missing("chromium")
+    said = run("bundle", "--chains", 60, "--rounds", 1, "--frames", 10, "--data", shared_data)
+    for what in ("the list of chains, painted after", "a chain by its link, painted after"):
+        assert re.search(rf"{what} \| \d+\.\d+ ", said)
