@@ -31,6 +31,8 @@ import rung
 from published import qwen_tokenizer, save, two_layer_heads
 from rung import Chain, ChainRecord, Problem, write_records
 from rung.cli.main import main
+from rung.data.lab import Lab, make_problems
+from rung.model.tiny import make_tiny
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n?((?:(?!\$ ).*\n?)*)", re.MULTILINE)
@@ -77,6 +79,8 @@ EXECUTED = [page for page in pages() if "```python" in page.read_text() or "$ " 
 def quickstart(tmp_path: Path, tiny_prm: Path) -> None:
     """What the README finds after `make quickstart`, in small."""
     shutil.copytree(tiny_prm, tmp_path / "quickstart" / "prm")
+    questions = [problem.question for problem in make_problems(Lab(), 20, seed=0)]
+    make_tiny(tmp_path / "quickstart" / "policy", questions, seed=0, width=16, num_layers=1)
     problem = Problem("p", "What is 3 + 4?", "7")
     chains = [Chain.of(problem, ["We add.", f"3 + 4 = {k}"], answer=str(k)) for k in range(64)]
     write_records(tmp_path / "quickstart" / "test.jsonl.gz", map(ChainRecord, chains))

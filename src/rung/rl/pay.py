@@ -13,6 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rung.core.errors import RungError
+from rung.core.protocols import Scorer
 from rung.core.types import Chain, StepScores
 from rung.rl.advantages import group_relative, leave_one_out, process_group_relative, step_gae
 from rung.rl.guards import earning_steps
@@ -47,6 +49,20 @@ class Paid(NamedTuple):
     """For the steps alone, unweighted: what a policy could win without being right."""
     rewards_BS: Tensor
     """With the outcome."""
+
+
+def scores_of(scorer: Scorer, chains: Sequence[Chain]) -> list[StepScores | None]:
+    """Scores; None for a chain without steps, which no scorer is asked about.
+
+    Raises:
+        RungError: A score is no number in [0, 1].
+    """
+    asked = [chain for chain in chains if chain.steps]
+    try:
+        found = iter(scorer.score(asked) if asked else [])
+    except ValueError as error:
+        raise RungError(f"scorer {scorer.name!r}: {error}") from error
+    return [next(found) if chain.steps else None for chain in chains]
 
 
 def judged(

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from rung.core.errors import RungError
 from rung.core.protocols import Sampling, Scorer, Verifier
 from rung.core.types import Chain, Problem, StepScores, Verdict
 from rung.generate import TokenChain, TransformersGenerator
-from rung.rl.pay import Judged, Paid, judged, pay
+from rung.rl.pay import Judged, Paid, judged, pay, scores_of
 from rung.rl.settings import Guards, Paying
 
 StepRewards = Callable[[Sequence[TokenChain], Judged], Tensor]
@@ -113,7 +112,7 @@ def play(
         verdicts = [] if players.verifier is None else players.verifier.verify(chains)
     with clock.on("scoring"):
         is_scored = paying.needs_scores and step_rewards is None
-        scores = _scores(players.scorer, chains) if is_scored else [None] * len(chains)
+        scores = scores_of(_scorer(players), chains) if is_scored else [None] * len(chains)
     right = [verdict.is_correct for verdict in verdicts] or [False] * len(chains)
     numbers = [k for k in range(len(problems)) for _ in range(n)]
     found = judged(chains, right, scores, numbers, guards)
@@ -127,12 +126,6 @@ def play(
     )
 
 
-def _scores(scorer: Scorer | None, chains: Sequence[Chain]) -> list[StepScores | None]:
-    """Scores; None for a chain without steps, which no scorer is asked about."""
-    assert scorer is not None, "paying for steps needs a scorer"
-    asked = [chain for chain in chains if chain.steps]
-    try:
-        found = iter(scorer.score(asked))
-    except ValueError as error:  # a score that is NaN or outside [0, 1]
-        raise RungError(f"scorer {scorer.name!r}: {error}") from error
-    return [next(found) if chain.steps else None for chain in chains]
+def _scorer(players: Players) -> Scorer:
+    assert players.scorer is not None, "paying for steps needs a scorer"
+    return players.scorer
