@@ -10,6 +10,7 @@ SYSTEM_PACKAGES := bubblewrap chromium postgresql
 WEB := src/rung/serve/web/index.html
 WEB_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -name openapi.\*)
 
+.DELETE_ON_ERROR:
 .PHONY: setup system web quickstart test lint docs clean
 
 setup: $(STAMP)

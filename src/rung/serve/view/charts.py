@@ -113,7 +113,7 @@ def training_charts(path: Path, name: str) -> Iterator[Chart]:
         InputError: A row is not JSON.
     """
     rows = list(_rows(path, name))
-    title = str(Path(name).parent) if Path(name).parent.name else "training"
+    whose = f"{Path(name).parent}: " if Path(name).parent.name else ""
     reward = _series(rows, {"reward": "paid reward", "outcome": "right answers"})
     held = _series(
         rows,
@@ -124,7 +124,7 @@ def training_charts(path: Path, name: str) -> Iterator[Chart]:
         yield Chart(
             id=f"rl-{name}",
             kind="rl",
-            title=f"{title}: what is paid and what is true",
+            title=f"{whose}what is paid and what is true",
             file=name,
             series=(*reward, *held),
             note="training: means of neighboring rounds (n), with their 95% intervals; held out:"
@@ -134,7 +134,7 @@ def training_charts(path: Path, name: str) -> Iterator[Chart]:
     losses = _series(rows, {key: kinds[key] for key in ("loss", "validation_loss")})
     if losses:
         note = "training: means of neighboring steps (n), with their 95% intervals"
-        yield Chart(f"losses-{name}", "losses", f"{title}: loss", name, losses, note)
+        yield Chart(f"losses-{name}", "losses", f"{whose}loss", name, losses, note)
 
 
 def _curves(curves: dict[str, tuple[CurvePoint, ...]]) -> tuple[Series, ...]:
