@@ -12,14 +12,22 @@ from typing import Any
 
 from grid import Cell, Grid
 
-from rung.cli.policies import open_policy
+from rung.cli.policies import PolicyOptions, open_policy
 from rung.cli.search_lines import Lines, draw_lines
-from rung.core import Chain, ChainRecord, Problem, Sampling, Scorer, StepScores, Verdict
+from rung.core import (
+    Chain,
+    ChainRecord,
+    Generator,
+    Problem,
+    Sampling,
+    Scorer,
+    StepScores,
+    Verdict,
+)
 from rung.core.codec import write_records
 from rung.core.progress import Silent
 from rung.data.lab import Lab, make_problems
 from rung.eval.pools import same_answer
-from rung.generate import TransformersGenerator
 from rung.label import LabLabeler, with_outcomes
 from rung.loop import Quickstart
 from rung.score import load_scorer
@@ -55,7 +63,7 @@ class Models:
     """What a quickstart left, and problems that none of it has seen."""
 
     folder: Path
-    policy: TransformersGenerator
+    policy: Generator
     scorers: dict[str, Scorer]
     test: list[Problem]
     calibration: list[Problem]
@@ -70,22 +78,27 @@ class Models:
         used += told["validation_problems"] + told["test_problems"]
         count = used + num_test + num_calibration
         fresh = list(islice(make_problems(lab, count, seed=told["seed"]), used, None))
-        policy, _ = open_policy(
-            str(folder / "policy"),
-            chat=False,
-            question_separator="\n",
-            step_separator="\n",
-            max_batch_chains=128,
-        )
         scorers = {kind: load_scorer(folder / kind) for kind in ("prm", "orm")}
         return cls(
             folder=folder,
-            policy=policy,
+            policy=_policy(folder / "policy"),
             scorers={**scorers, "oracle": Truth()},
             test=fresh[:num_test],
             calibration=fresh[num_test:],
             sampling=Sampling(max_tokens=told.get("max_tokens", Quickstart(lab=lab).max_tokens)),
         )
+
+
+def _policy(folder: Path) -> Generator:
+    how = PolicyOptions(
+        chat=False,
+        question_separator="\n",
+        step_separator="\n",
+        max_batch_chains=128,
+        key_env="",
+    )
+    with open_policy(str(folder), how) as (policy, _):
+        return policy
 
 
 def lines(models: Models, grid: Grid, log: Path) -> dict[bool, Lines]:

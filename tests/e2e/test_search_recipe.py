@@ -1,0 +1,80 @@
+"""recipes/search from end to end on tiny untrained models, and its published tables."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from rung.data.lab import Lab, make_problems, solve
+from rung.model import Reading, new_reward_model, save_reward_model
+from rung.model.tiny import make_tiny
+
+RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "search"
+PARTS = ("grid", "measure", "picture", "report")
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Iterator[dict[str, ModuleType]]:
+    """The recipe's modules, gone again afterwards: other recipes have some of the same name."""
+    before = list(sys.path)
+    sys.path.insert(0, str(RECIPE))
+    try:
+        import run
+
+        yield {"run": run, **{name: sys.modules[name] for name in PARTS}}
+    finally:
+        sys.path[:] = before
+        for name in ("run", *PARTS):
+            sys.modules.pop(name, None)
+
+
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a finished `rung quickstart` leaves of what the recipe reads."""
+    folder, lab = tmp_path_factory.mktemp("quickstarts") / "tiny", Lab(num_steps=2, largest=9)
+    splits = ("num_demonstrations", "train_problems", "validation_problems", "test_problems")
+    told = {"lab": asdict(lab), "seed": 0, "max_tokens": 12, **dict.fromkeys(splits, 2)}
+    told["lab"].pop("facts", None)
+    texts = [text for p in make_problems(lab, 20, seed=0) for text in (p.question, *solve(p).texts)]
+    make_tiny(folder / "policy", texts, seed=0, width=16, num_layers=1)
+    for kind in ("prm", "orm"):
+        model, loaded = new_reward_model(folder / "policy", seed=0)
+        save_reward_model(model, loaded.tokenizer, Reading(kind=kind), folder / kind)
+    (folder / "stages.json").write_text(json.dumps({"settings": told}))
+    return folder
+
+
+def test_searches_are_run_once_and_told(
+    recipe, quickstart: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+):
+    grid = recipe["grid"]
+    cells = [
+        *(grid.Cell("prm", name, 4, 2) for name in ("best-of-n", "beam", "abort")),
+        grid.Cell("prm", "abort", 4, 2, 3),
+        grid.Cell("none", "majority", 4, 2),
+        grid.Cell("oracle", "abort", 4, 2),
+    ]
+    monkeypatch.setitem(recipe["run"].GRIDS, "small", lambda: grid.Grid(cells[0], cells, error=0.1))
+    how = {"quickstarts": (quickstart,), "out": tmp_path, "grid": "small"}
+    told = recipe["run"].Recipe(**how, problems=3, calibration=20)
+    recipe["run"].main(told)
+    first = capsys.readouterr().out
+    for row in ("prm | best-of-n | 4", "prm | abort, looks every 3 tokens", "oracle | abort | 4"):
+        assert f"| {row} |" in first
+    monkeypatch.setattr(recipe["run"], "measure", None)  # what is there is not run again
+    recipe["run"].main(told)
+    assert capsys.readouterr().out == first
+
+
+@pytest.mark.parametrize("grid", ["whole", "small"])
+def test_table_and_picture_are_those_of_the_results(recipe, grid: str):
+    report, name = recipe["report"], recipe["report"].FILES[grid]
+    results = json.loads((RECIPE / f"{name}.json").read_bytes())
+    assert results["grid"] == grid
+    assert report.table(results) in (RECIPE / "README.md").read_text()
+    drawn = report.IMAGES / f"{report.PICTURES[grid]}.svg"
+    assert drawn.read_text() == recipe["picture"].picture(results)
