@@ -45,6 +45,25 @@ def test_every_problem_gets_a_chain_that_says_what_it_took(
     assert len(every.read_text().splitlines()) >= said["finished"]
 
 
+def test_log_probabilities_of_steps_are_kept_where_they_are_asked_for(
+    command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, told, again = (tmp_path / f"{name}.jsonl" for name in ("plain", "told", "again"))
+    run(capsys, *command, "--out", plain)
+    log = ["--logprobs", "--log", tmp_path / "told.events"]
+    run(capsys, *command, *log, "--out", told)
+    run(capsys, *command, *log, "--out", again)
+    assert again.read_bytes() == told.read_bytes()
+    for without, record in zip(read_records(plain), read_records(told), strict=True):
+        assert record.chain.texts == without.chain.texts
+        assert record.chain.source is not None and without.chain.source is not None
+        assert without.chain.source.step_logprobs is None
+        logprobs = record.chain.source.step_logprobs
+        assert logprobs is not None and len(logprobs) == len(record.chain.steps)
+        assert all(value is None or value < 0 for value in logprobs)
+        assert any(value is not None for value in logprobs)
+
+
 def test_a_stopped_search_goes_on_from_its_log_and_a_finished_one_is_free(
     command: Command,
     tmp_path: Path,

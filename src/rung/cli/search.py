@@ -17,15 +17,14 @@ from rung.cli.rerank import Aggregation, answer_key
 from rung.cli.scorers import Opening, open_scorer
 from rung.cli.search_lines import Lines, draw_lines
 from rung.cli.search_tools import Limits, with_tools
-from rung.cli.search_view import noted, show, summarize
+from rung.cli.search_view import checked, noted, show, summarize
 from rung.core.codec import Skipped, write_records
 from rung.core.errors import RungError
 from rung.core.protocols import Generator, Sampling
 from rung.core.resume import fingerprint_of
-from rung.core.types import ChainRecord, Problem
+from rung.core.types import Problem
 from rung.core.urls import name_of
 from rung.data import load_problems
-from rung.label import with_outcomes
 from rung.search import (
     ALGORITHMS,
     Budget,
@@ -38,7 +37,7 @@ from rung.search import (
     rule,
     run_searches,
 )
-from rung.verify import AnswerVerifier, Sandbox, find_sandbox
+from rung.verify import Sandbox, find_sandbox
 
 if TYPE_CHECKING:
     from rung.score import ModelScorer
@@ -116,6 +115,8 @@ class Search:
     """A longer chain is not continued."""
     seed: int = 0
     """Of all draws."""
+    logprobs: bool = False
+    """Keep the log-probability of each step, under the policy at temperature 1."""
     chat: bool = False
     """Show the question as a user's message in the policy's chat template."""
     question_separator: Separator = "\n"
@@ -183,7 +184,9 @@ class Search:
             generator=policy,
             scorer=scorer,
             pick=pick,
-            sampling=Sampling(self.temperature, self.top_p, self.max_tokens, self.seed),
+            sampling=Sampling(
+                self.temperature, self.top_p, self.max_tokens, self.seed, logprobs=self.logprobs
+            ),
             budget=budget,
             prices=self.budget.prices,
             max_steps=self.max_steps,
@@ -267,15 +270,16 @@ class Search:
         sampling = (self.temperature, self.top_p, self.seed)
         shown = (self.chat, self.question_separator, self.step_separator, self.tool, self.python)
         scored_by = None if scorer is None else scorer.fingerprint
-        return fingerprint_of([], [policy_hash, sampling, shown, scored_by])
+        kept = ["logprobs"] if self.logprobs else []
+        return fingerprint_of([], [policy_hash, sampling, shown, scored_by, *kept])
 
     def _finish(
         self, out: Output, results: Sequence[SearchResult], busy: Busy, skipped: int
     ) -> None:
-        chosen = _with_outcomes([noted(result, self.algorithm) for result in results])
+        chosen = checked([noted(result, self.algorithm) for result in results])
         write_records(self.out, chosen)
         if self.chains is not None:
-            write_records(self.chains, _with_outcomes([c for r in results for c in r.chains]))
+            write_records(self.chains, checked([c for r in results for c in r.chains]))
         result = {
             "out": name_of(self.out),
             "algorithm": self.algorithm,
@@ -290,11 +294,6 @@ class Search:
                 f"{len(failed)} of {len(results)} searches failed ({failed[0].error}); what they"
                 f" had is in {name_of(self.out)}, and the same command goes on from there"
             )
-
-
-def _with_outcomes(records: Sequence[ChainRecord | None]) -> list[ChainRecord]:
-    with AnswerVerifier() as verifier:
-        return with_outcomes([r for r in records if r is not None], verifier)
 
 
 COMMAND = Search

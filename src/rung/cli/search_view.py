@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rung.core.types import ChainRecord
+from rung.label import with_outcomes
 from rung.search import SearchResult
+from rung.verify import AnswerVerifier
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,6 +31,12 @@ def noted(result: SearchResult, algorithm: str) -> ChainRecord | None:
         "calls": spent.calls,
     }
     return replace(result.chosen, meta={**result.chosen.meta, "search": note})
+
+
+def checked(records: Sequence[ChainRecord | None]) -> list[ChainRecord]:
+    """Chains with their outcomes, where there is a reference answer; None is left out."""
+    with AnswerVerifier() as verifier:
+        return with_outcomes([r for r in records if r is not None], verifier)
 
 
 def summarize(results: Sequence[SearchResult], chosen: Sequence[ChainRecord]) -> dict[str, Any]:
