@@ -11,7 +11,17 @@ import msgspec
 import pytest
 
 from conftest import TinyReward
-from rung.core import Chain, InputError, Problem, Provenance, RungError, Sampling, Step, StepScores
+from rung.core import (
+    Chain,
+    InputError,
+    Problem,
+    Provenance,
+    RungError,
+    Sampling,
+    Step,
+    StepScores,
+    UnavailableError,
+)
 from rung.score import load_scorer
 from rung.search import (
     Beam,
@@ -271,6 +281,31 @@ def test_a_policy_that_dies_half_way_leaves_what_there_was() -> None:
     [result] = run_searches(Beam(n=4), [PROBLEM], setting(Dies()))
     assert result.reason == "failed" and result.chosen is not None
     assert len(result.chosen.chain.steps) == 2 and not result.is_finished
+
+
+@pytest.mark.parametrize(("away", "num_calls"), [(range(99), 2), (range(0, 99, 2), 5)])
+def test_a_server_that_is_gone_is_not_waited_for_by_every_search(
+    away: Sequence[int], num_calls: int, tmp_path: Path
+) -> None:
+    """Each call has been patient already; one that fails now and then is called on."""
+
+    class Away(DicePolicy):
+        def sample(self, prefixes: Any, n: int, sampling: Sampling) -> Any:
+            groups = super().sample(prefixes, n, sampling)
+            if self.calls - 1 in away:
+                raise UnavailableError("no server answers")
+            return groups
+
+    with SearchLog.open(tmp_path / "log", "dice") as log:
+        run_searches(BestOfN(n=2), PROBLEMS[-1:], setting(), log=log)
+    policy, how = Away(), {"batch": 2, "in_flight": 2}
+    with SearchLog.open(tmp_path / "log", "dice") as log:
+        results = run_searches(BestOfN(n=2), PROBLEMS, setting(policy, **how), log=log)
+    assert policy.calls == num_calls
+    failed = [r for r in results if r.reason == "failed"]
+    assert len(failed) == (5 if num_calls == 2 else 3)
+    assert {r.error for r in failed} == {"UnavailableError: no server answers"}
+    assert results[-1].reason == "done", "what the log has is not lost"
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from rung.core.errors import UnavailableError
 from rung.search.job import Job
+
+MOST_FAILURES = 2
+"""Calls in a row for which a service is away before it counts as gone; each has been patient."""
 
 
 class Call(NamedTuple):
@@ -29,11 +33,14 @@ class Lane:
     future: Future[tuple[Any, float]] | None = None
     busy_s: float = 0.0
     _call: Call | None = None
+    _away: list[UnavailableError] = field(default_factory=list[UnavailableError])
+    """Of the last calls."""
 
     def feed(self) -> None:
-        """Begin the next call, unless one is under way."""
+        """Begin the next call, unless one is under way. A service that is gone is not called."""
         if self.future is None and (call := self.next_call()) is not None:
-            self._call, self.future = call, self.pool.submit(_timed, call.work)
+            work = self._refuse if len(self._away) >= MOST_FAILURES else call.work
+            self._call, self.future = call, self.pool.submit(_timed, work)
 
     def collect(self, fail: Callable[[list[Job], Exception], None]) -> None:
         """Hand over what the call gave, if it is over."""
@@ -45,10 +52,15 @@ class Lane:
         try:
             found, took_s = future.result()
         except Exception as error:
+            self._away = [*self._away, error] if isinstance(error, UnavailableError) else []
             fail(call.jobs, error)
             return
+        self._away = []
         self.busy_s += took_s
         call.then(found)
+
+    def _refuse(self) -> Any:
+        raise self._away[0]
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:

@@ -73,7 +73,8 @@ def run_searches(
     """Search for an answer to each problem; results come in the problems' order.
 
     A policy or scorer that raises ends the searches that were waiting for it, with what they have
-    ("failed"); with a log, the same call goes on from there.
+    ("failed"); with a log, the same call goes on from there. One that is unavailable twice in a
+    row is not called again.
     """
     if not problems:
         raise RungError("there are no problems to search for")
