@@ -131,6 +131,7 @@ def stand_in(reply: Callable[[Any, int], Reply], model: str = "prm") -> Iterator
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = False  # closing waits for them, so what they count is there
     state = StandIn(f"http://127.0.0.1:{server.server_port}", reply, model)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -1,5 +1,7 @@
 """Two processes train what one trains, with all weights in each or a share, and go on alike."""
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -10,8 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch.distributed as dist
+from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from rung import write_records
+from rung.cli.main import main
 from toy_chains import make_toy_trunk, toy_records
 
 BIN = Path(sys.executable).parent
@@ -32,17 +37,18 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def command(inputs: Path, out: Path, launcher: str | None, *options: str) -> list[str]:
-    verb = ["train", "prm", str(inputs / "chains.jsonl"), "--trunk", str(inputs / "trunk")]
-    verb += ["--out", str(out), *OPTIONS, *options]
-    if launcher is None:
-        return [sys.executable, "-m", "rung.cli.main", *verb]
-    return [*map(str, TWO[launcher]), "-m", "rung.cli.main", *verb]
+def verb(inputs: Path, out: Path, *options: str) -> list[str]:
+    words = ["train", "prm", str(inputs / "chains.jsonl"), "--trunk", str(inputs / "trunk")]
+    return [*words, "--out", str(out), *OPTIONS, *options]
 
 
-def train(inputs: Path, out: Path, launcher: str | None, *options: str) -> dict:
+def launched(launcher: str, words: list[str]) -> list[str]:
+    return [*map(str, TWO[launcher]), "-m", "rung.cli.main", *words]
+
+
+def train(inputs: Path, out: Path, launcher: str, *options: str) -> dict:
     env = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    words = command(inputs, out, launcher, *options)
+    words = launched(launcher, verb(inputs, out, *options))
     done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
@@ -55,8 +61,10 @@ def losses(out: Path) -> list[float]:
 
 @pytest.fixture(scope="module")
 def alone(inputs: Path) -> tuple[Path, dict]:
-    out = inputs / "alone"
-    return out, train(inputs, out, None)
+    out, printed = inputs / "alone", io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert main(verb(inputs, out)) == 0
+    return out, json.loads(printed.getvalue())
 
 
 @pytest.mark.parametrize(("launcher", "strategy"), [("torchrun", "fsdp"), ("accelerate", "ddp")])
@@ -73,7 +81,7 @@ def test_two_processes_give_the_losses_of_one(inputs, alone, tmp_path, launcher,
 def test_a_killed_sharded_run_goes_on_in_one_process(inputs, alone, tmp_path):
     out, _ = alone
     here = tmp_path / "prm"
-    words = command(inputs, here, "torchrun", "--strategy", "fsdp")
+    words = launched("torchrun", verb(inputs, here, "--strategy", "fsdp"))
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(words, env=env, start_new_session=True, stderr=subprocess.DEVNULL)
     deadline_s = time.monotonic() + 200
@@ -83,14 +91,22 @@ def test_a_killed_sharded_run_goes_on_in_one_process(inputs, alone, tmp_path):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (here / "rung.json").exists()
-    train(inputs, here, None)
+    assert main(verb(inputs, here)) == 0
     assert losses(here) == pytest.approx(losses(out), rel=1e-4)
     assert not (here / "state").exists()
     shutil.rmtree(here)
 
 
-def test_fewer_batches_a_step_than_processes_is_refused(inputs, tmp_path):
-    words = command(inputs, tmp_path / "prm", "torchrun", "--accumulation", "1")
-    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
-    assert done.returncode != 0
-    assert "accumulation is 1, expected at least 2" in done.stderr
+@pytest.fixture
+def two_processes(monkeypatch: pytest.MonkeyPatch):
+    """This process is the first of two, of which the other does nothing."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    dist.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.usefixtures("two_processes")
+def test_fewer_batches_a_step_than_processes_is_refused(inputs, tmp_path, capsys):
+    assert main(verb(inputs, tmp_path / "prm", "--accumulation", "1")) == 2
+    assert "accumulation is 1, expected at least 2" in capsys.readouterr().err

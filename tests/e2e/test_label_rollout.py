@@ -1,10 +1,6 @@
 """`rung label rollout` and `rung label omega` from end to end, and their recipe."""
 
-import importlib.util
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +8,7 @@ import pytest
 
 from rung.cli.main import main
 from rung.core import Chain, ChainRecord, Problem, StepScores, Verdict, read_records, write_records
+from scripts import module_of, run_script
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "rollout-labels"
 
@@ -79,22 +76,14 @@ def test_chains_that_nothing_can_be_checked_of_are_refused(
 
 def test_the_recipe_runs(tmp_path: Path) -> None:
     options = ["--num-demonstrations", "210", "--num-problems", "1", "--chains", "1"]
-    command = [sys.executable, str(RECIPE / "run.py"), *options, "--out", str(tmp_path)]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
-    assert done.returncode == 0, done.stderr
-    assert "| omega | 16 |" in done.stdout
+    said = run_script(RECIPE / "run.py", *options, "--out", tmp_path)
+    assert "| omega | 16 |" in said.out
     assert json.loads((tmp_path / "results.json").read_bytes())["num_chains"] == 1
     assert (tmp_path / "label-error.svg").read_text().count("<circle") == 14
 
 
 def part(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"recipe_rollout_{name}", RECIPE / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of(RECIPE, name)
 
 
 def test_the_table_and_the_picture_are_those_of_the_recipes_results() -> None:

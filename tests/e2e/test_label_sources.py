@@ -1,8 +1,6 @@
 """The recipe that compares sources of labels: its judges, its measures, and all of it in small."""
 
 import json
-import os
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +16,7 @@ from rung.label import LabLabeler, measure_noise, with_outcomes
 from rung.label.step_table import step_table
 from rung.loop.stages import Stages
 from rung.model.tiny import make_tiny
+from scripts import modules_of, run_script
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "label-sources"
 PARTS = ("evaluate", "judges", "measure", "policy", "report", "sources")
@@ -27,17 +26,11 @@ SIZES |= {"test_problems": 6, "test_chains": 2, "epochs": 1}
 
 @pytest.fixture(scope="module")
 def recipe():
-    """The recipe's modules, gone again afterwards: other recipes have some of the same name."""
-    paths = [str(RECIPE), str(RECIPE.parent / "rollout-labels")]
-    sys.path[:0] = paths
-    try:
+    """The recipe's modules."""
+    with modules_of(RECIPE):
         import run
 
         yield {"run": run, **{name: sys.modules[name] for name in PARTS}}
-    finally:
-        sys.path[:] = [path for path in sys.path if path not in paths]
-        for name in ("run", *PARTS):
-            sys.modules.pop(name, None)
 
 
 def chains(num_problems: int, n: int, seed: int) -> list[ChainRecord]:
@@ -95,17 +88,11 @@ def test_the_recipe_runs_and_goes_on(recipe: dict[str, ModuleType], tmp_path: Pa
 
     Stages.open(out, settings).run("sample", sample)
     options = [f"--{k.replace('_', '-')}={v}" for k, v in SIZES.items()]
-    command = [sys.executable, str(RECIPE / "run.py"), "--out", str(out), "--seeds", "1"]
-    command += ["--policy", str(policy), *options]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    first, again = (
-        subprocess.run(command, capture_output=True, text=True, check=False, env=env)
-        for _ in range(2)
-    )
-    assert first.returncode == again.returncode == 0, first.stderr + again.stderr
-    assert "| judge: noise-aware loss | " in first.stdout
-    assert first.stdout == again.stdout
-    assert "noise-aware" not in again.stderr, "nothing is trained again"
+    options += ["--out", str(out), "--seeds", "1", "--policy", str(policy)]
+    first, again = (run_script(RECIPE / "run.py", *options) for _ in range(2))
+    assert "| judge: noise-aware loss | " in first.out
+    assert first.out == again.out
+    assert "noise-aware" not in again.err, "nothing is trained again"
 
 
 def test_the_tables_in_the_readme_are_those_of_the_results(recipe: dict[str, ModuleType]):

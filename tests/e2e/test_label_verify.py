@@ -103,7 +103,7 @@ def test_killed_and_run_again_it_ends_with_the_same_bytes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = tmp_path / "in.jsonl"
-    write_records(source, records(700))
+    write_records(source, records(420))
     command = ["label", "verify", str(source)]
     command += ["--verifier", "answer", "--verifier", "arithmetic", "--out"]
     whole, broken = tmp_path / "whole.jsonl.gz", tmp_path / "broken.jsonl.gz"

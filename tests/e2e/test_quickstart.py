@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import msgspec
 import pytest
 
 from rung.core import InputError, read_records
+from rung.core.protocols import Progress
 from rung.data.lab import Lab
-from rung.loop import Quickstart, run_quickstart
+from rung.loop import Quickstart, quickstart, run_quickstart
+from rung.loop.side_by_side import Job
 from rung.train import Optimization
 
 TOY_OPTIMIZATION = Optimization(lr=3e-3, batch_tokens=1024)
@@ -42,10 +45,17 @@ def numbers(folder: Path) -> dict[str, Any]:
     return {**results, "stages": stages}
 
 
+def one_after_the_other(what: str, jobs: Mapping[str, Job], progress: Progress) -> int:
+    """In this process, in the place of `run_side_by_side`."""
+    return sum(job(progress) for job in jobs.values())
+
+
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("quickstart") / "out"
-    run_quickstart(TOY, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quickstart, "run_side_by_side", one_after_the_other)
+        run_quickstart(TOY, folder)
     return folder
 
 
@@ -80,31 +90,40 @@ def test_every_chain_is_labeled_and_scored_and_no_problem_stands_in_two_splits(
 def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(
     unbroken: Path, tmp_path: Path
 ) -> None:
-    """Also: one seed gives the same numbers twice."""
+    """Also: one seed gives the same numbers twice, whether jobs have processes of their own or not.
+
+    The killed run samples side by side and trains in its own process; the last one trains side by
+    side.
+    """
     code = textwrap.dedent(
         """
         import os, signal, sys
         from pathlib import Path
         sys.path.insert(0, sys.argv[2])
-        from test_quickstart import TOY
-        from rung.loop import run_quickstart
+        from test_quickstart import TOY, one_after_the_other
+        from rung.loop import quickstart, run_quickstart
 
-        class KillsDuring:
+        class Kills:
             def start(self, what, total=None):
-                self.what = what
+                pass
             def advance(self, units=1, note=""):
-                if units and self.what == sys.argv[3]:
-                    os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), signal.SIGKILL)
             def log(self, message):
                 pass
 
-        run_quickstart(TOY, Path(sys.argv[1]), KillsDuring())
+        def run(what, jobs, progress):
+            if what == quickstart.TRAIN:
+                return one_after_the_other(what, jobs, Kills())
+            return side_by_side(what, jobs, progress)
+
+        side_by_side, quickstart.run_side_by_side = quickstart.run_side_by_side, run
+        run_quickstart(TOY, Path(sys.argv[1]))
         """
     )
     here = str(Path(__file__).parent)
-    stage = "train the PRM and the ORM"
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "out"), here, stage])
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "out"), here])
     assert done.returncode == -signal.SIGKILL
+    assert (tmp_path / "out" / "test.jsonl.gz").exists()
     assert not (tmp_path / "out" / "results.json").exists()
     run_quickstart(TOY, tmp_path / "out")
     assert numbers(tmp_path / "out") == numbers(unbroken)

@@ -43,18 +43,20 @@ def cluster() -> Iterator[None]:
         ray.shutdown()
 
 
+@pytest.mark.usefixtures("cluster")
 def test_a_killed_driver_goes_on(tmp_path: Path) -> None:
+    """The killed one has started a cluster itself; the other is connected to one."""
     code = (
         "import sys; from functools import partial; from pathlib import Path;"
         "from ray_blocks import shouting; from rung.label.scale import Cluster, in_order;"
-        "work = partial(shouting, sys.argv[1], float(sys.argv[3]));"
+        "work = partial(shouting, sys.argv[1], 1.0);"
         "blocks = [f'block{k}'.encode() for k in range(12)];"
         "print(*in_order(work, blocks, Cluster(workers=2), Path(sys.argv[2]), 'f'))"
     )
     kept = tmp_path / "kept"
     command = [sys.executable, "-c", code, str(tmp_path), str(kept)]
-    how = {"env": {**os.environ, "PYTHONPATH": WORKERS_PATH}, "text": True}
-    process = subprocess.Popen([*command, "1"], stderr=subprocess.DEVNULL, **how)
+    env = {**os.environ, "PYTHONPATH": WORKERS_PATH}
+    process = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
     deadline_s = time.monotonic() + 240
     while not (kept.is_dir() and len(list(kept.iterdir())) >= 4):
         assert time.monotonic() < deadline_s and process.poll() is None
@@ -63,8 +65,8 @@ def test_a_killed_driver_goes_on(tmp_path: Path) -> None:
     process.wait()
     names = {path.name for path in kept.iterdir() if not path.name.endswith(".tmp")}
     before = pids(tmp_path, "done")
-    done = subprocess.run([*command, "0"], capture_output=True, check=True, **how)
-    assert done.stdout.split() == [f"b'BLOCK{k}'" for k in range(12)]
+    made = in_order(partial(shouting, str(tmp_path), 0.0), BLOCKS, TWO, kept, "f")
+    assert list(made) == [block.upper() for block in BLOCKS]
     again = {
         b: who for b, who in pids(tmp_path, "done").items() if len(who) > len(before.get(b, []))
     }

@@ -14,6 +14,7 @@ from rung.core import Chain, ChainRecord, Problem, StepLabels, Verdict, read_rec
 from rung.data import load_problems, problem_key
 from rung.eval import best_of_n
 from rung.model.tiny import make_tiny
+from scripts import modules_of
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "real-llm"
 PARTS = ("labels", "measure", "problems", "report", "samples", "sizes", "table", "verbs")
@@ -23,17 +24,11 @@ EGGS = Problem("eggs", "Ann has 3 bags of 4 eggs and eats 2. How many are left?"
 
 @pytest.fixture(scope="module")
 def recipe() -> Iterator[dict[str, ModuleType]]:
-    """The recipe's modules, gone again afterwards: other recipes have some of the same name."""
-    before = list(sys.path)
-    sys.path.insert(0, str(RECIPE))
-    try:
+    """The recipe's modules."""
+    with modules_of(RECIPE):
         import run
 
         yield {"run": run, **{name: sys.modules[name] for name in PARTS}}
-    finally:
-        sys.path[:] = before
-        for name in ("run", *PARTS):
-            sys.modules.pop(name, None)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +38,11 @@ def few_problems(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) ->
         with gzip.open(shared_data / name, "rb") as stream:
             (folder / name).write_bytes(gzip.compress(b"".join(islice(stream, count))))
     return folder
+
+
+@pytest.fixture(scope="module")
+def shown(recipe, shared_data: Path) -> list[ChainRecord]:
+    return recipe["problems"].demonstrations(shared_data)
 
 
 def chain(*texts: str, calculated: tuple[float | None, ...], outcome: Verdict) -> ChainRecord:
@@ -79,22 +79,20 @@ def test_a_step_is_judged_by_calculator_then_other_chains_then_reference(recipe)
     }
 
 
-def test_a_demonstration_is_equations_that_end_in_the_answer(recipe, shared_data: Path):
-    problems = recipe["problems"]
-    shown = problems.demonstrations(shared_data)
+def test_a_demonstration_is_equations_that_end_in_the_answer(recipe, shown, shared_data: Path):
     assert len(shown) > 6_900  # of 7,473; 95 have no equation, 377 end in another number
     for record in shown[:500]:
         *equations, end = record.chain.texts
         assert all(equation.count("=") == 1 for equation in equations)
         assert end == f"#### {record.chain.answer}"
         assert float(equations[-1].partition("=")[2]) == float(record.chain.answer)
-    assert problems.demonstrations(shared_data)[:9] == shown[:9]
+    assert recipe["problems"].demonstrations(shared_data)[:9] == shown[:9]
 
 
-def test_no_problem_is_learned_from_and_tested(recipe, shared_data: Path):
+def test_no_problem_is_learned_from_and_tested(recipe, shown, shared_data: Path):
     problems = recipe["problems"]
     tested = problems.test_problems(shared_data, 200)
-    learned = {problem_key(r.chain.problem.question) for r in problems.demonstrations(shared_data)}
+    learned = {problem_key(record.chain.problem.question) for record in shown}
     assert len(tested) == 200
     assert not learned & {problem_key(problem.question) for problem in tested}
     every = list(load_problems(shared_data / problems.TEST))

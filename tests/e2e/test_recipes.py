@@ -1,10 +1,7 @@
 """The recipes run from end to end on a few real rows and a tiny untrained trunk."""
 
 import gzip
-import importlib.util
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -14,17 +11,13 @@ from typing import Any
 import pytest
 
 from rung.verify import Sandbox
+from scripts import module_of, run_script
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 
 def module(recipe: str, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"recipe_{name}", RECIPES / recipe / f"{name}.py")
-    assert spec and spec.loader
-    found = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = found
-    spec.loader.exec_module(found)
-    return found
+    return module_of(RECIPES / recipe, name)
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -33,10 +26,7 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def run(recipe: str, *arguments: object) -> str:
-    command = [sys.executable, str(RECIPES / recipe / "run.py"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return run_script(RECIPES / recipe / "run.py", *arguments).out
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import pytest
 from rung.data.lab import Lab, make_problems, solve
 from rung.model import Reading, new_reward_model, save_reward_model
 from rung.model.tiny import make_tiny
+from scripts import modules_of
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "search"
 PARTS = ("grid", "measure", "picture", "report")
@@ -19,17 +20,11 @@ PARTS = ("grid", "measure", "picture", "report")
 
 @pytest.fixture(scope="module")
 def recipe() -> Iterator[dict[str, ModuleType]]:
-    """The recipe's modules, gone again afterwards: other recipes have some of the same name."""
-    before = list(sys.path)
-    sys.path.insert(0, str(RECIPE))
-    try:
+    """The recipe's modules."""
+    with modules_of(RECIPE):
         import run
 
         yield {"run": run, **{name: sys.modules[name] for name in PARTS}}
-    finally:
-        sys.path[:] = before
-        for name in ("run", *PARTS):
-            sys.modules.pop(name, None)
 
 
 @pytest.fixture(scope="module")

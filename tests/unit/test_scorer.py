@@ -93,7 +93,7 @@ def test_scores_equal_a_literal_reading(
 def test_a_score_does_not_depend_on_its_batch(
     tiny_reward: TinyReward, precision: Literal["fp32", "bf16"], tolerance: float
 ):
-    chains = random_chains(12, seed=1)
+    chains = random_chains(6, seed=1)
     folder = tiny_reward()
     together = load_scorer(folder, precision=precision).score(chains)
     for budget in (1, 100):

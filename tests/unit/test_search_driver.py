@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from conftest import TinyReward
+from odd_parts import Odd, elsewhere, no_chain, no_numbers, raises
 from rung.core import (
     Chain,
     InputError,
@@ -28,7 +29,6 @@ from rung.search import (
     BestOfN,
     Budget,
     Busy,
-    Mcts,
     Prices,
     Search,
     SearchLog,
@@ -213,51 +213,6 @@ def test_a_file_that_is_no_log_of_this_run_is_refused_and_left_alone(
     assert path.read_bytes() == content
 
 
-@dataclass
-class Odd:
-    """A policy that does what it was not asked for."""
-
-    write: Callable[[Chain, Sampling], list[Chain]]
-    name: str = "odd"
-
-    def sample(self, prefixes: Sequence[Chain], n: int, sampling: Sampling) -> list[list[Chain]]:
-        return [self.write(prefix, sampling) for prefix in prefixes]
-
-
-def nothing(prefix: Chain, sampling: Sampling) -> list[Chain]:
-    return [prefix]
-
-
-def no_chain(prefix: Chain, sampling: Sampling) -> list[Chain]:
-    return []
-
-
-def elsewhere(prefix: Chain, sampling: Sampling) -> list[Chain]:
-    return [Chain.of(Problem("other", "Where?"), ["here"])]
-
-
-def endless(prefix: Chain, sampling: Sampling) -> list[Chain]:
-    source = Provenance(num_tokens=1)
-    return [Chain(prefix.problem, (*prefix.steps, Step("and on")), source=source)]
-
-
-def raises(prefix: Chain, sampling: Sampling) -> list[Chain]:
-    raise ConnectionError("the server is gone")
-
-
-@pytest.mark.parametrize("search", [Beam(n=4, width=2), Mcts(n=4, width=2)])
-def test_a_policy_that_writes_nothing_ends_the_search_without_an_answer(search: Search) -> None:
-    [result] = run_searches(search, [PROBLEM], setting(Odd(nothing)))
-    assert (result.chosen, result.reason) == (None, "done")
-
-
-def test_a_policy_that_never_ends_a_chain_is_stopped_by_the_limit_of_steps() -> None:
-    scorer = TableScorer({"and on": 0.0})  # scores of 0 all the way
-    [result] = run_searches(Beam(n=4), [PROBLEM], setting(Odd(endless), scorer, max_steps=9))
-    assert result.chosen is not None and len(result.chosen.chain.steps) == 9
-    assert not result.is_finished and result.value == 0.0
-
-
 @pytest.mark.parametrize(
     ("write", "said"),
     [
@@ -269,18 +224,6 @@ def test_a_policy_that_never_ends_a_chain_is_stopped_by_the_limit_of_steps() -> 
 def test_a_policy_that_fails_ends_its_searches_and_says_why(write: Any, said: str) -> None:
     [result] = run_searches(Beam(n=4), [PROBLEM], setting(Odd(write)))
     assert result.reason == "failed" and result.error is not None and said in result.error
-
-
-def test_a_policy_that_dies_half_way_leaves_what_there_was() -> None:
-    class Dies(DicePolicy):
-        def sample(self, prefixes: Any, n: int, sampling: Sampling) -> Any:
-            if self.calls == 2:
-                raise ConnectionError
-            return super().sample(prefixes, n, sampling)
-
-    [result] = run_searches(Beam(n=4), [PROBLEM], setting(Dies()))
-    assert result.reason == "failed" and result.chosen is not None
-    assert len(result.chosen.chain.steps) == 2 and not result.is_finished
 
 
 @pytest.mark.parametrize(("away", "num_calls"), [(range(99), 2), (range(0, 99, 2), 5)])
@@ -311,7 +254,7 @@ def test_a_server_that_is_gone_is_not_waited_for_by_every_search(
 @pytest.mark.parametrize(
     ("scores", "said"),
     [
-        (lambda chains: [StepScores((float("nan"),) * len(c.steps), "s") for c in chains], "nan"),
+        (no_numbers, "nan"),
         (lambda chains: [], "gave other numbers of scores than of steps"),
         (lambda chains: [StepScores((0.5,) * 9, "s") for _ in chains], "other numbers of scores"),
     ],

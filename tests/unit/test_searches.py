@@ -181,7 +181,8 @@ def test_an_adaptive_vote_errs_no_more_than_it_says() -> None:
     problems = [Problem(str(k), f"Coin {k}?") for k in range(300)]
     search = AdaptiveVote(answer_key=answer, n=64, batch=1, error=0.1)
     pick = rule("majority", scorer=None, answer_key=answer)
-    setting = Setting(generator=DicePolicy(steps=1, sides=2), pick=pick)
+    policy = DicePolicy(steps=1, sides=2)
+    setting = Setting(generator=policy, pick=pick, in_flight=300, batch=300)
     results = run_searches(search, problems, setting)
     # those that stopped because the rest could not turn the vote have used most of the chains
     early = sum(result.spent.calls < 40 for result in results)

@@ -1,5 +1,6 @@
 """A session's scores are those of full passes, while chains grow, fork, are dropped, forgotten."""
 
+import functools
 import random
 from dataclasses import replace
 
@@ -27,6 +28,7 @@ def texts(seed, num):
     return [" ".join(draw.choices(WORDS, k=draw.randint(1, 8))) for _ in range(num)]
 
 
+@functools.cache
 def full_score(scorer, chain):
     return scorer.score([chain])[0].scores[-1]
 
@@ -36,7 +38,7 @@ def full_score(scorer, chain):
     kept_mib=st.sampled_from([None, 0.0, 0.02]),
     seed=st.integers(0, 5),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_any_tree_scores_as_full_passes_do(scorer, moves, kept_mib, seed):
     session = scorer.open(PROBLEM, max_kept_mib=kept_mib)
     live, words = [PROBLEM.root_id], texts(seed, 10)

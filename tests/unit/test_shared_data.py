@@ -10,35 +10,43 @@ from rung import RungError
 from rung.data import count, format_of, join_scores, load, load_problems, problem_keys
 from rung.data.sources import read_items
 
-# file, format, chains, steps
-CHAIN_FILES = [
-    ("processbench_gsm8k_math.jsonl.gz", "labeled-chains", 1400, 8587),
-    ("prm800k_val_decoded.jsonl.gz", "labeled-chains", 1357, 9535),
-    ("prm800k_phase2_latebench.jsonl.gz", "labeled-chains", 296, 3934),
-    ("prmbench.jsonl.gz", "labeled-chains", 6216, 83456),
-    ("prmbench_originals.jsonl.gz", "labeled-chains", 758, 10851),
-    ("big_bench_mistake.jsonl.gz", "labeled-chains", 2186, 33306),
-    ("mr_ben.jsonl.gz", "labeled-chains", 4534, 45916),
-    ("parc_perl.jsonl.gz", "labeled-chains", 753, 4449),
-    ("bon_math100_qwen_rm8.jsonl.gz", "samples", 800, 5901),
-    ("bon_gsm8k_openai_4.jsonl.gz", "samples", 5276, 23141),
-    ("bon_zeroeval_gsm8k_12models.jsonl.gz", "samples", 15828, 36614),
+# file, chains, steps
+LABELED = [
+    ("processbench_gsm8k_math.jsonl.gz", 1400, 8587),
+    ("prm800k_val_decoded.jsonl.gz", 1357, 9535),
+    ("prm800k_phase2_latebench.jsonl.gz", 296, 3934),
+    ("prmbench.jsonl.gz", 6216, 83456),
+    ("prmbench_originals.jsonl.gz", 758, 10851),
+    ("big_bench_mistake.jsonl.gz", 2186, 33306),
+    ("mr_ben.jsonl.gz", 4534, 45916),
+    ("parc_perl.jsonl.gz", 753, 4449),
+]
+SAMPLES = [
+    ("bon_math100_qwen_rm8.jsonl.gz", 800, 5901),
+    ("bon_gsm8k_openai_4.jsonl.gz", 5276, 23141),
+    ("bon_zeroeval_gsm8k_12models.jsonl.gz", 15828, 36614),
 ]
 
 
-@pytest.mark.parametrize(("name", "format", "chains", "steps"), CHAIN_FILES)
-def test_every_chain_is_read_with_every_step(shared_data, name, format, chains, steps):
+@pytest.mark.parametrize(("name", "chains", "steps"), SAMPLES)
+def test_every_sample_is_read_with_every_step(shared_data, name, chains, steps):
     path = shared_data / name
-    assert format_of(path).name == format
+    assert format_of(path).name == "samples"
     records = list(load(path))
     assert len(records) == chains
     assert sum(len(record.chain.steps) for record in records) == steps
 
 
-@pytest.mark.parametrize("name", [row[0] for row in CHAIN_FILES if row[1] == "labeled-chains"])
-def test_labels_and_first_errors_are_those_of_the_file(shared_data, name):
+@pytest.mark.parametrize(("name", "chains", "steps"), LABELED)
+def test_every_chain_is_read_with_every_step_its_labels_and_its_first_error(
+    shared_data, name, chains, steps
+):
     path = shared_data / name
-    for row, record in zip(read_items(path), load(path, neutral="unlabeled"), strict=True):
+    assert format_of(path).name == "labeled-chains"
+    records = list(load(path, neutral="unlabeled"))
+    assert len(records) == chains
+    assert sum(len(record.chain.steps) for record in records) == steps
+    for row, record in zip(read_items(path), records, strict=True):
         raw = msgspec.json.decode(row.content)
         labels = record.labels[0]
         assert labels.labels == tuple({1: 1.0, -1: 0.0}.get(y) for y in raw["labels"])

@@ -88,7 +88,7 @@ def test_a_job_that_is_done_first_says_nothing_more(capfd: pytest.CaptureFixture
 
 def test_each_job_computes_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert run_side_by_side("look", {"a": threads, "b": threads}, Silent()) == 2
+    assert run_side_by_side("look", {"a": threads}, Silent()) == 1
 
 
 def test_a_mistake_keeps_its_sentence_and_stops_the_others(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Where early abort and early stopping draw the line: the stated errors hold on new problems."""
 
+import functools
 import math
 import random
 
@@ -12,8 +13,13 @@ from rung.search import NEVER, abort_below, abort_inside_below, best_of_n, stop_
 MIN = AGGREGATIONS["min"]
 
 
+@functools.cache
+def chain_of(problem: Problem, num_steps: int) -> Chain:
+    return Chain.of(problem, [str(k) for k in range(num_steps)])
+
+
 def record(problem: Problem, scores: list[float], is_right: bool) -> ChainRecord:
-    chain = Chain.of(problem, [str(k) for k in range(len(scores))])
+    chain = chain_of(problem, len(scores))
     outcome = Verdict.CORRECT if is_right else Verdict.INCORRECT
     return ChainRecord(chain, scores=(StepScores(tuple(scores), "s"),), outcome=outcome)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from itertools import count
-from threading import Event
 from typing import Any, Literal
 
-from rung.core.errors import RungError
 from rung.core.http import Patience, RefusedError
 from rung.core.protocols import Sampling
 from rung.core.templates import filled
@@ -139,29 +138,24 @@ class ServerGenerator:
     def _written(
         self, chains: Sequence[Wanted], sampling: Sampling
     ) -> Iterator[tuple[Wanted, Written]]:
-        """What is written, as it comes.
+        """What is written, as it comes; what is not taken yet is `at_once` continuations at most.
 
         After a failure nothing more is asked, and what is under way is waited for.
         """
-        stop, failures = Event(), list[BaseException]()
-
-        def write(one: Wanted) -> tuple[Wanted, Written] | None:
-            try:
-                return None if stop.is_set() else (one, self._write(one, sampling))
-            except RungError:
-                stop.set()
-                raise
-
+        left, failures = deque(chains), list[BaseException]()
         with ThreadPoolExecutor(self.at_once) as threads:
-            try:
-                for future in as_completed([threads.submit(write, one) for one in chains]):
-                    failure = future.exception()
-                    if failure is not None:
-                        failures.append(failure)
-                    elif (made := future.result()) is not None:
-                        yield made
-            finally:
-                stop.set()
+            going = dict[Future[Written], Wanted]()
+            while left or going:
+                while left and len(going) < self.at_once:
+                    one = left.popleft()
+                    going[threads.submit(self._write, one, sampling)] = one
+                future = next(as_completed(going))
+                one, failure = going.pop(future), future.exception()
+                if failure is not None:
+                    failures.append(failure)
+                    left.clear()
+                else:
+                    yield one, future.result()
         if failures:
             raise failures[0]
 

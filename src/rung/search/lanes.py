@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from rung.core.errors import UnavailableError
-from rung.search.job import Job
 
 MOST_FAILURES = 2
 """Calls in a row for which a service is away before it counts as gone; each has been patient."""
@@ -20,8 +19,8 @@ class Call(NamedTuple):
 
     work: Callable[[], Any]
     then: Callable[[Any], None]
-    jobs: list[Job]
-    """Those that end when it fails."""
+    fail: Callable[[Exception], None]
+    """What is done when it raises."""
 
 
 @dataclass(slots=True)
@@ -42,7 +41,7 @@ class Lane:
             work = self._refuse if len(self._away) >= MOST_FAILURES else call.work
             self._call, self.future = call, self.pool.submit(_timed, work)
 
-    def collect(self, fail: Callable[[list[Job], Exception], None]) -> None:
+    def collect(self) -> None:
         """Hand over what the call gave, if it is over."""
         if self.future is None or not self.future.done():
             return
@@ -53,7 +52,7 @@ class Lane:
             found, took_s = future.result()
         except Exception as error:
             self._away = [*self._away, error] if isinstance(error, UnavailableError) else []
-            fail(call.jobs, error)
+            call.fail(error)
             return
         self._away = []
         self.busy_s += took_s

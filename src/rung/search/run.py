@@ -97,9 +97,10 @@ class _Round:
     """What was sampled, by the order's place."""
 
     def chains(self, policy: str) -> Iterator[tuple[int, list[Chain]]]:
-        """The chains of each order, with its ask."""
+        """The chains of each order that is filled, with its ask."""
         for place, (ask, order) in enumerate(self.orders):
-            yield ask, order.chains(self.pieces[place], policy)
+            if place in self.pieces:
+                yield ask, order.chains(self.pieces[place], policy)
 
 
 @dataclass(slots=True)
@@ -135,7 +136,7 @@ class _Run:
                     break
                 wait(running, return_when=FIRST_COMPLETED)
                 for lane in lanes:
-                    lane.collect(self._fail)
+                    lane.collect()
         self.busy.sampling_s, self.busy.scoring_s = (lane.busy_s for lane in lanes)
         self.busy.total_s = time.monotonic() - self._began_s
 
@@ -196,7 +197,7 @@ class _Run:
             Call(
                 partial(sample, self.setting.generator, orders, must_count=must_count),
                 partial(self._sampled, taken),
-                [made.job for made, _ in taken],
+                partial(self._fail, [made for made, _ in taken]),
             )
             if taken
             else None
@@ -233,7 +234,7 @@ class _Run:
         return Call(
             partial(_score, scorer, list(chains.values()), over),
             partial(self._scored, rounds, list(chains)),
-            [made.job for made in rounds],
+            partial(self._fail, rounds),
         )
 
     def _scored(
@@ -259,10 +260,13 @@ class _Run:
         return {name: chain for name, chain in named.items() if name not in self.log.scored}
 
     def _tell(self, made: _Round) -> None:
+        self._fill(made)
+        self._ready.append(made.job)
+
+    def _fill(self, made: _Round) -> None:
         for ask, chains in made.chains(self.setting.generator.name):
             is_scored = self._scorer is not None and made.job.is_scored(ask)
             made.job.fill(ask, chains, [self._scores(c) if is_scored else None for c in chains])
-        self._ready.append(made.job)
 
     def _scores(self, chain: Chain) -> StepScores | None:
         found = self.log.scored.get(_name(chain))
@@ -270,11 +274,13 @@ class _Run:
         assert self._scorer is not None
         return None if found is None else StepScores(found, self._scorer.name, weights_hash)
 
-    def _fail(self, jobs: Iterable[Job], error: Exception) -> None:
-        for job in {id(job): job for job in jobs}.values():
-            if job.reason is None:
-                job.end("failed", f"{type(error).__name__}: {error}")
-                self._finish(job)
+    def _fail(self, rounds: Iterable[_Round], error: Exception) -> None:
+        """End searches; what was written for them in this round is theirs, and paid for."""
+        for made in {id(made): made for made in rounds}.values():
+            if made.job.reason is None:
+                self._fill(made)
+                made.job.end("failed", f"{type(error).__name__}: {error}")
+                self._finish(made.job)
 
     def _finish(self, job: Job) -> None:
         self._num_flying -= 1
