@@ -50,7 +50,7 @@ quickstart: setup
 	$(BIN)/rung quickstart --out quickstart
 
 test: setup
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 lint: setup
 	$(BIN)/ruff check .

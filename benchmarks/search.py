@@ -77,7 +77,7 @@ def main(benchmark: SearchBenchmark) -> None:
         for algorithm in ALGORITHMS:
             rows += _compare(benchmark, algorithm, problems, sides)
     head = ["search", "side", "accuracy, %", "seconds", "of processor", "tokens sampled", "scored"]
-    head.append("its-hub / rung, wall clock")
+    head += ["its-hub / rung, wall clock", "processor time"]
     told = {"N": benchmark.n, "problems": benchmark.problems, "rounds": benchmark.rounds}
     text = table(head, rows) + "\n\n" + conditions({**told, "threads": benchmark.threads})
     print(text)
@@ -99,15 +99,19 @@ def _compare(
     jobs = {f"{algorithm}, {name}": (name, told) for name in sides}
     answers = alternate(sides, jobs, benchmark.rounds)
     ours, theirs = (answers[f"{algorithm}, {name}"] for name in ("rung", HUB.name))
-    ratio = f"{ratios(theirs, ours, 'seconds').shown(1)} ({GOAL})"
+    wall, processor = (ratios(theirs, ours, clock).shown(1) for clock in ("seconds", "cpu_seconds"))
     return [
-        _row(algorithm, "rung", ours, problems, ratio),
-        _row(algorithm, HUB.name, theirs, problems, ""),
+        _row(algorithm, "rung", ours, problems, (f"{wall} ({GOAL})", processor)),
+        _row(algorithm, HUB.name, theirs, problems, ("", "")),
     ]
 
 
 def _row(
-    algorithm: str, name: str, answers: Sequence[Answer], problems: Sequence[Problem], ratio: str
+    algorithm: str,
+    name: str,
+    answers: Sequence[Answer],
+    problems: Sequence[Problem],
+    gains: Sequence[str],
 ) -> list[str]:
     right = [_accuracy(answer["steps"], problems) for answer in answers]
     seconds, processor = (
@@ -116,7 +120,7 @@ def _row(
     )
     shown = Spread.of([100 * share for share in right]).shown(0)
     counts = [str(answers[0][name]) for name in ("sampled", "scored")]
-    return [algorithm, name, shown, seconds, processor, *counts, ratio]
+    return [algorithm, name, shown, seconds, processor, *counts, *gains]
 
 
 def _accuracy(steps: Sequence[Sequence[str]], problems: Sequence[Problem]) -> float:

@@ -78,18 +78,27 @@ def test_two_processes_give_the_losses_of_one(inputs, alone, tmp_path, launcher,
         assert (tmp_path / "prm" / name).read_text() == (out / name).read_text()
 
 
+def kill(launcher: subprocess.Popen[bytes]) -> None:
+    """The launcher and its processes, which are in sessions of their own and would go on."""
+    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+    for pid in (launcher.pid, *map(int, children)):
+        os.kill(pid, signal.SIGKILL)
+    launcher.wait()
+    while any(Path(f"/proc/{pid}/exe").exists() for pid in children):  # a dead one has none
+        time.sleep(0.01)
+
+
 def test_a_killed_sharded_run_goes_on_in_one_process(inputs, alone, tmp_path):
     out, _ = alone
     here = tmp_path / "prm"
     words = launched("torchrun", verb(inputs, here, "--strategy", "fsdp"))
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(words, env=env, start_new_session=True, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(words, env=env, stderr=subprocess.DEVNULL)
     deadline_s = time.monotonic() + 200
     while not (here / "state" / "latest.safetensors").exists():
         assert process.poll() is None and time.monotonic() < deadline_s
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill(process)
     assert not (here / "rung.json").exists()
     assert main(verb(inputs, here)) == 0
     assert losses(here) == pytest.approx(losses(out), rel=1e-4)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from rung.eval import step_metrics
 from rung.verify import Sandbox
 from scripts import module_of, run_script
 
@@ -75,7 +76,9 @@ def first_error(few_rows: Path, trunk: Path, tmp_path_factory: pytest.TempPathFa
     out = tmp_path_factory.mktemp("recipe") / "first-error"
     options = ["--data", few_rows, "--out", out, "--trunk", trunk, "--layers", 1]
     options += ["--held-out-problems", 5]
-    said = run("first-error", *options)
+    with pytest.MonkeyPatch.context() as patch:  # a thousand resamples are half of all the work
+        patch.setitem(step_metrics.__kwdefaults__, "resamples", 100)
+        said = run("first-error", *options)
     assert "| held-out PRM800K |" in said
     return out
 
