@@ -58,7 +58,7 @@ def run_script(path: Path, *words: object) -> Said:
         mock.patch.object(sys, "argv", argv),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
-        warnings.catch_warnings(action="default"),
+        warnings.catch_warnings(action="ignore"),
     ):
         try:
             runpy.run_path(str(path), run_name="__main__")

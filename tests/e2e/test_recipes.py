@@ -37,7 +37,7 @@ def few_rows(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     scores = "processbench_prm_scores_fover_gsm8k_math.jsonl.gz"
     published = {row["id"] for row in rows(shared_data / scores)}
     kept: dict[str, Callable[[dict[str, Any]], bool]] = {
-        "prm800k_val_decoded.jsonl.gz": lambda row: row["id"].endswith(("3", "7")),
+        "prm800k_val_decoded.jsonl.gz": lambda row: row["id"].endswith("7"),
         "prm800k_phase2_latebench.jsonl.gz": lambda row: len(row["steps"]) < 9,
         "mr_ben.jsonl.gz": lambda row: row["id"].endswith(("7-1",)),
         "parc_perl.jsonl.gz": lambda row: row["id"].endswith("7"),
