@@ -71,6 +71,36 @@ def test_the_servers_log_probabilities_are_summed_by_step(tells: bool, chat: boo
         assert chain.source.step_logprobs == pytest.approx(sums[: len(chain.steps)])
 
 
+def llama_server(body: Any, _: int) -> Reply:
+    """Completions as llama.cpp's own server gives them, restated from its source (July 2026).
+
+    The tokens are told as a chat's are, the first bytes of a character without text; whether a
+    stop string ended the text is not told, nor the log-probability of a stream's end.
+    """
+    tokens = [("It is", -0.5), ("", -0.25), ("é", -0.125), ("\n", -1.0), ("The end", -2.0)]
+    told = [{"id": k, "token": t, "bytes": [], "logprob": p} for k, (t, p) in enumerate(tokens)]
+    assert body["logprobs"] == 1
+    if not body.get("stream"):
+        choice = {"text": "It isé", "logprobs": {"content": told[:4]}, "finish_reason": "stop"}
+        return Reply({"choices": [choice], "usage": {"completion_tokens": 4}})
+    pieces = [
+        {"choices": [{"text": t, "logprobs": {"content": [one]}, "finish_reason": None}]}
+        for (t, _), one in zip(tokens, told, strict=True)
+    ]
+    end = {"choices": [{"text": "", "logprobs": None, "finish_reason": "stop"}]}
+    usage = {"choices": [], "usage": {"completion_tokens": 6}}
+    events = [*map(event, [*pieces, end, usage]), b"data: [DONE]\n\n"]
+    return Reply(iter(events))
+
+
+def test_llama_cpps_log_probabilities_are_summed_by_step():
+    with stand_in(llama_server) as server:
+        generator = at(server)
+        [[first]] = generator.sample([PREFIX], 1, replace(STEP, logprobs=True))
+    assert first.texts == ("It isé",) and first.source is not None
+    assert first.source.step_logprobs == (-0.5 - 0.25 - 0.125 - 1.0,)
+
+
 def test_a_server_that_gives_no_log_probabilities_leaves_them_unknown():
     with stand_in(lambda body, _: Reply({**GOOD, "usage": None})) as server:
         [[chain]] = at(server).sample([PREFIX], 1, Sampling(logprobs=True))
