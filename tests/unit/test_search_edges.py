@@ -17,9 +17,9 @@ from rung.search import (
     rule,
     run_searches,
 )
-from rung.search.algorithms import UNSCORED
 from tree_policy import PROBLEM, DicePolicy, TableScorer, words
 
+UNSCORED = ("majority", "adaptive-vote")
 WHOLE = ("best-of-n", "weighted", "adaptive", "allocate", *UNSCORED)
 """They sample whole chains."""
 ONE_CALL = ("best-of-n", "weighted", "majority", "allocate")
