@@ -65,6 +65,17 @@ def test_the_table_has_a_verdict_a_line_and_says_its_rule(
     assert all(len(line) <= 80 for line in lines)
 
 
+def test_an_orm_is_probed_beside_a_prm_by_its_last_score_alone(
+    tiny_reward: TinyReward, chains: Path, tmp_path: Path, capsys: Say
+):
+    models = ["--scorer", str(tiny_reward()), "--scorer", str(tiny_reward("orm"))]
+    argv = ["probe", str(chains), *models, "--out", str(tmp_path / "o.jsonl"), "--json"]
+    assert main([*argv, "--resamples", "20"]) == 0
+    found = json.loads(capsys.readouterr().out)["probes"]
+    assert {one["reward"] for one in found if one["scorer"] == "orm"} == {"last"}
+    assert len({one["reward"] for one in found if one["scorer"] == "prm"}) == 8
+
+
 def test_a_stopped_run_goes_on_and_ends_with_the_same_file(
     tiny_reward: TinyReward,
     chains: Path,

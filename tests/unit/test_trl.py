@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -348,6 +349,13 @@ def test_what_trl_gives_that_can_not_be_paid_is_refused(ours: Any):
         ours._check({"completion_ids": 0, "advantages": torch.zeros(2)})
     with pytest.raises(RungError, match="gives no advantages by chain"):
         ours._check({**output, "advantages": torch.zeros(2, 3)})
+
+
+def test_a_trainer_that_keeps_other_things_is_refused(ours: Any):
+    class Other(ours._StepPaid, SimpleNamespace): ...
+
+    with pytest.raises(RungError, match="keeps no _tokenizer; trl 1"):
+        Other(step_pay=StepPay(scorer=Planted()))
 
 
 def test_the_guides_example_runs(ours: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

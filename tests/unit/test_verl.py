@@ -145,6 +145,7 @@ def test_nothing_written_earns_nothing():
     batch["attention_mask"][:, 3:] = 0
     said = asyncio.run(Manager(None, TOKENIZER, by_answer).run_single(Rows(batch, known)[:1]))
     assert float(said["reward_score"]) == 0.0 and said["reward_score"].tokens == ()
+    assert said["reward_extra_info"]["acc"] == 0.0  # verl wants the same keys of every row
 
 
 def test_token_rewards_go_from_process_to_process():

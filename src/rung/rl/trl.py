@@ -25,6 +25,8 @@ from rung.rl.written import Completion, Earned, StepPay, earned
 __all__ = ["StepGRPOTrainer", "StepPay", "StepRLOOTrainer", "problem_of", "step_loss"]
 
 NEEDED = ("_generate_and_score_completions", "_compute_loss", "_get_per_token_logps_and_entropies")
+KEPT = ("_tokenizer", "eos_token_ids", "num_generations", "num_generations_eval", "_metrics")
+"""What a trainer must have kept when it was made."""
 
 
 def _trainer(name: str) -> Any:
@@ -63,6 +65,8 @@ class _StepPaid:
         """Take what TRL's trainer takes, and `step_pay`."""
         super().__init__(*args, **kwargs)
         self.step_pay = step_pay
+        if missing := [name for name in KEPT if not hasattr(self, name)]:
+            raise RungError(f"trl {version('trl')} keeps no {missing[0]}; trl 1.16 does")
 
     def problem_of(self, row: Mapping[str, Any]) -> Problem:
         """The problem of a row, as the scorer reads it; override it for other columns."""

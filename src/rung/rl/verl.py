@@ -85,9 +85,9 @@ class StepRewardManager(ABC):
         tokens_T = self._pay.paying.process_weight * found.at_step_ends(len(ids))[0]
         process = float(tokens_T.sum())
         told: dict[str, Any] = {"step_reward": process, "steps": len(found.chains[0].steps)}
-        if self._pay.paying.outcome_weight and ids:
+        if self._pay.paying.outcome_weight:
             told["acc"] = await self._outcome(known, ids)
-            tokens_T[-1] += self._pay.paying.outcome_weight * told["acc"]
+            tokens_T[-1:] += self._pay.paying.outcome_weight * told["acc"]
         return {"reward_score": TokenRewards(tokens_T.tolist()), "reward_extra_info": told}
 
     @classmethod
