@@ -4,6 +4,7 @@ import importlib
 import re
 import sys
 import types
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from rung import rl
 from rung.core import Chain, MissingExtraError, RungError, StepScores
 from rung.rl import Guards, Paying
-from rung.rl.written import StepPay
+from rung.rl.written import Completion, Earned, StepPay, earned
 
 ROOT = Path(__file__).resolve().parents[2]
 # trl 1.16 uses names that transformers 5.23 calls deprecated
@@ -283,6 +284,49 @@ def test_every_loss_of_grpo_takes_advantages_by_token(
     assert found.losses[0][0]["advantages"].shape[1] > 1
     assert weights(found).isfinite().all()
     assert not torch.equal(weights(found), weights_at_start())
+
+
+class OneOfTwo:
+    """What accelerate does in one of two processes."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, index: int, halves: Sequence[Earned]) -> None:
+        self.process_index, self.halves = index, halves
+        self.width = max(half.paid.rewards_BS.shape[1] for half in halves)
+
+    def pad_across_processes(self, tensor: torch.Tensor, dim: int) -> torch.Tensor:
+        return torch.nn.functional.pad(tensor, (0, self.width - tensor.shape[dim]))
+
+    def gather(self, tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.dim() == 1:
+            return torch.cat([half.found.num_steps_B for half in self.halves])
+        return torch.cat([self.pad_across_processes(h.paid.rewards_BS, 1) for h in self.halves])
+
+
+def test_a_group_may_be_spread_over_two_processes(ours: Any):
+    texts = ["1+2\n3", "4", "5=5\n6\n7", "8\n9"]
+    rows = [[VOCAB.index(letter) for letter in text] for text in texts]
+    pay = StepPay(scorer=Planted(), paying=Paying(form="min"), guards=OPEN)
+    whole = [Completion(ours.problem_of({"prompt": "?"}), row, True) for row in rows]
+    halves = [earned(half, pay, tokenizer()) for half in (whole[:2], whole[2:])]
+    width = max(map(len, rows))
+    ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+    expected_BS = by_min(expected({"completion_ids": ids, "completion_mask": mask}))
+    for index, half in enumerate(halves):
+        trainer = SimpleNamespace(
+            accelerator=OneOfTwo(index, halves),
+            model=SimpleNamespace(training=True),
+            num_generations=4,
+            step_pay=pay,
+            _metrics={"train": defaultdict(list)},
+        )
+        trainer._of_all = partial(ours._StepPaid._of_all, trainer)
+        found_BS = ours._StepPaid._step_advantages(trainer, half)
+        own_BS = expected_BS[2 * index : 2 * index + 2, : found_BS.shape[1]]
+        torch.testing.assert_close(found_BS, own_BS)
+        assert trainer._metrics["train"]["steps/count"] == [2.0]
 
 
 def test_rloo_gets_the_steps_loss_on_top_of_its_own(ours: Any, tmp_path: Path):

@@ -1,4 +1,8 @@
-"""The reward manager for verl: against a restated DataProto, and verl's own where it is."""
+"""The reward manager for verl: against a restated DataProto, and verl's own where it is.
+
+verl 0.9.1 wants older transformers than rung is tested with, so an environment of its own: verl
+with uvicorn, fastapi, aiohttp, cachetools, pyzmq and TransferQueue, which it imports; rung; pytest.
+"""
 
 import asyncio
 import importlib
