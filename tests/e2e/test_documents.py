@@ -7,8 +7,10 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -95,7 +97,16 @@ def models(tmp_path: Path) -> None:
     save(tmp_path / "models" / "some-prm", marker, heads)
 
 
-@pytest.mark.usefixtures("quickstart", "models")
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[None]:
+    """A server that a page started is stopped with the page, whatever became of that."""
+    yield
+    for file in tmp_path.glob("*.pid"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(file.read_text()), signal.SIGKILL)
+
+
+@pytest.mark.usefixtures("quickstart", "models", "servers")
 @pytest.mark.parametrize("page", EXECUTED, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_block_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)

@@ -15,7 +15,7 @@ from rung.serve.app import App, create_app
 from rung.serve.bodies import Bounds
 from rung.serve.guard import Safety, admin, caller
 from rung.serve.rates import Rate, Rates
-from rung.serve.running import Listening, bound, check_reach, server_of
+from rung.serve.running import Listening, bound, check_listening, server_of
 from rung.serve.tokens import Caller, admin_by, hash_of, new_token, read_token
 from served import served
 
@@ -275,7 +275,7 @@ def test_tokens_are_read_and_short_ones_refused(tmp_path: Path, monkeypatch: pyt
 
 
 def reach(safety: Safety | None = None, **where: Any) -> None:
-    check_reach(create_app(safety=safety), Listening(**where))
+    check_listening(safety or Safety(), Listening(port=0, **where))
 
 
 def test_nobody_listens_beyond_this_machine_by_accident(tmp_path: Path):

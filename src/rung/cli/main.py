@@ -49,6 +49,7 @@ VERBS = {
     "score": Verb("score the steps of chains", "rung.cli.score"),
     "calibrate": Verb("fit maps from scores to probabilities", "rung.cli.calibrate"),
     "probe": Verb("try to earn more from a PRM without reasoning", "rung.cli.probe"),
+    "serve": Verb("score, search and answer over HTTP", "rung.cli.serve"),
     "serve-config": Verb("how a vLLM server for a checkpoint is started", "rung.cli.serve_config"),
     "search": Verb("search for good chains while they are written", "rung.cli.search"),
     "rl": Verb("train a policy that is paid step by step", "rung.cli.rl"),

@@ -129,11 +129,9 @@ def _scorer(records: Sequence[ChainRecord], name: str | None) -> str:
 
 def answer_key(chain: Chain) -> str | None:
     """What chains with equal answers share; None for a chain without an answer."""
-    from rung.eval.pools import same_answer
-    from rung.verify.answer import answer_of
+    from rung.eval.pools import answer_key as key
 
-    answer = answer_of(chain)
-    return None if answer is None else same_answer(answer)
+    return key(chain)
 
 
 def _noted(picked: Reranked, by: str, scorer: str | None) -> ChainRecord:

@@ -37,6 +37,7 @@ from rung.search import (
     rule,
     run_searches,
 )
+from rung.search.algorithms import UNSCORED
 from rung.verify import Sandbox, find_sandbox
 
 if TYPE_CHECKING:
@@ -58,7 +59,6 @@ Algorithm = Literal[
     "abort",
     "allocate",
 ]
-UNSCORED = ("majority", "adaptive-vote")
 CALIBRATED = ("adaptive", "abort")
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rung.core import AGGREGATIONS, Aggregation, ChainRecord, RungError
+from rung.core import AGGREGATIONS, Aggregation, Chain, ChainRecord, RungError
 from rung.eval.statistics import FloatArray
 from rung.eval.subsets import IntArray
 from rung.search.best_of_n import Rank, rank_of, value_of
@@ -29,6 +29,12 @@ def same_answer(answer: str) -> str | None:
     text = normalize(answer)
     number = number_within(text)
     return str(number) if number is not None else text or None
+
+
+def answer_key(chain: Chain) -> str | None:
+    """What chains with equal answers share; None for a chain without an answer."""
+    answer = answer_of(chain)
+    return None if answer is None else same_answer(answer)
 
 
 @dataclass(slots=True)

@@ -90,6 +90,10 @@ class TransformersGenerator:
         """It can go on in the middle of a step."""
         return True
 
+    def prompt_tokens(self, problem: Problem) -> int:
+        """Tokens that a problem's prompt has."""
+        return len(self._prompts.ids(Chain(problem, ())))
+
     def sample(self, prefixes: Sequence[Chain], n: int, sampling: Sampling) -> list[list[Chain]]:
         """Continue each of B prefixes `n` ways.
 

@@ -93,3 +93,5 @@ ALGORITHMS: dict[str, Callable[[Knobs], Search | SpanningSearch]] = {
     "allocate": lambda k: Allocate(n=k.n, first=k.width, batch=k.width, by=k.by, rule=k.by),
 }
 """One line an algorithm."""
+UNSCORED = ("majority", "adaptive-vote")
+"""Those that ask for no scores."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from fastapi import APIRouter, FastAPI, Request
 from starlette.types import ASGIApp
 
-from rung.serve.guard import Guard, Safety
+from rung.serve.guard import Counted, Guard, Safety
 from rung.serve.login import login_routes
 from rung.serve.pages import pages_at
 from rung.serve.refusal import FAILURES, handlers
@@ -24,10 +24,11 @@ class App(FastAPI):
     """FastAPI behind a guard (`rung.serve.guard`), which nothing gets round."""
 
     safety: Safety = Safety()
+    counted: Counted | None = None
 
     def build_middleware_stack(self) -> ASGIApp:
         """Put the guard around everything, the handler of last errors too."""
-        return Guard(super().build_middleware_stack(), self.safety)
+        return Guard(super().build_middleware_stack(), self.safety, self.counted)
 
 
 def create_app(

@@ -24,6 +24,7 @@ import logging
 import math
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated
 from urllib.parse import quote, urlsplit
@@ -55,6 +56,8 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+Counted = Callable[[str, int, float], None]
+"""Is told the route, the status and the seconds of every request."""
 _access = logging.getLogger("rung.access")
 
 
@@ -90,11 +93,12 @@ def admin(who: Annotated[Caller, Depends(caller)]) -> Caller:
 class Guard:
     """ASGI middleware: all of it, around the whole app."""
 
-    def __init__(self, app: ASGIApp, safety: Safety) -> None:
+    def __init__(self, app: ASGIApp, safety: Safety, counted: Counted | None = None) -> None:
         self._app = BoundedBodies(app, safety.bounds)
         self._login = BoundedBodies(self._log_in, Bounds(max_body_bytes=2**12))
         self._safety = safety
         self._names = {"localhost", socket.gethostname().lower(), *map(str.lower, safety.names)}
+        self._counted = counted
         self._rates = None if safety.rate is None else Rates(safety.rate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,6 +114,9 @@ class Guard:
             await app(scope, receive, answer.send)
         finally:
             answer.log(scope)
+            if self._counted is not None:
+                path: str = getattr(scope.get("route"), "path", "none")
+                self._counted(path, answer.status, answer.took_s)
 
     def _refused(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
@@ -160,13 +167,18 @@ class _Answer:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._status = 0
+        self.status = 0
         self._began_s = time.monotonic()
+
+    @property
+    def took_s(self) -> float:
+        """Since the request began."""
+        return time.monotonic() - self._began_s
 
     async def send(self, message: Message) -> None:
         """Pass a message on."""
         if message["type"] == "http.response.start":
-            self._status = message["status"]
+            self.status = message["status"]
             headers = MutableHeaders(scope=message)
             for name, value in {**HEADERS, "Cache-Control": "no-store"}.items():
                 headers.setdefault(name, value)
@@ -176,9 +188,8 @@ class _Answer:
         """One line. The path alone: a query may hold what nobody should read."""
         who: Caller | None = scope["state"].get("caller")
         path = quote(scope["path"], safe="/:@-._~")
-        took_ms = (time.monotonic() - self._began_s) * 1000
-        name = who.name if who else "-"
-        _access.info("%s %s %d %.0f ms %s", scope["method"], path, self._status, took_ms, name)
+        name, took_ms = who.name if who else "-", self.took_s * 1000
+        _access.info("%s %s %d %.0f ms %s", scope["method"], path, self.status, took_ms, name)
 
 
 def _is_ours(host: str, names: set[str]) -> bool:

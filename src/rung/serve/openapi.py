@@ -12,12 +12,13 @@ from fastapi import APIRouter
 
 from rung.serve.annotate import annotate
 from rung.serve.app import create_app
+from rung.serve.serving import PARTS
 from rung.serve.view.routes import view_routes
 
 
 def parts() -> list[APIRouter]:
     """The routers of all parts, of every verb with a server."""
-    return [annotate, view_routes(None)]
+    return [*PARTS, annotate, view_routes(None)]
 
 
 def document() -> dict[str, Any]:

@@ -14,7 +14,11 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from rung.core.errors import RungError, UnavailableError
+from rung.serve.waiting import GoneError
 
+FAULT = "the server failed; what it wrote on its terminal says how"
+GONE = 499
+"""The status, for logs and counters, where nobody is left to read it."""
 MAX_WORDS = 300
 """Characters of what was sent that an answer repeats."""
 
@@ -44,10 +48,20 @@ FAILURES: dict[int | str, dict[str, Any]] = {
 """For the `responses` of a router: what its routes answer when they refuse."""
 
 
+def failure(status: int, message: str) -> Failure:
+    """What is said of a failure."""
+    kind = HTTPStatus(status).phrase.lower().replace(" ", "_")
+    return Failure(Mistake(message, kind, status))
+
+
+def failure_of(error: RungError) -> Failure:
+    """What is said of an error: that it may pass (503), or that the request is wrong (400)."""
+    return failure(503 if isinstance(error, UnavailableError) else 400, str(error))
+
+
 def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
     """An answer that refuses."""
-    kind = HTTPStatus(status).phrase.lower().replace(" ", "_")
-    body = msgspec.json.encode(Failure(Mistake(message, kind, status)))
+    body = msgspec.json.encode(failure(status, message))
     return Response(body, status, headers, media_type="application/json")
 
 
@@ -57,7 +71,6 @@ def handlers() -> dict[Any, Any]:
         HTTPException: _refused,
         RequestValidationError: _invalid,
         RungError: _mistaken,
-        UnavailableError: _unavailable,
         Exception: _failed,
     }
 
@@ -75,12 +88,12 @@ async def _invalid(_: Request, error: RequestValidationError) -> Response:
 
 
 async def _mistaken(_: Request, error: RungError) -> Response:
-    return refusal(400, str(error))
-
-
-async def _unavailable(_: Request, error: UnavailableError) -> Response:
-    return refusal(503, str(error), {"Retry-After": "1"})
+    if isinstance(error, GoneError):
+        return Response(status_code=GONE)
+    said = failure_of(error).error
+    headers = {"Retry-After": "1"} if said.code == 503 else None
+    return refusal(said.code, said.message, headers)
 
 
 async def _failed(_: Request, __: Exception) -> Response:
-    return refusal(500, "the server failed; what it wrote on its terminal says how")
+    return refusal(500, FAULT)

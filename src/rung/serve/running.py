@@ -22,6 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from rung.core.errors import RungError
 from rung.core.protocols import Progress
 from rung.serve.app import App
+from rung.serve.guard import Safety
 
 HEAD_TIMEOUT_S = 10.0
 """For the head of a request to come."""
@@ -65,7 +66,7 @@ def run_app(app: App, where: Listening, progress: Progress, *, path: str = "/") 
         RungError: The port is taken, the address or a TLS file is wrong, or other machines would be
             let in without a token and TLS.
     """
-    check_reach(app, where)
+    check_listening(app.safety, where)
     with bound(where) as listener:
         server = server_of(app, where)
         _tell(progress, where, listener.getsockname()[1], path)
@@ -74,17 +75,23 @@ def run_app(app: App, where: Listening, progress: Progress, *, path: str = "/") 
     progress.log("stopped")
 
 
-def check_reach(app: App, where: Listening) -> None:
-    """Refuse to let other machines in without a token and TLS, unless that is asked for.
+def check_listening(safety: Safety, where: Listening) -> None:
+    """See that nobody is let in by accident, before models are loaded.
 
     Raises:
-        RungError: They would be let in.
+        RungError: Other machines would be let in without a token and TLS; or the port is taken.
     """
+    _check_reach(safety, where)
+    with bound(where):
+        pass
+
+
+def _check_reach(safety: Safety, where: Listening) -> None:
     if (where.tls_cert is None) != (where.tls_key is None):
         raise RungError("--tls-cert and --tls-key go together: give both or none")
     if where.is_loopback or where.unsafe_open:
         return
-    if app.safety.find is None or where.tls_cert is None:
+    if safety.find is None or where.tls_cert is None:
         raise RungError(
             f"--host {where.host} lets other machines in: give --token-file, and --tls-cert with"
             " --tls-key; or --unsafe-open, if whoever reaches this port may use it and read along"

@@ -30,7 +30,11 @@ class Head(nn.Module):
 
     def forward(self, states_KD: Tensor) -> Tensor:
         """Scores (K,) of states (K, D)."""
-        return self.read(self.layers(states_KD))
+        return self.read(self.logits(states_KD))
+
+    def logits(self, states_KD: Tensor) -> Tensor:
+        """Logits (K, L) of states (K, D)."""
+        return self.layers(states_KD)
 
 
 def linear(weights: Weights, name: str, *, num_outputs: int) -> nn.Linear:

@@ -42,6 +42,11 @@ class LabelHead(nn.Module):
         """Scores (K,) of states (K, D)."""
         return torch.softmax(states_KD @ self.labels.T, -1)[:, 0]
 
+    def logits(self, states_KD: Tensor) -> Tensor:
+        """The one logit (K, 1) that vLLM makes of such a model: good's less bad's."""
+        good_K, bad_K = (states_KD @ self.labels.T).T
+        return (good_K - bad_K)[:, None]
+
 
 class VocabularyHead(nn.Module):
     """P(good) among all tokens: softmax over the whole LM head.
