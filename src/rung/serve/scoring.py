@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import Field
@@ -15,7 +15,6 @@ from rung.serve.answers import as_json, service_of
 from rung.serve.guard import caller
 from rung.serve.refusal import FAILURES
 from rung.serve.searching import Aggregation
-from rung.serve.sessions import Held
 from rung.serve.tokens import Caller
 from rung.serve.waiting import done_for
 
@@ -156,7 +155,8 @@ async def open_session(request: Request, body: OpenRequest, who: Who) -> Respons
         raise HTTPException(400, f"{name} has no sessions; POST whole chains to /v1/score")
     held = service.sessions.open(who.name, shared)
     try:
-        await done_for(request, shared.worker, held.session.add(body.problem))
+        with service.sessions.using(who.name, held.name):
+            await done_for(request, shared.worker, held.session.add(body.problem))
     except BaseException:
         service.sessions.close(held)
         raise
@@ -172,22 +172,23 @@ async def open_session(request: Request, body: OpenRequest, who: Who) -> Respons
 @router.post("/v1/sessions/{session}/extend", response_model=ExtendAnswer)
 async def extend(request: Request, session: str, body: ExtendRequest, who: Who) -> Response:
     """Write steps behind live prefixes and score them."""
-    held = service_of(request).sessions.of(who.name, session)
-    if len(held.session.live) + len(body.steps) > MAX_LIVE:
-        raise HTTPException(400, f"a session holds at most {MAX_LIVE} prefixes; drop some")
-    prefixes = [one.prefix for one in body.steps]
     if any(len(one.step.text) > MAX_STEP_CHARS for one in body.steps):
         raise HTTPException(400, f"a step has more than {MAX_STEP_CHARS} characters")
-    job = held.session.grow(prefixes, [replace(one.step, id="") for one in body.steps])
-    scored = await _done(request, held, job)
+    with service_of(request).sessions.using(who.name, session) as held:
+        if len(held.session.live) + len(body.steps) > MAX_LIVE:
+            raise HTTPException(400, f"a session holds at most {MAX_LIVE} prefixes; drop some")
+        steps = [replace(one.step, id="") for one in body.steps]
+        job = held.session.grow([one.prefix for one in body.steps], steps)
+        scored = await done_for(request, held.session.shared.worker, job)
     return as_json(ExtendAnswer([Extended(step.id, step.score) for step in scored]))
 
 
 @router.post("/v1/sessions/{session}/drop", response_model=DropAnswer)
 async def drop(request: Request, session: str, body: DropRequest, who: Who) -> Response:
     """Let prefixes go; memory that no live prefix shares is free at once."""
-    held = service_of(request).sessions.of(who.name, session)
-    await _done(request, held, held.session.drop(body.prefixes))
+    with service_of(request).sessions.using(who.name, session) as held:
+        job = held.session.drop(body.prefixes)
+        await done_for(request, held.session.shared.worker, job)
     return as_json(DropAnswer(len(held.session.live)))
 
 
@@ -195,14 +196,8 @@ async def drop(request: Request, session: str, body: DropRequest, who: Who) -> R
 async def close_session(request: Request, session: str, who: Who) -> None:
     """End a session."""
     sessions = service_of(request).sessions
-    sessions.close(sessions.of(who.name, session))
-
-
-async def _done(request: Request, held: Held, job: Any) -> Any:
-    try:
-        return await done_for(request, held.session.shared.worker, job)
-    finally:
-        held.used_s = service_of(request).sessions.clock()
+    with sessions.using(who.name, session) as held:
+        sessions.close(held)
 
 
 def _check(chain: Chain, place: int) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 from fastapi import HTTPException
@@ -22,6 +23,8 @@ class Held:
     """The caller's name; nobody else may use it."""
     session: SharedSession
     used_s: float
+    num_busy: int = 0
+    """Requests for it that are under way."""
 
 
 @dataclass(slots=True)
@@ -51,8 +54,9 @@ class Sessions:
         self._held[name] = Held(name, owner, SharedSession(shared), self.clock())
         return self._held[name]
 
-    def of(self, owner: str, name: str) -> Held:
-        """A caller's session, which counts as used.
+    @contextlib.contextmanager
+    def using(self, owner: str, name: str) -> Generator[Held]:
+        """A caller's session, which is not idle meanwhile.
 
         Raises:
             HTTPException: 404: the caller has none of this name (any more).
@@ -60,9 +64,14 @@ class Sessions:
         self.expire()
         held = self._held.get(name)
         if held is None or held.owner != owner:
-            raise HTTPException(404, f"no session has this name; one ends after {self.idle_s:g} s")
-        held.used_s = self.clock()
-        return held
+            said = f"no session has this name; unused for {self.idle_s:g} s, one ends"
+            raise HTTPException(404, said)
+        held.num_busy += 1
+        try:
+            yield held
+        finally:
+            held.num_busy -= 1
+            held.used_s = self.clock()
 
     def close(self, held: Held) -> None:
         """End a session; what it holds is let go as soon as its scorer is free."""
@@ -72,5 +81,6 @@ class Sessions:
     def expire(self) -> None:
         """End those that were not used for long."""
         last_s = self.clock() - self.idle_s
-        for held in [held for held in self._held.values() if held.used_s < last_s]:
-            self.close(held)
+        for held in list(self._held.values()):
+            if not held.num_busy and held.used_s < last_s:
+                self.close(held)
