@@ -1,13 +1,16 @@
 """What every server of rung lets in, and what not."""
 
+import asyncio
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 from fastapi import APIRouter, Depends, Request
+from starlette.responses import StreamingResponse
 from starlette.testclient import TestClient
 
 from rung import RungError
@@ -248,6 +251,29 @@ def test_slow_clients_are_cut_off(monkeypatch: pytest.MonkeyPatch):
         whole = head + b"Content-Length: 1\r\n\r\n{"
         answers = ask_by_hand(url, whole, whole, b"POST")
         assert answers.count(b" 200 ") == 2 and answers.count(b" 408 ") == 1
+
+
+def test_a_client_that_takes_no_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("rung.serve.running.TAKE_TIMEOUT_S", 0.1)
+    router, ended = APIRouter(), Event()
+
+    @router.get("/flood")
+    async def flood() -> StreamingResponse:
+        async def endless() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    await asyncio.sleep(0)
+                    yield b"x" * 2**20
+            finally:
+                ended.set()
+
+        return StreamingResponse(endless())
+
+    with served(create_app(router)) as url:
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as line:
+            line.sendall(b"GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert ended.wait(timeout=60)
 
 
 def test_the_log_shows_no_token_and_no_forged_line(caplog: pytest.LogCaptureFixture):

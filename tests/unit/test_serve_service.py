@@ -428,6 +428,21 @@ def test_a_search_whose_client_goes_away_ends_and_frees_its_place():
     assert not scorer.calls and service.scorers["table"].held_prefixes == 0
 
 
+def test_a_silent_stream_says_that_it_lives(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("rung.serve.answers.PING_S", 0.01)
+    gate, scorer = Gate(), ServedScorer(SCORES)
+    scorer.gate = gate
+    service = Service([scorer], ServedPolicy(ROADS))
+    with served(serving_app(service)) as url:
+        call = Call(url, "/v1/search", {"problem": QUESTION, "rung": BEAM})
+        answer = call.line.getresponse()
+        lines = iter(answer.readline, b"")
+        assert b": still here\n" in lines  # while the scorer is busy
+        gate.opened.set()
+        assert b"event: result\n" in lines
+        call.line.close()
+
+
 def test_a_graceful_stop_finishes_what_has_begun():
     scorer = ServedScorer(SCORES, gate=Gate())
     gate, app = scorer.gate, serving_app(Service([scorer]))

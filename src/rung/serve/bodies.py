@@ -1,4 +1,4 @@
-"""Bodies are bounded while they are read, in size and in time; answers in time.
+"""Bodies are bounded while they are read, in size and in time.
 
 A body is read whole before anybody works on it: whoever sends slowly holds a connection, and
 nothing else.
@@ -26,8 +26,6 @@ class Bounds:
     """Of all bodies that are in memory at once."""
     body_timeout_s: float = 30.0
     """From the head to the body's end."""
-    send_timeout_s: float = 60.0
-    """For a client to take each piece of an answer."""
 
 
 class _RefusedError(Exception):
@@ -39,10 +37,6 @@ class _RefusedError(Exception):
 
 class _GoneError(Exception):
     """The client went away before its body was here."""
-
-
-class _SlowReaderError(Exception):
-    """Nobody takes the answer."""
 
 
 class BoundedBodies:
@@ -64,8 +58,8 @@ class BoundedBodies:
             if refused is not None:
                 await refusal(refused.status, str(refused), refused.headers)(scope, receive, send)
             else:
-                await self._app(scope, _replay(body, receive), self._timed(send))
-        except (_GoneError, _SlowReaderError):
+                await self._app(scope, _replay(body, receive), send)
+        except _GoneError:
             return
         finally:
             self._held_bytes -= len(body)
@@ -103,16 +97,6 @@ class BoundedBodies:
             raise _RefusedError(413, f"the body is longer than {most} bytes")
         if self._held_bytes + num_new > self._bounds.max_total_bytes:
             raise _RefusedError(503, "too many bodies are under way; try again in a second")
-
-    def _timed(self, send: Send) -> Send:
-        async def timed(message: Message) -> None:
-            try:
-                async with asyncio.timeout(self._bounds.send_timeout_s):
-                    await send(message)
-            except TimeoutError as error:
-                raise _SlowReaderError from error
-
-        return timed
 
 
 def _announced(scope: Scope) -> int:

@@ -11,10 +11,11 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -26,6 +27,10 @@ from rung.serve.guard import Safety
 
 HEAD_TIMEOUT_S = 10.0
 """For the head of a request to come."""
+TAKE_TIMEOUT_S = 30.0
+"""For a client to take what fills the buffers, before its connection is broken off."""
+KEEP_ALIVE_S = 30
+"""For the next request on a connection to begin."""
 STOP_TIMEOUT_S = 30
 """What has begun may take so long after a stop."""
 MAX_CONNECTIONS = 1000
@@ -129,7 +134,7 @@ def server_of(app: App, where: Listening) -> uvicorn.Server:
     """
     config = uvicorn.Config(
         app,
-        http=_BoundedHeads,
+        http=_Impatient,
         ws="none",
         log_config=None,
         access_log=False,
@@ -137,6 +142,7 @@ def server_of(app: App, where: Listening) -> uvicorn.Server:
         proxy_headers=False,
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=STOP_TIMEOUT_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
         ssl_certfile=where.tls_cert,
         ssl_keyfile=where.tls_key,
     )
@@ -155,10 +161,16 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-class _BoundedHeads(H11Protocol):
-    """Closes a connection on which no request comes in time (its body has a bound of its own)."""
+class _Impatient(H11Protocol):
+    """Gives up on a connection that sends no request, or takes no answer, in time.
 
-    _head_timer: asyncio.TimerHandle | None = None
+    (The body of a request has a bound of its own: `rung.serve.bodies`.)
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head = _Alarm(self.loop, self._no_head)
+        self._taking = _Alarm(self.loop, lambda: self.transport.abort())
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore
         super().connection_made(transport)
@@ -168,29 +180,57 @@ class _BoundedHeads(H11Protocol):
         super().data_received(data)
         self._watch()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._taking.set(TAKE_TIMEOUT_S)
+
+    def resume_writing(self) -> None:
+        self._taking.cancel()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
-        self._unwatch()
+        self._head.cancel()
+        self._taking.cancel()
         super().connection_lost(exc)
 
     def _watch(self) -> None:
-        """The clock runs while no request is under way."""
+        """The clock for a head runs while no request is under way."""
+        if self._is_free():
+            self._head.set(HEAD_TIMEOUT_S)
+        else:
+            self._head.cancel()
+
+    def _is_free(self) -> bool:
         cycle = self.cycle  # None until the first request, whatever uvicorn's annotation says
-        if cycle is not None and not cycle.response_complete:  # pyright: ignore
-            self._unwatch()
-        elif self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
+        return cycle is None or cycle.response_complete  # pyright: ignore
 
-    def _unwatch(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _give_up(self) -> None:
-        self._head_timer = None
-        cycle = self.cycle
-        if cycle is None or cycle.response_complete:  # pyright: ignore
+    def _no_head(self) -> None:
+        if self._is_free():
             self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n")
             self.transport.close()
+
+
+class _Alarm:
+    """Calls something once, unless it is cancelled; setting it again changes nothing."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+        self._loop, self._call = loop, call
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self, after_s: float) -> None:
+        """Call in so many seconds."""
+        if self._timer is None:
+            self._timer = self._loop.call_later(after_s, self._ring)
+
+    def cancel(self) -> None:
+        """Don't call."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._call()
 
 
 def _tell(progress: Progress, where: Listening, port: int, path: str) -> None:
