@@ -19,7 +19,7 @@ from rung import (
     Verdict,
     write_records,
 )
-from rung.eval import best_of_n, step_metrics
+from rung.eval import best_of_n, processbench, step_metrics
 from rung.search import Beam, Mcts, Search, SearchLog, Setting, rule, run_searches
 from tree_policy import DicePolicy, TableScorer
 
@@ -126,6 +126,8 @@ def write_runs(folder: Path) -> Path:
     (scored / "best_of_n.json").write_bytes(msgspec.json.encode(found))
     steps = step_metrics(records, scorer="prm", label_source="human", resamples=50)
     (scored / "steps.json").write_bytes(msgspec.json.encode({"metrics": [steps]}))
+    errors = processbench(records, scorer="prm", label_source="human", resamples=50)
+    (scored / "first.json").write_bytes(msgspec.json.encode({"metrics": errors}))
     losses = [{"step": k, "loss": 1 / (k + 1)} for k in range(30)]
     write_rows(scored / "prm" / "metrics.jsonl", [*losses, {"step": 30, "validation_loss": 0.2}])
     write_search(searches, "beam", Beam(n=6, width=3))

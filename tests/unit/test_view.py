@@ -42,6 +42,7 @@ def test_each_folder_with_files_is_a_run_and_trainings_belong_to_the_run_above(r
     assert kinds(runs) == {
         "scored": {
             "best_of_n.json": "curves",
+            "first.json": "first-errors",
             "steps.json": "steps",
             "test.jsonl.gz": "chains",
             "prm/metrics.jsonl": "training",
@@ -246,6 +247,11 @@ def test_charts_say_what_the_files_say(runs: Path, library: Library) -> None:
         len(record.chain.steps) for record in made_records()[1:]
     )
     assert found.problems == ()
+    [told, measured] = found.first_errors
+    raw = json.loads((runs / "scored" / "first.json").read_text())["metrics"]
+    assert json.loads(msgspec.json.encode(told.rows)) == raw
+    labeled_alike = [r for r in measured.rows if (r.scorer, r.label_source) == ("prm", "human")]
+    assert [r.num_correct for r in labeled_alike] == [r.num_correct for r in told.rows]
 
 
 def test_reward_stands_beside_truth(library: Library) -> None:

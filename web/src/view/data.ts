@@ -18,6 +18,7 @@ export type TreeNode = Schemas['TreeNode'];
 export type Charts = Schemas['Charts'];
 export type Chart = Schemas['Chart'];
 export type HeatMap = Schemas['HeatMap'];
+export type FirstErrorTable = Schemas['FirstErrorTable'];
 export type Verdict = Schemas['Verdict'];
 
 declare global {

@@ -6,6 +6,7 @@ const KINDS: Record<RunEntry['files'][number]['kind'], string> = {
   search: 'search trees',
   curves: 'curves',
   steps: 'step measures',
+  'first-errors': 'first errors',
   training: 'training',
   rl: 'RL',
 };

@@ -1,18 +1,18 @@
 """The documents that the pages read: the same from a server and in a bundle.
 
-They are FastAPI's response models, so that the pages' TypeScript types are made from them. A
-missing value is None. Times are seconds since 1970, scores and labels are in [0, 1].
+FastAPI's response models: the pages' TypeScript types are made from them. A missing value is None.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from rung.core.types import Problem, Provenance, RolloutCount, Step, Verdict
+from rung.eval import FirstErrors
 
-FileKind = Literal["chains", "search", "curves", "steps", "training", "rl"]
+FileKind = Literal["chains", "search", "curves", "steps", "first-errors", "training", "rl"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class RunEntry:
 
     id: str
     name: str
-    modified_s: float
+    modified_s: float  # since 1970
     files: tuple[FileEntry, ...]
 
 
@@ -190,7 +190,7 @@ class TreeNode:
     num_tokens: int
     """Sampled for the piece that first brought it."""
     is_part: bool = False
-    """The step was not whole when the search looked at it."""
+    """The search looked at it while it was written."""
     scored: int | None = None
     """Index of the event that scored it."""
     score: float | None = None
@@ -261,7 +261,7 @@ class Chart:
     file: str
     series: tuple[Series, ...]
     note: str
-    """What the intervals are, and what was counted."""
+    """What the intervals are."""
     tokens_a_chain: float | None = None
     """For best-of-n: turns numbers of chains into tokens."""
 
@@ -281,10 +281,21 @@ class HeatMap:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstErrorTable:
+    """How well scorers find first errors, subset by subset (ProcessBench's rule)."""
+
+    id: str
+    title: str
+    file: str
+    rows: tuple[FirstErrors, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Charts:
     """All that can be drawn of a run."""
 
     charts: tuple[Chart, ...] = ()
     heat_maps: tuple[HeatMap, ...] = ()
-    problems: tuple[str, ...] = field(default=())
+    first_errors: tuple[FirstErrorTable, ...] = ()
+    problems: tuple[str, ...] = ()
     """What could not be drawn, and why."""

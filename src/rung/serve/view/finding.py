@@ -74,10 +74,21 @@ def kind_of(path: Path) -> FileKind | None:
         return "search"
     if isinstance(row.get("curves"), dict):
         return "curves"
-    if isinstance(row.get("metrics"), list):
-        return "steps"
+    if (measures := _measures(row)) is not None:
+        return measures
     known = detect(row)
     return "chains" if known is not None and known.read is not None else None
+
+
+def _measures(row: dict[str, Any]) -> FileKind | None:
+    """Which of `rung eval`'s measures a result holds, of those that can be drawn."""
+    match row:
+        case {"metrics": [{"calibration": _}, *_]}:
+            return "steps"
+        case {"metrics": [{"erroneous": _}, *_]}:
+            return "first-errors"
+        case _:
+            return None
 
 
 def _folders(root: Path) -> Iterator[tuple[Path, dict[Path, FileKind]]]:

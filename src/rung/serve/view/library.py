@@ -9,13 +9,16 @@ from threading import Lock
 from typing import Any, TypeVar, cast
 
 from rung.core.errors import RungError
-from rung.serve.view import chains, charts, tree
+from rung.serve.view import chains, charts, first_errors, tree
 from rung.serve.view.documents import (
     ChainIndex,
     ChainPage,
+    Chart,
     Charts,
     FileEntry,
     FileKind,
+    FirstErrorTable,
+    HeatMap,
     RunEntry,
     RunList,
     SearchList,
@@ -92,29 +95,36 @@ class Library:
         """All that can be drawn; what can't is told."""
         found = self._run(run)
         drawn: list[Any] = []
-        maps: list[Any] = []
         problems: list[str] = []
         for entry in found.entry.files:
             path = found.paths[entry.id]
             try:
                 drawn += self._keep("charts", path, lambda e=entry, p=path: self._drawn(e, p))
-                if entry.kind == "chains":
-                    maps += charts.heat_maps(self._chains(entry, path).records, entry.name)
             except RungError as error:
                 problems.append(str(error))
-        return Charts(tuple(drawn), tuple(maps), tuple(problems))
+
+        def of(kind: type[T]) -> tuple[T, ...]:
+            return tuple(one for one in drawn if isinstance(one, kind))
+
+        return Charts(of(Chart), of(HeatMap), of(FirstErrorTable), tuple(problems))
 
     def _drawn(self, entry: FileEntry, path: Path) -> list[Any]:
         if entry.kind == "curves":
             return [charts.curves_in(path, entry.name)]
         if entry.kind == "steps":
             return list(charts.steps_in(path, entry.name))
+        if entry.kind == "first-errors":
+            return list(first_errors.tables_in(path, entry.name))
         if entry.kind in ("training", "rl"):
             return list(charts.training_charts(path, entry.name))
         if entry.kind == "chains":
             records = self._chains(entry, path).records
-            curves = charts.measured_curves(records, entry.name)
-            return [*curves, *charts.measured_reliability(records, entry.name)]
+            return [
+                *charts.measured_curves(records, entry.name),
+                *charts.measured_reliability(records, entry.name),
+                *charts.heat_maps(records, entry.name),
+                *first_errors.measured_tables(records, entry.name),
+            ]
         return []
 
     def _run(self, run: str) -> Found:
