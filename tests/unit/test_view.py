@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from rung.cli.main import main
 from rung.core import AGGREGATIONS, InputError, RungError, Verdict, read_records, write_records
 from rung.core.progress import Silent
+from rung.serve import openapi
 from rung.serve.app import create_app
 from rung.serve.view.bundle import write_bundle
 from rung.serve.view.finding import find_runs
@@ -372,3 +373,9 @@ def test_verdicts_come_from_chains_with_the_same_answer(library: Library) -> Non
     assert verdicts
     for answer, verdict in verdicts.items():
         assert verdict is (Verdict.CORRECT if answer == "6" else Verdict.INCORRECT)
+
+
+def test_no_two_parts_give_their_values_one_name() -> None:
+    """OpenAPI would lengthen both names, and the pages' types would no longer be found."""
+    names = openapi.document()["components"]["schemas"]
+    assert [name for name in names if "__" in name] == []

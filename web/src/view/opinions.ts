@@ -1,5 +1,5 @@
 /** What scorers and sources of labels say of the same step, and how far they are apart. */
-import type { ChainView, Scored } from './data';
+import type { ChainView, ChainScores } from './data';
 
 export type Opinion = readonly (number | null)[];
 
@@ -15,7 +15,7 @@ export interface Disagreement {
  * Two scorers that are laid over each other are held against each other alone; else all labels and
  * the scorer that is looked at.
  */
-export function opinionsOf(chain: ChainView, one: Scored | null, two: Scored | null): Opinion[] {
+export function opinionsOf(chain: ChainView, one: ChainScores | null, two: ChainScores | null): Opinion[] {
   if (one !== null && two !== null) return [one.scores, two.scores];
   const labels = chain.labels.map((labeled) => labeled.labels);
   return one === null ? labels : [one.scores, ...labels];

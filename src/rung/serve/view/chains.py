@@ -15,12 +15,12 @@ from rung.data import load
 from rung.eval.choose import label_sources_of, reads_every_step, scorers_of
 from rung.serve.view.documents import (
     ChainIndex,
+    ChainLabels,
     ChainPage,
     ChainRow,
+    ChainScores,
     ChainView,
-    Labeled,
     ProblemEntry,
-    Scored,
     ScorerEntry,
 )
 
@@ -87,8 +87,8 @@ def page_of(file: ChainFile, page: int) -> ChainPage:
 def view_of(record: ChainRecord) -> ChainView:
     """All that is known of a chain."""
     chain = record.chain
-    told = {y.source: _notes(record.meta.get(y.source), len(chain.steps)) for y in record.labels}
-    rest = {key: value for key, value in record.meta.items() if not told.get(key)}
+    notes = {y.source: _notes(record.meta.get(y.source), len(chain.steps)) for y in record.labels}
+    rest = {key: value for key, value in record.meta.items() if not notes.get(key)}
     return ChainView(
         id=chain.id,
         problem=chain.problem,
@@ -96,9 +96,10 @@ def view_of(record: ChainRecord) -> ChainView:
         answer=chain.answer,
         outcome=record.outcome,
         source=chain.source,
-        scores=tuple(Scored(s.scorer, s.scores, _values(s.known)) for s in record.scores),
+        scores=tuple(ChainScores(s.scorer, s.scores, _values(s.known)) for s in record.scores),
         labels=tuple(
-            Labeled(y.source, y.labels, y.ratings, y.counts, told[y.source]) for y in record.labels
+            ChainLabels(y.source, y.labels, y.ratings, y.counts, notes[y.source])
+            for y in record.labels
         ),
         meta=_as_json(rest),
     )

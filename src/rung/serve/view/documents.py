@@ -106,7 +106,7 @@ class ChainIndex:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ChainScores:
     """One scorer's reading of a chain."""
 
     scorer: str
@@ -116,7 +116,7 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
-class Labeled:
+class ChainLabels:
     """One source's labels of a chain."""
 
     source: str
@@ -137,8 +137,8 @@ class ChainView:
     answer: str | None
     outcome: Verdict | None
     source: Provenance | None
-    scores: tuple[Scored, ...]
-    labels: tuple[Labeled, ...]
+    scores: tuple[ChainScores, ...]
+    labels: tuple[ChainLabels, ...]
     meta: str | None
     """What else stands in the file, as JSON."""
 
