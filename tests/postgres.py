@@ -27,8 +27,12 @@ def programs() -> Path:
 
 
 @contextlib.contextmanager
-def running_postgres() -> Iterator[Callable[[], str]]:
-    """Gives a function that makes a new database and returns its URL."""
+def running_postgres(*, is_durable: bool = False) -> Iterator[Callable[[], str]]:
+    """Gives a function that makes a new database and returns its URL.
+
+    Args:
+        is_durable: Write through to the disk, as a real one does; tests have no use for that.
+    """
     bin = programs()
     folder = tempfile.mkdtemp(prefix="rung-pg-", dir="/tmp")  # short: it holds a socket
     as_user = {"user": _someone(folder)} if os.geteuid() == 0 else {}
@@ -40,7 +44,8 @@ def running_postgres() -> Iterator[Callable[[], str]]:
     data = f"{folder}/data"
     try:
         run(f"{bin}/initdb", "-D", data, "-U", "rung", "-A", "trust", "-E", "UTF8", "--no-sync")
-        options = f"-k {folder} -c listen_addresses= -c fsync=off -c max_connections=200"
+        options = f"-k {folder} -c listen_addresses= -c max_connections=200"
+        options += "" if is_durable else " -c fsync=off"
         run(f"{bin}/pg_ctl", "-D", data, "-l", f"{folder}/log", "-w", "-o", options, "start")
         names = (f"ratings{k}" for k in itertools.count())
 

@@ -37,7 +37,7 @@ def rater(store: Store, name: str, *chains, rate_all: bool = False) -> Rater:
 def stands(rater: Rater, chain=CHAIN):
     with rater.store.reading() as connection:
         stored = chain_by_id(connection, chain.chain.prefix_id)
-        return standing(connection, rater.person, stored, rate_all=rater.rate_all)
+        return standing(connection, rater.person, stored.path, rate_all=rater.rate_all)
 
 
 def ratings(rater: Rater, chain=CHAIN) -> list[int | None]:

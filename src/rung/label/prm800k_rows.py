@@ -17,7 +17,7 @@ import msgspec
 from rung.core import ChainRecord, Step
 from rung.data.prm800k import Completion, Label, LabeledStep, Prm800kRow, Question
 from rung.label.human import StepRating, Work
-from rung.label.rating_records import RatedChain, Ratings, places_of
+from rung.label.rating_records import RatedChain, Ratings
 
 PHASE_1 = 1
 """In it steps were written while people rated; later solutions were written beforehand."""
@@ -111,7 +111,7 @@ class _Place:
 def _place(one: RatedChain, k: int) -> _Place:
     record = one.stored.record
     own = record.chain.steps[k] if k < len(record.chain.steps) else None
-    others = one.others[places_of(one.stored)[k]]
+    others = one.others[one.stored.path.places[k]]
     is_kept = record.meta.get("phase") == PHASE_1
     return _Place(
         own,

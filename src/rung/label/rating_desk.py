@@ -24,10 +24,10 @@ from rung.label.human import (
     work_of,
     works_of,
 )
-from rung.store.chains import add_step, chain_by_id, step_parent
-from rung.store.claims import claim_of
+from rung.store.chains import add_step, step_parent
+from rung.store.claims import path_held
 from rung.store.events import append_event, chains_rated_at, event_with_key, events_of
-from rung.store.values import WRITTEN, Event, Finish, Person, StoredChain
+from rung.store.values import WRITTEN, ChainPath, Event, Finish, Person
 
 Status = Literal["saved", "known", "refused"]
 
@@ -64,7 +64,7 @@ def accept(
 
 
 def standing(
-    connection: Connection, person: Person, chain: StoredChain, *, rate_all: bool
+    connection: Connection, person: Person, chain: ChainPath, *, rate_all: bool
 ) -> Standing:
     """Where a person stands with a chain; steps that chains share are rated once."""
     others = {chain.id, *chains_rated_at(connection, person.id, chain.step_ids)}
@@ -83,27 +83,31 @@ class _Desk:
     rate_all: bool
 
     def answer(self, event: Event) -> Answer:
-        known = event_with_key(self.connection, self.person.id, event.key)
-        if known is not None:
-            if (known.event.chain, known.event.kind) != (event.chain, event.kind):
-                return Answer(event.key, "refused", reason="another event has this key")
-            return Answer(event.key, "known", known.event.step)
+        """Keep an event; one that was kept before may make no sense a second time."""
         try:
-            return self._take(event)
+            completed = self._checked(event)
         except RungError as error:
-            return Answer(event.key, "refused", reason=str(error))
+            return self._known(event) or Answer(event.key, "refused", reason=str(error))
+        if append_event(self.connection, self.person.id, completed):
+            return Answer(event.key, "saved", completed.step)
+        known = self._known(event)
+        return known or Answer(event.key, "refused", reason="another event has this key")
 
-    def _take(self, event: Event) -> Answer:
+    def _known(self, event: Event) -> Answer | None:
+        """The answer to an event that was kept before."""
+        known = event_with_key(self.connection, self.person.id, event.key)
+        if known is None or (known.event.chain, known.event.kind) != (event.chain, event.kind):
+            return None
+        return Answer(event.key, "known", known.event.step)
+
+    def _checked(self, event: Event) -> Event:
         check_event(event)
-        if claim_of(self.connection, self.person.id, event.chain) is None:
+        chain = path_held(self.connection, self.person.id, event.chain)
+        if chain is None:
             raise RungError("this chain was not given to you")
-        chain = chain_by_id(self.connection, event.chain)
-        assert chain is not None, "a claim's chain is there"
-        event = self._completed(event, chain)
-        append_event(self.connection, self.person.id, event)
-        return Answer(event.key, "saved", event.step)
+        return self._completed(event, chain)
 
-    def _completed(self, event: Event, chain: StoredChain) -> Event:
+    def _completed(self, event: Event, chain: ChainPath) -> Event:
         """The event with what only the server knows; raises where it makes no sense."""
         match event.kind:
             case "rate":
@@ -121,7 +125,7 @@ class _Desk:
                 pass
         return event
 
-    def _rated_step(self, event: Event, chain: StoredChain) -> str:
+    def _rated_step(self, event: Event, chain: ChainPath) -> str:
         step = event.step or ""
         if step.startswith(WRITTEN):
             key = step.removeprefix(WRITTEN)
@@ -129,13 +133,13 @@ class _Desk:
             step = (written.event.step if written else None) or step
         if step in chain.step_ids:
             return step
-        if step_parent(self.connection, step) not in _places(chain):
+        if step_parent(self.connection, step) not in chain.places:
             raise RungError(f"the chain has no step {step!r}, and none that could replace one")
         return step
 
-    def _written(self, event: Event, chain: StoredChain) -> Event:
+    def _written(self, event: Event, chain: ChainPath) -> Event:
         parent, text = event.parent or "", (event.text or "").strip()
-        if parent not in _places(chain):
+        if parent not in chain.places:
             raise RungError(f"the chain has no step {parent!r} that the written one could follow")
         step = Step(text)
         step = replace(step, id=step_id(parent, step))
@@ -150,7 +154,7 @@ class _Desk:
         if target.event.kind not in UNDOABLE:
             raise RungError("only ratings and written steps can be taken back")
 
-    def _finish(self, event: Event, chain: StoredChain) -> Finish:
+    def _finish(self, event: Event, chain: ChainPath) -> Finish:
         stands = standing(self.connection, self.person, chain, rate_all=self.rate_all)
         if stands.work.finish is not None:
             raise RungError("this chain is submitted already")
@@ -160,10 +164,5 @@ class _Desk:
             raise RungError("there is more to rate: find the first bad step, or rate all steps")
         return stands.finish
 
-    def _work(self, chain: StoredChain) -> Work:
+    def _work(self, chain: ChainPath) -> Work:
         return work_of(events_of(self.connection, self.person.id, [chain.id]))
-
-
-def _places(chain: StoredChain) -> tuple[str, ...]:
-    """What a step of this chain, or one in its place, follows."""
-    return (chain.record.chain.problem.root_id, *chain.step_ids)

@@ -114,7 +114,7 @@ def rated_chains(connection: Connection, ratings: Ratings) -> Iterator[RatedChai
         if one.id in begun or any(step in ratings.by_step for step in one.step_ids)
     )
     while window := list(islice(chains, WINDOW)):
-        parents = {place for one in window for place in places_of(one)}
+        parents = {place for one in window for place in one.path.places}
         found: dict[str, list[Alternative]] = {}
         for other in alternatives(connection, sorted(parents)):
             found.setdefault(other.parent, []).append(other)
@@ -143,24 +143,19 @@ def rated_records(
                 yield _labeled(record, ratings, neutral, is_gold=False)
 
 
-def places_of(chain: StoredChain) -> tuple[str, ...]:
-    """The prefixes behind which a step of the chain stands, and the whole chain."""
-    return (chain.record.chain.problem.root_id, *chain.step_ids)
-
-
 def _others(
     chain: StoredChain, found: Mapping[str, Sequence[Alternative]]
 ) -> dict[str, list[Alternative]]:
     own = set(chain.step_ids)
     return {
         place: [other for other in found.get(place, ()) if other.step.id not in own]
-        for place in places_of(chain)
+        for place in chain.path.places
     }
 
 
 def _branches(one: RatedChain, ratings: Ratings) -> Iterator[ChainRecord]:
     chain = one.stored.record.chain
-    for length, place in enumerate(places_of(one.stored)):
+    for length, place in enumerate(one.stored.path.places):
         for other in one.others[place]:
             if other.step.id in ratings.by_step or other.step.id in ratings.written:
                 steps = (*chain.steps[:length], other.step)

@@ -15,7 +15,7 @@ from rung.eval.raters import GOLD_BATCH, RatingStatus, gold_agreement, rating_st
 from rung.label.human import works_of
 from rung.label.rating_desk import Answer, Standing, accept, standing
 from rung.label.rating_export import ExportFormat, export_lines
-from rung.label.rating_records import all_ratings, places_of, to_settle
+from rung.label.rating_records import all_ratings, to_settle
 from rung.serve.annotate_values import (
     Carried,
     Change,
@@ -62,6 +62,8 @@ class RatingDesk:
     """Whether people may ask for scorers' scores of the chain before them."""
     max_alternatives: int = 7
     """Other steps shown at a place, besides those that the person wrote."""
+    known: dict[str, Person] = field(default_factory=dict[str, Person])
+    """People who were here before, by name."""
 
     def find(self, token_hash: str) -> Caller | None:
         """Whose token it is, for the guard."""
@@ -72,10 +74,12 @@ class RatingDesk:
     def person(self, connection: Connection, who: Caller) -> Person:
         """The person who asks; without tokens, whoever runs the server."""
         name = local_name() if who is LOCAL else who.name
-        person = person_named(connection, name)
-        if person is None:
-            raise RungError(f"there is nobody called {name!r} among the people of this store")
-        return person
+        if name not in self.known:  # a name and its id stay together for good
+            person = person_named(connection, name)
+            if person is None:
+                raise RungError(f"there is nobody called {name!r} in this store")
+            self.known[name] = person
+        return self.known[name]
 
     def me(self, who: Caller) -> Me:
         """Who asks, and how far everything is."""
@@ -166,7 +170,7 @@ class RatingDesk:
     def _task(self, connection: Connection, person: Person, claim: Claim) -> Task:
         chain = chain_by_id(connection, claim.chain)
         assert chain is not None, "a claim's chain is there"
-        stands = standing(connection, person, chain, rate_all=self.rate_all)
+        stands = standing(connection, person, chain.path, rate_all=self.rate_all)
         settles = claim.purpose == "adjudicate"
         problem = chain.record.chain.problem
         done = [id for id in finished(connection, person.id) if id != chain.id]
@@ -195,7 +199,7 @@ class RatingDesk:
         """What else was written at the chain's places: by policies, and by the person."""
         shown: list[TaskStep] = []
         count: Counter[str] = Counter()
-        for other in alternatives(connection, places_of(chain)):
+        for other in alternatives(connection, chain.path.places):
             is_own = other.writer == person.id
             if other.step.id in chain.step_ids or not (all_written or is_own or not other.writer):
                 continue
@@ -221,7 +225,7 @@ def _steps(chain: StoredChain) -> list[TaskStep]:
     steps = chain.record.chain.steps
     return [
         TaskStep(step.id, parent, step.text, step.role, step.observation)
-        for parent, step in zip(places_of(chain), steps, strict=False)
+        for parent, step in zip(chain.path.places, steps, strict=False)
     ]
 
 

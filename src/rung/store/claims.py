@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, select, update
 
 from rung.store.inserting import inserted
 from rung.store.opening import now_ms
 from rung.store.tables import chains, claims, events, people
-from rung.store.values import ADJUDICATOR, Claim, Person, Purpose
+from rung.store.values import ADJUDICATOR, ChainPath, Claim, Person, Purpose
 
 ATTEMPTS = 1000
 """Others may be quicker to take a chain; each attempt that fails gave one to somebody else."""
@@ -49,6 +50,17 @@ def claim_of(connection: Connection, person: int, chain: str) -> Claim | None:
     wanted = select(claims).where(claims.c.chain == chain, claims.c.person == person)
     row = connection.execute(wanted).first()
     return None if row is None else Claim(row.chain, row.person, row.purpose, row.slot, row.at_ms)
+
+
+def path_held(connection: Connection, person: int, chain: str) -> ChainPath | None:
+    """The ids of a chain that a person has; None when the person doesn't have it."""
+    wanted = select(chains.c.problem, chains.c.step_ids).join(claims, claims.c.chain == chains.c.id)
+    row = connection.execute(
+        wanted.where(claims.c.chain == chain, claims.c.person == person)
+    ).first()
+    if row is None:
+        return None
+    return ChainPath(chain, row.problem, msgspec.json.decode(row.step_ids, type=tuple[str, ...]))
 
 
 def all_claims(connection: Connection) -> list[Claim]:
@@ -102,9 +114,11 @@ def import_claim(connection: Connection, person: Person, chain: str) -> None:
 
 
 def _take_gold(connection: Connection, person: Person, sharing: Sharing) -> Claim | None:
+    if not sharing.gold_every:
+        return None
     counted = select(func.count()).where(claims.c.person == person.id)
     number = connection.execute(counted).scalar_one()
-    if not sharing.gold_every or number % sharing.gold_every != sharing.gold_every - 1:
+    if number % sharing.gold_every != sharing.gold_every - 1:
         return None
     wanted = select(chains.c.id).where(chains.c.is_gold.is_(True), ~_has(person))
     chain = connection.execute(wanted.order_by(chains.c.place).limit(1)).scalar()

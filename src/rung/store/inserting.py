@@ -17,8 +17,8 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[dict[str, An
 
 def inserted(connection: Connection, table: Table, row: dict[str, Any]) -> bool:
     """Insert one row; False if it clashes with one that is there."""
-    made = _insert(connection, table).values(row).returning(*table.primary_key)
-    return connection.execute(made).first() is not None
+    made = _insert(connection, table).returning(*table.primary_key)
+    return connection.execute(made, row).first() is not None
 
 
 def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:

@@ -86,6 +86,22 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class ChainPath:
+    """A chain by its ids alone."""
+
+    id: str
+    """That of its last step."""
+    root: str
+    """That of the problem's empty prefix."""
+    step_ids: tuple[str, ...]
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The prefixes behind which a step of the chain stands, and the whole chain."""
+        return (self.root, *self.step_ids)
+
+
+@dataclass(frozen=True, slots=True)
 class StoredChain:
     """A chain with its place in the queue."""
 
@@ -98,6 +114,11 @@ class StoredChain:
     def step_ids(self) -> tuple[str, ...]:
         """Its steps' ids, in order."""
         return tuple(step.id for step in self.record.chain.steps)
+
+    @property
+    def path(self) -> ChainPath:
+        """Its ids alone."""
+        return ChainPath(self.id, self.record.chain.problem.root_id, self.step_ids)
 
 
 ADJUDICATOR = -1
