@@ -116,8 +116,8 @@ def _run_verb(args: list[str]) -> int:
 
 
 def _with_default(rest: list[str], kinds: dict[str, type[Command]], name: str | None) -> list[str]:
-    """The words with the verb's default command before a file or an option."""
-    is_given = rest[0].startswith("-") or os.path.exists(rest[0])
+    """The words, with the verb's default command before a file, a dataset or an option."""
+    is_given = rest[0].startswith("-") or "/" in rest[0] or os.path.exists(rest[0])
     return [name, *rest] if name and rest[0] not in kinds and is_given else rest
 
 
