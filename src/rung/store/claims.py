@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, select, update
 
 from rung.store.inserting import inserted
 from rung.store.opening import now_ms
@@ -14,6 +14,13 @@ from rung.store.values import ADJUDICATOR, ChainPath, Claim, Person, Purpose
 
 ATTEMPTS = 1000
 """Others may be quicker to take a chain; each attempt that fails gave one to somebody else."""
+
+_PATH_HELD = (
+    select(chains.c.problem, chains.c.step_ids)
+    .join(claims, claims.c.chain == chains.c.id)
+    .where(claims.c.chain == bindparam("held_chain"), claims.c.person == bindparam("held_by"))
+)
+"""Asked for every event, so built once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +61,7 @@ def claim_of(connection: Connection, person: int, chain: str) -> Claim | None:
 
 def path_held(connection: Connection, person: int, chain: str) -> ChainPath | None:
     """The ids of a chain that a person has; None when the person doesn't have it."""
-    wanted = select(chains.c.problem, chains.c.step_ids).join(claims, claims.c.chain == chains.c.id)
-    row = connection.execute(
-        wanted.where(claims.c.chain == chain, claims.c.person == person)
-    ).first()
+    row = connection.execute(_PATH_HELD, {"held_by": person, "held_chain": chain}).first()
     if row is None:
         return None
     return ChainPath(chain, row.problem, msgspec.json.decode(row.step_ids, type=tuple[str, ...]))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from rung.core.errors import RungError
 from rung.store.opening import now_ms
 from rung.store.tables import people
 from rung.store.values import MAX_NAME_CHARS, Person, Role
+
+_BY_TOKEN = select(people).where(people.c.token_hash == bindparam("token_hash"))
+"""Asked at every request, so built once."""
 
 
 def add_person(connection: Connection, name: str, role: Role, token_hash: str | None) -> Person:
@@ -60,7 +63,7 @@ def remove_person(connection: Connection, name: str) -> None:
 
 def person_with_token(connection: Connection, token_hash: str) -> Person | None:
     """Whose token has this hash; None where it is nobody's (any more)."""
-    found = connection.execute(select(people).where(people.c.token_hash == token_hash)).first()
+    found = connection.execute(_BY_TOKEN, {"token_hash": token_hash}).first()
     return None if found is None else _person(found)
 
 
