@@ -56,7 +56,7 @@ def addresses(tree: str) -> dict[str, str]:
         "#/runs/scored/charts?kind=reliability": "share right",
         "#/runs/scored/charts?kind=positions": "mean",
         "#/runs/scored/charts?kind=first-errors": "right left alone",
-        "#/runs/rl/charts": "right, held out",
+        "#/runs/rl/charts": "held out",
         "#/nowhere": "There is no page",
     }
 

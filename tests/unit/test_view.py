@@ -258,11 +258,10 @@ def test_charts_say_what_the_files_say(runs: Path, library: Library) -> None:
 def test_reward_stands_beside_truth(library: Library) -> None:
     [chart] = library.charts("rl").charts
     names = [series.name for series in chart.series]
-    assert names == [
-        "paid reward", "right answers", "paid reward, held out", "right, held out",
-    ]  # fmt: skip
-    assert all(p.low is not None for series in chart.series[:2] for p in series.points)
-    assert [p.x for p in chart.series[3].points] == [0, 10, 20, 30]
+    assert names == ["right answers", "right, held out", "paid", "paid, held out"]
+    assert [series.axis for series in chart.series] == ["left", "left", "right", "right"]
+    assert all(p.low is not None for series in chart.series[::2] for p in series.points)
+    assert [p.x for p in chart.series[1].points] == [0, 10, 20, 30]
 
 
 def test_a_broken_file_costs_its_chart_alone(tmp_path: Path) -> None:

@@ -20,9 +20,10 @@ export interface Size {
 export function fit(pixels: number, isSquare: boolean, series: Chart['series']): Size {
   const width = Math.max(280, Math.min(pixels - 32, isSquare ? 460 : 1000));
   const longest = Math.max(0, ...series.map(({ name }) => name.length));
+  const hasRight = series.some((one) => one.axis === 'right');
   const isNamed = series.length > 1 && width >= SMALL_PX;
   const height = isSquare ? width - 20 : Math.max(240, Math.min(0.45 * width, 400));
-  return { width, height, left: 48, right: isNamed ? 24 + 6.6 * longest : 16, top: 24, bottom: 42, isNamed };
+  return { width, height, left: 48, right: (isNamed ? 24 + 6.6 * longest : 16) + (hasRight ? 36 : 0), top: 24, bottom: 42, isNamed };
 }
 
 export interface Style {

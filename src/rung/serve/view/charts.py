@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -113,20 +114,18 @@ def training_charts(path: Path, name: str) -> Iterator[Chart]:
         InputError: A row is not JSON.
     """
     rows = list(_rows(path, name))
-    whose = f"{Path(name).parent}: " if Path(name).parent.name else ""
-    reward = _series(rows, {"reward": "paid reward", "outcome": "right answers"})
-    held = _series(
-        rows,
-        {"held_out_reward": "paid reward, held out", "held_out_accuracy": "right, held out"},
-        smooth=False,
-    )
-    if reward or held:
+    whose = f" of {Path(name).parent}" if Path(name).parent.name else ""
+    true = _series(rows, {"outcome": "right answers"})
+    true += _series(rows, {"held_out_accuracy": "right, held out"}, smooth=False)
+    paid = _series(rows, {"reward": "paid"})
+    paid += _series(rows, {"held_out_reward": "paid, held out"}, smooth=False)
+    if true or paid:
         yield Chart(
             id=f"rl-{name}",
             kind="rl",
-            title=f"{whose}what is paid and what is true",
+            title=f"Reward and truth{whose}",
             file=name,
-            series=(*reward, *held),
+            series=(*true, *(replace(series, axis="right") for series in paid)),
             note="training: means of neighboring rounds (n), with their 95% intervals; held out:"
             " single looks",
         )
@@ -134,7 +133,7 @@ def training_charts(path: Path, name: str) -> Iterator[Chart]:
     losses = _series(rows, {key: kinds[key] for key in ("loss", "validation_loss")})
     if losses:
         note = "training: means of neighboring steps (n), with their 95% intervals"
-        yield Chart(f"losses-{name}", "losses", f"{whose}loss", name, losses, note)
+        yield Chart(f"losses-{name}", "losses", f"Losses{whose}", name, losses, note)
 
 
 def _curves(curves: dict[str, tuple[CurvePoint, ...]]) -> tuple[Series, ...]:

@@ -249,6 +249,8 @@ class Series:
 
     name: str
     points: tuple[Point, ...]
+    axis: Literal["left", "right"] = "left"
+    """The axis of its y: what has another unit stands on the right one."""
 
 
 @dataclass(frozen=True, slots=True)
