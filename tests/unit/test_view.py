@@ -13,12 +13,14 @@ from pydantic import TypeAdapter
 from rung.cli.main import main
 from rung.core import AGGREGATIONS, InputError, RungError, Verdict, read_records, write_records
 from rung.core.progress import Silent
+from rung.search import EarlyAbort, SearchLog, Setting, rule, run_searches
 from rung.serve import openapi
 from rung.serve.app import create_app
 from rung.serve.view.bundle import write_bundle
 from rung.serve.view.finding import find_runs
 from rung.serve.view.library import Library, NotHereError, documents
 from rung.serve.view.routes import view_routes
+from tree_policy import PROBLEM, Reader, WordPolicy
 from view_runs import judged_record, made_records, write_rows, write_runs
 
 
@@ -213,6 +215,33 @@ def test_a_log_alone_has_trees_without_questions(runs: Path, tmp_path: Path) -> 
     for entry in library.searches(run, "x.events").searches:
         assert entry.question is None
         assert library.search(run, "x.events", entry.problem).nodes
+
+
+@pytest.mark.parametrize("separator_tokens", [0, 1])
+def test_a_search_that_looked_inside_steps_is_replayed(
+    tmp_path: Path, separator_tokens: int
+) -> None:
+    spelled = {"": ["we lose it here at once", "we keep it"], "we keep it": ["and are done"]}
+    looks = {"we lose": 0.1, "we lose it": 0.3, "we keep": 0.8, "we keep it": 0.9}
+    setting = Setting(
+        generator=WordPolicy(spelled, separator_tokens=separator_tokens),
+        scorer=Reader({**looks, "and are done": 0.9}),
+        pick=rule("min", scorer=None, answer_key=lambda chain: chain.answer),
+    )
+    search = EarlyAbort(below=0.5, n=2, in_flight=2, look_every=3, below_inside=0.05)
+    with SearchLog.open(tmp_path / "x.events", "words") as log:
+        [result] = run_searches(search, [PROBLEM], setting, log=log)
+    library = Library(tmp_path / "x.events")
+    [entry] = library.searches(library.runs().runs[0].id, "x.events").searches
+    tree = library.search(library.runs().runs[0].id, "x.events", entry.problem)
+    wholes = {node.text for node in tree.nodes if not node.is_part}
+    assert wholes == {"we lose it here at once", "we keep it", "and are done"}
+    assert {node.text for node in tree.nodes if node.is_part} == {"we lose it"}
+    assert result.chosen is not None and tree.chosen is not None
+    assert tree.nodes[tree.chosen].text == result.chosen.chain.texts[-1]
+    assert all(node.parent is None for node in tree.nodes if node.text != "and are done")
+    last = tree.events[-1]
+    assert (last.tokens_sampled, last.calls) == (result.spent.tokens_sampled, result.spent.calls)
 
 
 @pytest.mark.parametrize(

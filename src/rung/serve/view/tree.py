@@ -128,9 +128,10 @@ class Growing:
 
     def _write(self, place: int | None, piece: Piece, at: int) -> int | None:
         for number, step in enumerate(piece.steps):
-            is_last = number == len(piece.steps) - 1
-            if step.id not in self.places:
-                is_part = is_last and piece.finish_reason == PART
+            is_part = number == len(piece.steps) - 1 and piece.finish_reason == PART
+            if (known := self.places.get(step.id)) is not None:
+                self.nodes[known].is_part &= is_part  # its text may have been whole when it paused
+            else:
                 self.places[step.id] = len(self.nodes)
                 self.ids.append(step.id)
                 self.nodes.append(TreeNode(place, step.text, at, piece.num_tokens, is_part))
