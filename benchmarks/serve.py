@@ -1,7 +1,7 @@
 """200 clients score at once through `rung serve`, beside the bare scorer on the same chains.
 
 Each request is one GSM8K question with solutions of several models. First the throughput: the bare
-scorer in a process of its own, then the server, in turn, round by round; every answer is held
+scorer, then the server in a process of its own, in turn, round by round; every answer is held
 against the bare scorer's. Then waves in which each client opens a session and scores, and half of
 them vanish while their request is under way: what is left behind is counted, and the memory.
 """
@@ -9,6 +9,7 @@ them vanish while their request is under way: what is left behind is counted, an
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import socket
@@ -16,16 +17,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import msgspec
+import torch
 import tyro
 from common import SHARED_DATA, Spread, conditions, publish, table
 from sides.asking import Line, ask_all
@@ -39,11 +39,10 @@ from rung.score import RewardScorer, load_scorer
 from rung.score.stream import WINDOW
 
 GOAL = "at least 0.85"
-IDLE_S = 30.0
-"""After so long a session ends that its client left open: longer than any waits for an answer."""
 GAUGES = ("rung_waiting", "rung_held_prefixes", "rung_kept_tokens", "rung_sessions")
 TICKS = os.sysconf("SC_CLK_TCK")
 Group = list[Chain]
+Scores = tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +58,8 @@ class Serve:
     """Of the untrained PRM."""
     layers: int = 2
     rounds: int = 3
+    idle_s: float = 30.0
+    """After so long a session ends that its client left open: longer than any is waited for."""
     waves: int = 3
     """In each of which half the clients vanish."""
     data: Path = SHARED_DATA
@@ -72,16 +73,18 @@ class Took(NamedTuple):
 
     wall_s: float
     cpu_s: float
-    scores: list[tuple[float | None, ...]]
+    scores: list[Scores]
 
 
 def main(benchmark: Serve) -> None:
     """Throughput, then waves."""
+    torch.set_num_threads(1)
     groups = list(_groups(benchmark))
     with TemporaryDirectory() as folder:
         prm = _make_prm(Path(folder), groups, benchmark)
-        with _bare(prm) as bare, _server(prm, Path(folder) / "log") as server:
-            rounds = [_round(bare, server, groups, benchmark) for _ in range(benchmark.rounds)]
+        scorer = load_scorer(prm)
+        with _server(prm, Path(folder) / "log", benchmark) as server:
+            rounds = [_round(scorer, server, groups, benchmark) for _ in range(benchmark.rounds)]
             waves = range(benchmark.waves)
             left = [asyncio.run(_wave(server, groups, benchmark, number)) for number in waves]
     text = _shown(groups, rounds, left, benchmark)
@@ -115,10 +118,13 @@ def _make_prm(folder: Path, groups: Sequence[Group], how: Serve) -> Path:
 
 
 def _round(
-    bare: ProcessPoolExecutor, server: Server, groups: Sequence[Group], how: Serve
+    scorer: RewardScorer, server: Server, groups: Sequence[Group], how: Serve
 ) -> tuple[Took, Took]:
-    alone = bare.submit(_score, [chain for group in groups for chain in group]).result()
-    return alone, asyncio.run(_ask(server, groups, how))
+    alone = _score(scorer, groups)
+    far = asyncio.run(_ask(server, groups, how))
+    for name, took in (("bare", alone), ("server", far)):
+        print(f"{name}: {took.wall_s:.1f} s, {took.cpu_s:.1f} s of processor", file=sys.stderr)
+    return alone, far
 
 
 async def _ask(server: Server, groups: Sequence[Group], how: Serve) -> Took:
@@ -152,7 +158,7 @@ async def _wave(server: Server, groups: Sequence[Group], how: Serve, number: int
         for k, group in enumerate(chosen)
     )
     answered = sum(await asyncio.gather(*visits))
-    gauges = await _settled(server)
+    gauges = await _settled(server, how.idle_s)
     return Left(answered, how.clients // 2, gauges, server.rss_mib)
 
 
@@ -177,9 +183,9 @@ async def _work(line: Line, group: Group) -> int:
     return len(answer["results"])
 
 
-async def _settled(server: Server) -> dict[str, float]:
+async def _settled(server: Server, idle_s: float) -> dict[str, float]:
     """The gauges when all is let go, or some time after the last session must have ended."""
-    end_s = time.monotonic() + 2 * IDLE_S
+    end_s = time.monotonic() + 2 * idle_s + 10
     async with Line(server.port) as line:
         while True:
             lines = (await line.read("/metrics")).decode().splitlines()
@@ -217,11 +223,11 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def _server(prm: Path, log: Path) -> Iterator[Server]:
+def _server(prm: Path, log: Path, how: Serve) -> Iterator[Server]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "rung.cli.main", "serve", "--scorer", str(prm)]
-    command += ["--port", str(port), "--session-idle-s", str(IDLE_S)]
+    command += ["--port", str(port), "--session-idle-s", str(how.idle_s)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with log.open("wb") as stream:
         process = subprocess.Popen(command, stderr=stream, stdout=stream, env=environment)
@@ -238,25 +244,11 @@ def _server(prm: Path, log: Path) -> Iterator[Server]:
         process.wait()
 
 
-@contextmanager
-def _bare(prm: Path) -> Iterator[ProcessPoolExecutor]:
-    os.environ["OMP_NUM_THREADS"] = "1"
-    with ProcessPoolExecutor(1, get_context("spawn"), _open, (str(prm),)) as pool:
-        yield pool
-
-
-_prm: RewardScorer
-
-
-def _open(folder: str) -> None:
-    global _prm
-    _prm = load_scorer(folder)
-
-
-def _score(chains: list[Chain]) -> Took:
+def _score(scorer: RewardScorer, groups: Sequence[Group]) -> Took:
+    chains = [chain for group in groups for chain in group]
     began_s, cpu_s = time.monotonic(), time.process_time()
     windows = (chains[at : at + WINDOW] for at in range(0, len(chains), WINDOW))
-    scores = [one.scores for window in windows for one in _prm.score(window)]
+    scores = [one.scores for window in windows for one in scorer.score(window)]
     return Took(time.monotonic() - began_s, time.process_time() - cpu_s, scores)
 
 
@@ -268,8 +260,7 @@ def _shown(
     walls = Spread.of([alone.wall_s / far.wall_s for alone, far in rounds]).shown(2)
     cpus = Spread.of([alone.cpu_s / far.cpu_s for alone, far in rounds]).shown(2)
     rows.append([f"throughput: server / bare ({GOAL})", "", walls, cpus])
-    pairs = (pair for alone, far in rounds for pair in zip(alone.scores, far.scores, strict=True))
-    apart = max(abs(x - y) for a, b in pairs for x, y in zip(a, b, strict=True))  # type: ignore
+    apart = max(_apart(alone.scores, far.scores) for alone, far in rounds)
     asked = how.requests * how.clients * len(rounds)
     lost = asked * how.chains - sum(len(far.scores) for _, far in rounds)
     said = f"Of {asked} requests {lost} answers were lost; scores are at most {apart:.0e} apart."
@@ -288,6 +279,14 @@ def _shown(
             conditions(_settings(how)),
         ]
     )
+
+
+def _apart(ours: Sequence[Scores], theirs: Sequence[Scores]) -> float:
+    """The largest difference between scores; infinite where one side alone has none."""
+    pairs = [pair for a, b in zip(ours, theirs, strict=True) for pair in zip(a, b, strict=True)]
+    known = [abs(a - b) for a, b in pairs if a is not None and b is not None]
+    both_none = sum(a is None and b is None for a, b in pairs)
+    return max(known) if len(known) + both_none == len(pairs) else math.inf
 
 
 def _settings(how: Serve) -> dict[str, Any]:

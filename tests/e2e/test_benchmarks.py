@@ -161,3 +161,12 @@ def test_people_rate_while_the_server_is_killed_and_nothing_is_lost(shared_data:
     rows = re.findall(r"\| SQLite \| (\d) \| (\d+) \|.*?\| (\d+) \| 0 \| 0 \| 0 \|", said)
     assert [kills for kills, *_ in rows] == ["0", "1"]
     assert all(int(ratings) > 0 for _, ratings, _ in rows)
+
+
+def test_serving_loses_nothing_and_leaves_nothing(shared_data: Path):
+    sizes = ["--clients", 6, "--chains", 2, "--width", 16, "--layers", 1]
+    sizes += ["--rounds", 1, "--waves", 1, "--idle-s", 1]
+    said = run("serve", *sizes, "--data", shared_data)
+    assert "Of 6 requests 0 answers were lost; scores are at most " in said
+    [wave] = [line.split("|")[2:-2] for line in said.splitlines() if line.startswith("| 1 |")]
+    assert [cell.strip() for cell in wave] == ["3 of 3", "3", "0", "0", "0", "0"]

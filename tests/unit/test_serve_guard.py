@@ -95,6 +95,8 @@ def test_our_names_and_plain_addresses_are_ours_at_any_port(host: str):
     [
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Origin": ""},
         {"Origin": "http://localhost:8001"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
@@ -193,6 +195,7 @@ def test_who_asks_too_often_waits_and_the_others_do_not():
         assert asks.get("/who", headers=bearer(TOKEN)).status_code == 200
         strangers = [asks.get("/who", headers=bearer(GONE)).status_code for _ in range(3)]
         assert strangers == [401, 401, 429]
+        assert asks.post("/login", data={"token": TOKEN}).status_code == 429
 
 
 def test_a_bucket_fills_with_time():

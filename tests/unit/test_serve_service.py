@@ -1,6 +1,7 @@
 """`rung serve` over HTTP: scores, sessions, searches and answers, and what it refuses."""
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -443,18 +444,26 @@ def test_a_silent_stream_says_that_it_lives(monkeypatch: pytest.MonkeyPatch):
         call.line.close()
 
 
+def listens(url: str) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 def test_a_graceful_stop_finishes_what_has_begun():
     scorer = ServedScorer(SCORES, gate=Gate())
-    gate, app = scorer.gate, serving_app(Service([scorer]))
+    gate = scorer.gate
     assert gate is not None
 
-    def open_gate() -> None:
-        until(app.state.stopping.is_set)
+    def open_gate(url: str) -> None:
+        until(lambda: not listens(url))
         gate.opened.set()
 
-    with ThreadPoolExecutor(1) as pool, served(app) as url:
+    with ThreadPoolExecutor(1) as pool, served(serving_app(Service([scorer]))) as url:
         call = Call(url, "/v1/score", {"chains": [chain("left")]})
         assert gate.reached.wait(timeout=60)
-        opening = pool.submit(open_gate)
+        opening = pool.submit(open_gate, url)
     opening.result(timeout=60)
     assert call.answer()["results"][0]["scores"] == [0.8]

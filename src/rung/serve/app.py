@@ -7,11 +7,10 @@ errors. Routes raise `RungError` (400), `UnavailableError` (503) or FastAPI's `H
 
 from __future__ import annotations
 
-import asyncio
 from importlib.metadata import version
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from rung.serve.guard import Counted, Guard, Safety
@@ -36,9 +35,6 @@ def create_app(
 ) -> App:
     """An app that answers for all its parts.
 
-    `app.state.stopping` is an `asyncio.Event`: set when the server is told to stop. A stream that
-    would never end by itself waits for it too (`stopping_of`).
-
     Args:
         parts: Their routers, the first that knows a path answers.
         safety: What is let in; by default everybody who reaches the server under a right name.
@@ -53,7 +49,6 @@ def create_app(
         exception_handlers=handlers(),
     )
     app.safety = safety or Safety()
-    app.state.stopping = asyncio.Event()
     app.router.routes.extend(login_routes())
     app.include_router(_health)
     for part in parts:
@@ -61,11 +56,6 @@ def create_app(
     if pages is not None:
         app.mount("/", pages_at(pages))
     return app
-
-
-def stopping_of(request: Request) -> asyncio.Event:
-    """Set when the server is told to stop."""
-    return request.app.state.stopping
 
 
 _health = APIRouter(responses=FAILURES, tags=["server"])

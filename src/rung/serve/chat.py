@@ -90,7 +90,7 @@ class Usage:
     """None: the policy does not say."""
     completion_tokens: int
     """Sampled, over all chains of the search."""
-    total_tokens: int
+    total_tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,7 @@ class _Answer:
         job = policy.prompt_tokens(self.wanted.problem)
         prompt = await done_for(self.request, policy.worker, job)
         sampled = result.spent.tokens_sampled
-        total = (prompt or 0) + sampled
+        total = None if prompt is None else prompt + sampled
         return Usage(prompt_tokens=prompt, completion_tokens=sampled, total_tokens=total)
 
     def _found(self, result: SearchResult) -> Found:

@@ -129,14 +129,16 @@ class Guard:
         """The app that answers, once it is known who asks."""
         if scope["path"] in OPEN_PATHS:
             return self._app
-        if self._safety.find and scope["method"] == "POST" and scope["path"] in (LOGIN, LOGOUT):
-            return self._login if scope["path"] == LOGIN else logout(scope)
-        who, is_cookie = await self._who(scope)
+        may_log_in = self._safety.find is not None and scope["method"] == "POST"
+        is_login = may_log_in and scope["path"] == LOGIN
+        who, is_cookie = (None, False) if is_login else await self._who(scope)
         wait_s = 0 if self._rates is None else self._rates.wait_s(_key(who, scope))
         if wait_s:
             return _too_often(wait_s)
         if who is None:
-            return _unauthorized(scope)
+            return self._login if is_login else _unauthorized(scope)
+        if may_log_in and scope["path"] == LOGOUT:
+            return logout(scope)
         if is_cookie and scope["method"] not in READING and "origin" not in Headers(scope=scope):
             return refusal(403, "a browser names its page's Origin, and this request has none")
         scope["state"]["caller"] = who
@@ -212,7 +214,7 @@ def _foreign(method: str, host: str, headers: Headers) -> Response | None:
     site = headers.get("sec-fetch-site", "none")
     is_link = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
     origin = headers.get("origin")
-    is_same = origin is None or urlsplit(origin).netloc.lower() == host.lower()
+    is_same = origin is None or origin.partition("://")[2].lower() == host.lower()
     if (site not in ("none", "same-origin") and not is_link) or not is_same:
         return refusal(403, "a page of another origin may not ask this server")
     return None

@@ -49,13 +49,13 @@ class Rates:
     clock: Callable[[], float] = time.monotonic
     _buckets: OrderedDict[str, _Bucket] = field(default_factory=OrderedDict[str, _Bucket])
 
-    def wait_s(self, key: str, *, take: bool = True) -> float:
-        """Seconds until `key` may ask; 0: now, and with `take` it has asked."""
+    def wait_s(self, key: str) -> float:
+        """Seconds until `key` may ask; 0: it has asked now."""
         now_s = self.clock()
         bucket = self._buckets.pop(key, _Bucket(self.rate.burst, now_s))
         left = min(self.rate.burst, bucket.left + (now_s - bucket.at_s) * self.rate.per_s)
         wait_s = max(0.0, (1 - left) / self.rate.per_s)
-        self._buckets[key] = _Bucket(left - (take and not wait_s), now_s)
+        self._buckets[key] = _Bucket(left - (not wait_s), now_s)
         if len(self._buckets) > MAX_CALLERS:
             self._buckets.popitem(last=False)
         return wait_s

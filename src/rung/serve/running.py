@@ -127,7 +127,7 @@ def bound(where: Listening) -> Generator[socket.socket]:
 
 
 def server_of(app: App, where: Listening) -> uvicorn.Server:
-    """The server, which sets `app.state.stopping` when it is told to stop.
+    """The server.
 
     Raises:
         RungError: A TLS file can't be read.
@@ -152,13 +152,7 @@ def server_of(app: App, where: Listening) -> uvicorn.Server:
         raise RungError(
             f"{where.tls_cert}, {where.tls_key}: no TLS with these ({error})"
         ) from error
-    return _Server(config)
-
-
-class _Server(uvicorn.Server):
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self.config.app.state.stopping.set()  # pyright: ignore
-        await super().shutdown(sockets)
+    return uvicorn.Server(config)
 
 
 class _Impatient(H11Protocol):
