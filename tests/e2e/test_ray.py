@@ -24,6 +24,8 @@ from vllm_stand_in import stand_in
 pytest.importorskip("ray", reason="needs the package ray")
 # Ray's own warnings and the sockets that it leaves open at the end are not ours to mend.
 pytestmark = pytest.mark.filterwarnings("ignore")
+# Ray starts its workers at niceness 15: beside other tests they would hardly be run at all.
+os.environ.setdefault("RAY_worker_niceness", "0")
 TWO = Cluster(workers=2)
 WORKERS_PATH = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
 """Where Ray's workers find `ray_blocks`."""
@@ -41,6 +43,13 @@ def cluster() -> Iterator[None]:
         ray.init(**_how(TWO))
         yield
         ray.shutdown()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "host:port"])
+def test_a_cluster_that_is_not_there_is_said_at_once(address: str, tmp_path: Path) -> None:
+    """Before any cluster is there: a process that is connected looks for no other."""
+    with pytest.raises(UnavailableError, match=f"no Ray cluster at '{address}'"):
+        list(finished(partial(shouting, str(tmp_path), 0.0), BLOCKS, Cluster(address=address)))
 
 
 def test_a_killed_driver_goes_on(tmp_path: Path, request: pytest.FixtureRequest) -> None:
@@ -71,12 +80,6 @@ def test_a_killed_driver_goes_on(tmp_path: Path, request: pytest.FixtureRequest)
         b: who for b, who in pids(tmp_path, "done").items() if len(who) > len(before.get(b, []))
     }
     assert len(again) == 12 - len(names), "what the driver had is not made again"
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "host:port"])
-def test_a_cluster_that_is_not_there_is_said_at_once(address: str, tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match=f"no Ray cluster at '{address}'"):
-        list(finished(partial(shouting, str(tmp_path), 0.0), BLOCKS, Cluster(address=address)))
 
 
 @pytest.mark.usefixtures("cluster")
