@@ -32,6 +32,7 @@ function woff2Only(): Plugin {
 export default defineConfig({
   base: './',
   plugins: [woff2Only(), svelte(), classicScript()],
+  server: { proxy: { '/v1': { target: 'http://localhost:8000', changeOrigin: true } } },
   build: {
     outDir: '../src/rung/serve/web',
     emptyOutDir: true,

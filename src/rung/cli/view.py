@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from rung.cli.output import JsonFlag, Output
-from rung.core.errors import MissingExtraError
+from rung.cli.serving import LOCALLY, ServerOptions, check_installed
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rung.serve.running import Listening
     from rung.serve.view.bundle import Bundle
     from rung.serve.view.library import Library
 
@@ -33,28 +32,12 @@ class ViewCommand:
     """What to look at."""
     bundle: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Write a static site into this folder, and serve nothing."""
-    host: str = "127.0.0.1"
-    """The address to listen on; others than this machine's need a token and TLS."""
-    port: int = 8500
-    """0 takes any that is free."""
-    token_file: Path | None = None
-    """A file with the token that a person must give; without it $RUNG_TOKEN, or none."""
-    tls_cert: Path | None = None
-    """A certificate with its chain (PEM)."""
-    tls_key: Path | None = None
-    """The certificate's key (PEM)."""
-    unsafe_open: bool = False
-    """Let other machines in without a token or without TLS."""
+    server: ServerOptions = LOCALLY
     json: JsonFlag = False
 
     def run(self, out: Output) -> None:
         """Serve until it is stopped, or write the site."""
-        try:
-            self._show(out)
-        except ModuleNotFoundError as error:
-            raise MissingExtraError(str(error.name), "serve") from None
-
-    def _show(self, out: Output) -> None:
+        check_installed()
         from rung.serve.pages import WEB
         from rung.serve.view.bundle import write_bundle
         from rung.serve.view.library import Library
@@ -68,29 +51,15 @@ class ViewCommand:
 
     def _serve(self, library: Library, out: Output) -> None:
         from rung.serve.app import create_app
-        from rung.serve.guard import Safety
         from rung.serve.pages import INDEX, WEB
         from rung.serve.running import run_app
-        from rung.serve.tokens import admin_by, read_token
         from rung.serve.view.routes import view_routes
 
-        token = read_token(self.token_file)
-        safety = Safety(find=None if token is None else admin_by(token))
+        safety = self.server.safety()
         app = create_app(view_routes(library), safety=safety, title="rung view", pages=WEB)
         if not (WEB / INDEX).is_file():
             out.progress.log("the pages are not built yet: 'make web' in the checkout builds them")
-        run_app(app, self._listening(), out.progress, path="/#/")
-
-    def _listening(self) -> Listening:
-        from rung.serve.running import Listening
-
-        return Listening(
-            host=self.host,
-            port=self.port,
-            tls_cert=self.tls_cert,
-            tls_key=self.tls_key,
-            unsafe_open=self.unsafe_open,
-        )
+        run_app(app, self.server.listening, out.progress, path="/#/")
 
 
 def _tell(console: Console, made: Bundle) -> None:
