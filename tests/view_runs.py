@@ -25,6 +25,7 @@ from tree_policy import DicePolicy, TableScorer
 
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 MATH = r"We have $x^2 = \frac{1}{4}$, so \(x = \tfrac12\) costs $5 and $6."
+VALIDATION = [{"step": k, "validation_loss": round(0.5 - k / 100, 2)} for k in range(12)]
 DICE = [Problem(f"dice-{k}", f"Roll {k} until you see a six.", "6") for k in range(2)]
 
 
@@ -129,7 +130,7 @@ def write_runs(folder: Path) -> Path:
     errors = processbench(records, scorer="prm", label_source="human", resamples=50)
     (scored / "first.json").write_bytes(msgspec.json.encode({"metrics": errors}))
     losses = [{"step": k, "loss": 1 / (k + 1)} for k in range(30)]
-    write_rows(scored / "prm" / "metrics.jsonl", [*losses, {"step": 30, "validation_loss": 0.2}])
+    write_rows(scored / "prm" / "metrics.jsonl", [*losses, *VALIDATION])
     write_search(searches, "beam", Beam(n=6, width=3))
     write_search(searches, "mcts", Mcts(n=4, width=2))
     write_rows(rl / "metrics.jsonl", rl_rows())

@@ -21,7 +21,7 @@ from rung.serve.view.finding import find_runs
 from rung.serve.view.library import Library, NotHereError, documents
 from rung.serve.view.routes import view_routes
 from tree_policy import PROBLEM, Reader, WordPolicy
-from view_runs import judged_record, made_records, write_rows, write_runs
+from view_runs import VALIDATION, judged_record, made_records, write_rows, write_runs
 
 
 @pytest.fixture(scope="module")
@@ -272,6 +272,8 @@ def test_charts_say_what_the_files_say(runs: Path, library: Library) -> None:
     assert {chart.file for chart in by_kind["reliability"]} == {"steps.json", "test.jsonl.gz"}
     [losses] = by_kind["losses"]
     assert [series.name for series in losses.series] == ["training", "validation"]
+    drawn = [point.y for point in losses.series[1].points]
+    assert drawn == [row["validation_loss"] for row in VALIDATION]  # as they are, and not smoothed
     prm = next(map for map in found.heat_maps if map.title.endswith("prm"))
     assert sum(map(sum, prm.counts)) == 4 + 300 + sum(
         len(record.chain.steps) for record in made_records()[1:]

@@ -129,8 +129,8 @@ def training_charts(path: Path, name: str) -> Iterator[Chart]:
             note="training: means of neighboring rounds (n), with their 95% intervals; held out:"
             " single looks",
         )
-    kinds = {"loss": "training", "validation_loss": "validation", "kl": "KL to the reference"}
-    losses = _series(rows, {key: kinds[key] for key in ("loss", "validation_loss")})
+    losses = _series(rows, {"loss": "training"})
+    losses += _series(rows, {"validation_loss": "validation"}, smooth=False)
     if losses:
         note = "training: means of neighboring steps (n), with their 95% intervals"
         yield Chart(f"losses-{name}", "losses", f"Losses{whose}", name, losses, note)
