@@ -21,11 +21,11 @@ from rung.label.human import (
     settled,
     works_of,
 )
-from rung.store.chains import Alternative, all_chains, alternatives
+from rung.store.chains import Alternative, alternatives, chains_by_id, listed_chains
 from rung.store.claims import all_claims
 from rung.store.events import all_events
 from rung.store.people import all_people
-from rung.store.values import Purpose, StoredChain
+from rung.store.values import ChainPath, Purpose, StoredChain
 
 WINDOW = 200
 """Chains whose alternatives are read together."""
@@ -55,7 +55,7 @@ class Ratings:
         """The one rating that a step has; None where there is none, or a tie."""
         return settled(self.by_step.get(step, {}), self.judges.get(step, ()))
 
-    def disputed(self, chain: StoredChain) -> list[str]:
+    def disputed(self, chain: ChainPath) -> list[str]:
         """The chain's steps that one calls bad and another does not, and that nobody settled."""
         steps = (step for step in chain.step_ids if step not in self.judges)
         return [step for step in steps if is_disputed(self.by_step.get(step, {}).values())]
@@ -88,10 +88,10 @@ def to_settle(connection: Connection, ratings: Ratings) -> list[str]:
     at_issue = {s for s, by in ratings.by_step.items() if is_disputed(by.values())}
     found: list[str] = []
     seen: set[str] = set()
-    for chain in all_chains(connection) if at_issue - ratings.judges.keys() else ():
-        disputed = ratings.disputed(chain) if not chain.is_gold else []
+    for path, is_gold in listed_chains(connection) if at_issue - ratings.judges.keys() else ():
+        disputed = ratings.disputed(path) if not is_gold else []
         if set(disputed) - seen:
-            found.append(chain.id)
+            found.append(path.id)
             seen.update(disputed)
     return found
 
@@ -108,11 +108,13 @@ class RatedChain:
 def rated_chains(connection: Connection, ratings: Ratings) -> Iterator[RatedChain]:
     """The chains that somebody rated or ended, in the queue's order."""
     begun = {chain for _, chain in ratings.works}
-    chains = (
-        one
-        for one in all_chains(connection)
-        if one.id in begun or any(step in ratings.by_step for step in one.step_ids)
-    )
+    listed = (path for path, _ in listed_chains(connection))
+    rated = [
+        path.id
+        for path in listed
+        if path.id in begun or any(step in ratings.by_step for step in path.step_ids)
+    ]
+    chains = chains_by_id(connection, rated)
     while window := list(islice(chains, WINDOW)):
         parents = {place for one in window for place in one.path.places}
         found: dict[str, list[Alternative]] = {}

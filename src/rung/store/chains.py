@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, func, select, text
 from rung.core import Chain, ChainRecord, Step
 from rung.store.inserting import insert_new
 from rung.store.tables import chains, problems, steps
-from rung.store.values import StoredChain
+from rung.store.values import ChainPath, StoredChain
 
 BATCH = 500
 """Rows in one statement."""
@@ -88,6 +88,27 @@ def all_chains(connection: Connection) -> Iterator[StoredChain]:
     return chains_by_id(connection, ids)
 
 
+class Listed(NamedTuple):
+    """A chain without its texts."""
+
+    path: ChainPath
+    is_gold: bool
+
+
+def listed_chains(connection: Connection) -> list[Listed]:
+    """Every chain by its ids alone, in the queue's order."""
+    wanted = select(chains.c.id, chains.c.problem, chains.c.step_ids, chains.c.is_gold)
+    return [
+        Listed(ChainPath(row.id, row.problem, decode_ids(row.step_ids)), bool(row.is_gold))
+        for row in connection.execute(wanted.order_by(chains.c.place))
+    ]
+
+
+def decode_ids(step_ids: str) -> tuple[str, ...]:
+    """A chain's step ids, as its row has them."""
+    return msgspec.json.decode(step_ids, type=tuple[str, ...])
+
+
 class Alternative(NamedTuple):
     """A step that has another one's place."""
 
@@ -159,7 +180,7 @@ def _step_rows(chain: Chain) -> Iterator[dict[str, Any]]:
 
 
 def _stored(connection: Connection, rows: Sequence[Row[Any]]) -> Iterator[StoredChain]:
-    paths = {row.id: msgspec.json.decode(row.step_ids, type=list[str]) for row in rows}
+    paths = {row.id: decode_ids(row.step_ids) for row in rows}
     wanted = list(dict.fromkeys(id for path in paths.values() for id in path))
     content = _contents(connection, steps, wanted)
     asked = _contents(connection, problems, list(dict.fromkeys(row.problem for row in rows)))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, select, update
 
+from rung.store.chains import decode_ids
 from rung.store.inserting import inserted
 from rung.store.opening import now_ms
 from rung.store.tables import chains, claims, events, people
@@ -64,7 +64,7 @@ def path_held(connection: Connection, person: int, chain: str) -> ChainPath | No
     row = connection.execute(_PATH_HELD, {"held_by": person, "held_chain": chain}).first()
     if row is None:
         return None
-    return ChainPath(chain, row.problem, msgspec.json.decode(row.step_ids, type=tuple[str, ...]))
+    return ChainPath(chain, row.problem, decode_ids(row.step_ids))
 
 
 def all_claims(connection: Connection) -> list[Claim]:
