@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
@@ -11,7 +10,8 @@ import tyro
 from rung.cli.annotate_store import STORE, Export, Import, People, Status, StoreOption, opened
 from rung.cli.inputs import Files, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
-from rung.core import MissingExtraError, RungError, Skipped
+from rung.cli.serving import LOCALLY, ServerOptions, check_installed
+from rung.core import RungError, Skipped
 
 if TYPE_CHECKING:
     from rung.label.rating_queue import Queued
@@ -36,9 +36,7 @@ class Serve:
     docs/guides/annotate.md shows the page and its keys.
     """
 
-    chains: Annotated[
-        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="CHAINS ...")
-    ] = ()
+    chains: MaybeChains = ()
     """Files of chains; "-" is standard input, OWNER/NAME a dataset."""
     store: StoreOption = STORE
     """Where ratings are kept: a file of SQLite, or postgresql://USER@HOST/NAME."""
@@ -67,53 +65,34 @@ class Serve:
     """The chains' format; without it the first row tells."""
     skip_bad: bool = False
     """Leave out rows that can't be read, and count them."""
-    host: str = "127.0.0.1"
-    """The address to listen at; beyond this machine it needs people, and TLS."""
-    port: int = 8000
-    """0: any that is free."""
-    tls_cert: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """A certificate with its chain (PEM)."""
-    tls_key: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """The certificate's key."""
-    unsafe_open: bool = False
-    """Listen beyond this machine without TLS."""
-    allow_host: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """A name by which browsers reach this server; give it again for another."""
+    server: ServerOptions = LOCALLY
     json: JsonFlag = False
 
     def run(self, out: Output) -> None:
         """Queue the chains, and serve until stopped."""
         if self.overlap < 1 or self.gold_every < 0 or self.alternatives < 0:
             raise RungError("--overlap is at least 1; --gold-every and --alternatives 0 or more")
+        check_installed()
         with opened(self.store, is_new=bool(self.chains)) as store:
-            try:
-                self._serve(store, out)
-            except ModuleNotFoundError as error:
-                raise MissingExtraError(str(error.name), "serve") from None
+            self._serve(store, out)
 
     def _serve(self, store: Store, out: Output) -> None:
         from rung.serve.annotate import annotate
         from rung.serve.app import create_app
-        from rung.serve.guard import Safety
-        from rung.serve.pages import WEB
-        from rung.serve.running import Listening, run_app
+        from rung.serve.pages import INDEX, WEB
+        from rung.serve.running import check_listening, run_app
 
-        queued = self._queue(store, out)
         desk = self._desk(store)
-        has_people = _admit(store)
-        if not has_people and self.host not in ("127.0.0.1", "localhost", "::1"):
-            raise RungError("other machines are let in: add people (rung annotate people add)")
-        safety = Safety(find=desk.find if has_people else None, names=self.allow_host)
+        safety = self.server.safety(desk.find if _has_people(store) else None)
+        if safety.find != desk.find:  # not everybody comes by a link
+            _add_local(store)
+        check_listening(safety, self.server.listening)
+        queued = self._queue(store, out)
         app = create_app(annotate, safety=safety, title="rung annotate", pages=WEB)
         app.state.rating_desk = desk
-        where = Listening(
-            host=self.host,
-            port=self.port,
-            tls_cert=self.tls_cert,
-            tls_key=self.tls_key,
-            unsafe_open=self.unsafe_open,
-        )
-        run_app(app, where, out.progress, path="/annotate")
+        if not (WEB / INDEX).is_file():
+            out.progress.log("the pages are not built yet: 'make web' in the checkout builds them")
+        run_app(app, self.server.listening, out.progress, path="/annotate")
         out.result({"store": store.name, **queued}, lambda _: None)
 
     def _desk(self, store: Store) -> RatingDesk:
@@ -160,17 +139,22 @@ def _counted(queued: Queued, what: str, out: Output) -> dict[str, int]:
     return {f"new_{name}": queued.new, f"known_{name}": queued.known}
 
 
-def _admit(store: Store) -> bool:
-    """Whether people have accounts; where none has, whoever runs the server is the only one."""
+def _has_people(store: Store) -> bool:
+    """Whether people have links."""
+    from rung.store.people import all_people
+
+    with store.reading() as connection:
+        return any(person.is_active for person in all_people(connection))
+
+
+def _add_local(store: Store) -> None:
+    """Give whoever runs the server an account."""
     from rung.serve.annotate_desk import local_name
-    from rung.store.people import add_person, all_people, person_named
+    from rung.store.people import add_person, person_named
 
     with store.writing() as connection:
-        if any(person.is_active for person in all_people(connection)):
-            return True
         if person_named(connection, local_name()) is None:
             add_person(connection, local_name(), "lead", None)
-    return False
 
 
 COMMANDS = {
