@@ -46,6 +46,7 @@ from postgres import running_postgres
 
 CHAINS = "prm800k_val_decoded.jsonl.gz"
 GOAL_MS = 100.0
+NAP_S = 0.05
 AGAIN_S = 0.2
 """A person whose event met no server sends it again after so long."""
 
@@ -202,6 +203,8 @@ class Run:
     refused: int
     shared: int
     """Chains that more people have than shall."""
+    late_ms: np.ndarray[Any, np.dtype[np.float64]]
+    """How late the machine woke a process that wanted to sleep for `NAP_S`, at the same time."""
 
 
 def main(run: Rating) -> None:
@@ -212,7 +215,7 @@ def main(run: Rating) -> None:
                 with place_of(name, Path(folder) / f"{kills}.db") as place:
                     runs.append(measure(run, name, place, kills, Path(folder)))
     told = {"raters": run.raters, "chains": run.chains, "seconds a run": f"{run.seconds:g}"}
-    told |= {"pause": f"{run.pause_s:g} s", "load before": f"{os.getloadavg()[2]:.1f}"}
+    told |= {"pause": f"{run.pause_s:g} s", "load of the machine": f"{os.getloadavg()[2]:.1f}"}
     text = f"{shown(runs)}\n\n{conditions(told)}"
     print(text)
     if run.publish:
@@ -237,7 +240,8 @@ def measure(run: Rating, name: str, place: str, kills: int, folder: Path) -> Run
         server.start()
         stop = threading.Event()
         raters = [Rater(n, t, server.port, run.pause_s, stop) for n, t in tokens.items()]
-        seconds = _let_rate(run, raters, server, kills, stop)
+        with _naps() as late_ms:
+            seconds = _let_rate(run, raters, server, kills, stop)
         server.end(signal.SIGINT)
         lost, doubled, other, shared = _checked(store, raters)
     took = [s.took_ms for r in raters for s in r.sent if s.tries == 1 and s.event["kind"] == "rate"]
@@ -246,8 +250,25 @@ def measure(run: Rating, name: str, place: str, kills: int, folder: Path) -> Run
     print(f"{name}, {kills} kills: {len(took)} ratings", file=sys.stderr, flush=True)
     return Run(
         *(name, kills, np.array(took), resent, seconds, server.cpu_s),
-        *(lost, doubled, other, refused, shared),
+        *(lost, doubled, other, refused, shared, np.array(late_ms)),
     )
+
+
+@contextmanager
+def _naps() -> Iterator[list[float]]:
+    """How late a process wakes that does nothing else: what the machine alone adds, in ms."""
+    late_ms: list[float] = []
+    program = (
+        f"import time\nwhile True:\n t = time.perf_counter(); time.sleep({NAP_S})\n"
+        f" print((time.perf_counter() - t - {NAP_S}) * 1000, flush=True)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as napping:
+        assert napping.stdout
+        try:
+            yield late_ms
+        finally:
+            napping.kill()
+            late_ms += [float(line) for line in napping.stdout if line.endswith(b"\n")]
 
 
 def _fill(run: Rating, store: Store) -> dict[str, str]:
@@ -311,6 +332,7 @@ def _is_same(sent: dict[str, Any] | None, kept: Any) -> bool:
 def shown(runs: list[Run]) -> str:
     """The table."""
     head = ["store", "kills", "ratings", "a second", "median ms", "p99 ms", "slowest ms"]
+    head += ["p99 ms of waking"]
     head += ["sent again", "lost", "doubled", "other", "server's processor"]
     return table(head, [_row(one) for one in runs])
 
@@ -321,7 +343,8 @@ def _row(one: Run) -> list[str]:
     counts = [str(one.resent), str(one.lost), str(one.doubled), str(wrong)]
     speed = f"{len(one.took_ms) / one.seconds:.0f}"
     cpu = f"{100 * one.server_cpu_s / one.seconds:.0f}%"
-    times = [f"{middle:.1f}", f"{high:.1f}", f"{most:.0f}"]
+    woken = np.quantile(one.late_ms, 0.99)
+    times = [f"{middle:.1f}", f"{high:.1f}", f"{most:.0f}", f"{woken:.1f}"]
     return [one.store, str(one.kills), str(len(one.took_ms)), speed, *times, *counts, cpu]
 
 
