@@ -54,9 +54,9 @@ class Serve:
     """Of each client."""
     chains: int = 4
     """In a request, all of one question."""
-    width: int = 64
+    width: int = 128
     """Of the untrained PRM."""
-    layers: int = 2
+    layers: int = 4
     rounds: int = 3
     idle_s: float = 30.0
     """After so long a session ends that its client left open: longer than any is waited for."""
@@ -84,10 +84,11 @@ def main(benchmark: Serve) -> None:
         prm = _make_prm(Path(folder), groups, benchmark)
         scorer = load_scorer(prm)
         with _server(prm, Path(folder) / "log", benchmark) as server:
+            before_mib = server.rss_mib
             rounds = [_round(scorer, server, groups, benchmark) for _ in range(benchmark.rounds)]
             waves = range(benchmark.waves)
             left = [asyncio.run(_wave(server, groups, benchmark, number)) for number in waves]
-    text = _shown(groups, rounds, left, benchmark)
+    text = _shown(groups, rounds, left, benchmark, before_mib)
     print(text)
     if benchmark.publish:
         publish("serve", text)
@@ -253,7 +254,11 @@ def _score(scorer: RewardScorer, groups: Sequence[Group]) -> Took:
 
 
 def _shown(
-    groups: Sequence[Group], rounds: Sequence[tuple[Took, Took]], left: Sequence[Left], how: Serve
+    groups: Sequence[Group],
+    rounds: Sequence[tuple[Took, Took]],
+    left: Sequence[Left],
+    how: Serve,
+    before_mib: float,
 ) -> str:
     rows = [_row("the bare scorer", groups, [alone for alone, _ in rounds])]
     rows.append(_row(f"`rung serve`, {how.clients} clients", groups, [far for _, far in rounds]))
@@ -264,6 +269,7 @@ def _shown(
     asked = how.requests * how.clients * len(rounds)
     lost = asked * how.chains - sum(len(far.scores) for _, far in rounds)
     said = f"Of {asked} requests {lost} answers were lost; scores are at most {apart:.0e} apart."
+    said += f" Before the first request the server took {before_mib:.0f} MiB."
     waves = [
         [str(k), f"{one.answered // how.chains} of {how.clients - one.vanished}", str(one.vanished)]
         + [f"{one.gauges[name]:.0f}" for name in GAUGES]

@@ -139,7 +139,9 @@ def done(made: SharedScorer, one: Job) -> Any:
 
 
 def test_many_chains_are_scored_in_jobs_that_let_others_in_between():
-    made = shared(ServedScorer(SCORES))
+    scorer: Any = ServedScorer(SCORES)
+    scorer.batch_tokens = 1024
+    made = shared(scorer)
     chains = [Chain.of(PROBLEM, ["left " * 1000]) for _ in range(4)]
     jobs = list(made.scored(chains))
     assert [len(one.asked) for one in jobs] == [2, 2]

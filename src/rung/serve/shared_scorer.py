@@ -20,10 +20,11 @@ from rung.serve.worker import Batch, Job, Worker
 T = TypeVar("T")
 CHARS_A_TOKEN = 3
 """For the budget of a call, which needs no exact count; the model's own batches keep one."""
-BATCH_TOKENS = 4096
-"""A call's budget for a scorer that does not say how many tokens it runs at once."""
-CALLS = 4
-"""A call's budget in the scorer's own batches."""
+BATCH_TOKENS = 2**15
+"""A call's budget for a scorer that does not say how many tokens it runs at once: one on a server,
+or one that writes, which has its own ways to do much at once."""
+BATCHES = 4
+"""A call's budget in the scorer's own batches, where it says so."""
 
 
 class Grow(NamedTuple):
@@ -57,7 +58,8 @@ class SharedScorer:
     ) -> None:
         self.scorer = scorer
         self.pool = pool
-        self.batch_tokens = CALLS * getattr(scorer, "batch_tokens", BATCH_TOKENS // CALLS)
+        own: int | None = getattr(scorer, "batch_tokens", None)
+        self.batch_tokens = BATCH_TOKENS if own is None else BATCHES * own
         self._max_kept_mib = max_kept_mib
         self._session: Any = None
         self._holders = Counter[str]()
