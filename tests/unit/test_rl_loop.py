@@ -146,3 +146,11 @@ def test_questions_that_fill_the_context_are_left_out(rl_lab, problems, tmp_path
     with pytest.raises(RungError, match="a round takes 8 problems, but there are only 7"):
         train_rl(told, problems[:7] + long, [], tmp_path / "none", **players)
     assert not (tmp_path / "none").exists()
+
+
+def test_a_run_may_end_where_it_is_good_enough(rl_lab, problems, tmp_path):
+    told = settings(rl_lab, iterations=9, look_every=1, paying=PROXY)
+    told = replace(told, looking=replace(told.looking, until_accuracy=0.01))
+    players = {"verifier": NotNine(), "scorer": Scores()}
+    report = train_rl(told, problems[:8], problems[60:], tmp_path / "out", **players)
+    assert report.steps == 0 and report.ended.startswith("accuracy: ")

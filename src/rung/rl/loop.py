@@ -243,6 +243,9 @@ class _Run:
             self._state.keep_best(position.step)
         else:
             self._sound(shares, held)
+        wanted = self._settings.looking.until_accuracy
+        if wanted is not None and held.accuracy >= wanted:
+            self._end(f"accuracy: {held.accuracy:.1%} of held-out chains are right")
 
     def _sound(self, shares: Sequence[float], held: Held) -> None:
         """The alarm, if what is paid and what is right have parted."""

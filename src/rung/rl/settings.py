@@ -141,10 +141,14 @@ class Looking:
     """Rounds between looks at the held-out problems."""
     look_chains: int = 4
     """Chains a held-out problem."""
+    until_accuracy: float | None = None
+    """Stop at the first look with so much held-out accuracy."""
 
     def __post_init__(self) -> None:
         _at_least(1, "look_every", self.look_every)
         _at_least(1, "look_chains", self.look_chains)
+        if self.until_accuracy is not None and not 0 < self.until_accuracy <= 1:
+            raise RungError(f"until_accuracy is {self.until_accuracy}, expected above 0, at most 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +211,7 @@ class RlReport:
     best_step: int
     """The round behind which the kept weights were found; without held-out problems the last."""
     ended: str
-    """Why: "all rounds are done", "alarm: ..." or "KL: ..."."""
+    """Why: "all rounds are done", "accuracy: ...", "alarm: ..." or "KL: ..."."""
     first: Held | None
     """The policy as it was."""
     best: Held | None

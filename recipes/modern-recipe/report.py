@@ -1,0 +1,56 @@
+"""The README's table, made from results.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rung.core.files import replacing
+
+HERE = Path(__file__).resolve().parent
+CALLED = {"sft": "SFT", "rl": "SFT, then RL paid by step"}
+
+
+def show(results: Mapping[str, Any]) -> str:
+    """How it was made, how the training went, and the table."""
+    n, paid = results["settings"]["n"], results["rl"]
+    head = ["policy", "one chain", f"majority of {n}", f"PRM's best of {n}", f"beam of {n}"]
+    rows = [
+        [
+            CALLED[row["policy"]],
+            *(_estimate(row[key]) for key in ("one", "majority", "prm_min")),
+            f"{row['beam']:.1%}",
+        ]
+        for row in results["rows"]
+    ]
+    lines = [head, ["---"] * len(head), *rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{_about(results, paid)}\n\n{table}"
+
+
+def publish(results: Mapping[str, Any]) -> None:
+    """Keep the results and put the table into README.md."""
+    name = results["settings"]["model"]
+    with replacing(HERE / f"results-{name}.json") as aside:
+        aside.write_bytes(msgspec.json.format(msgspec.json.encode(results, enc_hook=str), indent=1))
+    page = HERE / "README.md"
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    with replacing(page) as aside:
+        aside.write_text(f"{before}{begin}\n{show(results)}\n{end}{after}", encoding="utf-8")
+
+
+def _about(results: Mapping[str, Any], paid: Mapping[str, Any]) -> str:
+    return (
+        f"RL: {paid['steps']} rounds ({paid['ended']}), {paid['tokens_sampled']:,} tokens sampled;"
+        f" held-out accuracy {paid['first']['accuracy']:.1%} before, {paid['best']['accuracy']:.1%}"
+        f" at the look that was kept. Made by `{results['command']}` on {results['date']}."
+    )
+
+
+def _estimate(point: Mapping[str, float]) -> str:
+    return f"{point['accuracy']:.1%} [{point['low']:.1%}, {point['high']:.1%}]"

@@ -1,0 +1,120 @@
+"""Curves of runs, and how many tokens they took to half of the answers right."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+
+import msgspec
+
+from rung.train.state import METRICS_FILE
+
+T_95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}
+"""Student's t at 97.5 %, by degrees of freedom."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """Held-out accuracy over tokens sampled, of one run."""
+
+    num_steps: int
+    rate: float
+    pay: str
+    seed: int
+    tokens: tuple[int, ...]
+    accuracy: tuple[float, ...]
+    seconds: float
+
+    @property
+    def cell(self) -> tuple[int, float]:
+        """Where it started."""
+        return self.num_steps, self.rate
+
+    def tokens_to(self, target: float) -> float | None:
+        """Tokens at which the target is first reached, between looks; None if it never is."""
+        before = (self.tokens[0], self.accuracy[0])
+        if before[1] >= target:
+            return 0.0
+        for tokens, accuracy in zip(self.tokens, self.accuracy, strict=True):
+            if accuracy >= target:
+                share = (target - before[1]) / (accuracy - before[1])
+                return before[0] + share * (tokens - before[0])
+            before = (tokens, accuracy)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """How many times the tokens outcome reward takes, in one cell."""
+
+    num_steps: int
+    rate: float
+    pay: str
+    start: float
+    """Accuracy at the start."""
+    outcome_tokens: list[float | None]
+    """By seed; None where the target was not reached."""
+    pay_tokens: list[float | None]
+    ratio: float | None
+    """Geometric mean over the seeds where both reached the target."""
+    low: float | None
+    high: float | None
+    at_least: float | None
+    """Where outcome reward did not reach it: the budget over what step reward took, least of the
+    seeds."""
+
+
+def curve_in(folder: Path, **about: object) -> Curve:
+    """The looks of a run."""
+    lines = (folder / METRICS_FILE).read_bytes().splitlines()
+    looks = [row for row in map(msgspec.json.decode, lines) if "held_out_accuracy" in row]
+    return Curve(
+        tokens=tuple(row["tokens_sampled"] for row in looks),
+        accuracy=tuple(row["held_out_accuracy"] for row in looks),
+        seconds=looks[-1]["seconds"],
+        **about,  # pyright: ignore[reportArgumentType]
+    )
+
+
+def ratios(curves: Sequence[Curve], target: float, budget: int) -> list[Ratio]:
+    """Each cell, and each way of paying beside the outcome."""
+    cells = dict.fromkeys(curve.cell for curve in curves)
+    pays = dict.fromkeys(curve.pay for curve in curves if curve.pay != "outcome")
+    return [_ratio(curves, cell, pay, target, budget) for cell in cells for pay in pays]
+
+
+def _ratio(
+    curves: Sequence[Curve], cell: tuple[int, float], pay: str, target: float, budget: int
+) -> Ratio:
+    ours = [curve for curve in curves if curve.cell == cell]
+    by_seed = {
+        name: {c.seed: c.tokens_to(target) for c in ours if c.pay == name}
+        for name in ("outcome", pay)
+    }
+    seeds = sorted(by_seed["outcome"].keys() & by_seed[pay].keys())
+    pairs = [(by_seed["outcome"][seed], by_seed[pay][seed]) for seed in seeds]
+    both = [math.log(a / b) for a, b in pairs if a and b]
+    bounds = [budget / b for a, b in pairs if a is None and b]
+    low, high = _interval(both) if len(both) == len(pairs) else (None, None)
+    return Ratio(
+        *cell,
+        pay,
+        fmean(curve.accuracy[0] for curve in ours),
+        [a for a, _ in pairs],
+        [b for _, b in pairs],
+        math.exp(fmean(both)) if both and len(both) == len(pairs) else None,
+        low,
+        high,
+        min(bounds) if bounds and len(bounds) == len(pairs) else None,
+    )
+
+
+def _interval(logs: Sequence[float]) -> tuple[float | None, float | None]:
+    """95 % by Student's t over the seeds' logarithms."""
+    if len(logs) < 2 or len(logs) - 1 not in T_95:
+        return None, None
+    wide = T_95[len(logs) - 1] * stdev(logs) / math.sqrt(len(logs))
+    return math.exp(fmean(logs) - wide), math.exp(fmean(logs) + wide)

@@ -1,0 +1,97 @@
+"""The policies that the runs start from: one that knows the lab, unlearned to a success rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+from rung.core import Chain, ChainRecord, Problem, Verdict
+from rung.data.lab import Lab, demonstrations, make_demonstrator, make_problems
+from rung.label import LabLabeler
+from rung.model.tiny import make_tiny
+from rung.train import Optimization, PolicyTraining, train_policy
+
+CONTEXT = 768
+HELD_OUT = 300
+LEARNING = Optimization(lr=3e-3, beta2=0.98, batch_tokens=2048, evaluate_every=300)
+UNLEARNING = replace(LEARNING, lr=1e-3, patience=0)
+WIDTH, LAYERS = 64, 2
+
+
+@dataclass(frozen=True, slots=True)
+class WholeChains:
+    """Calls a chain right if every step of it is, as a proof: a wrong chain that happens to come to
+    the right number, which one in nine does in so small a lab, is wrong.
+    """
+
+    def verify(self, chains: Sequence[Chain]) -> list[Verdict]:
+        """One verdict a chain."""
+        return [
+            Verdict.CORRECT if _is_whole(chain, labels.labels) else Verdict.INCORRECT
+            for chain, labels in zip(chains, LabLabeler().label(chains), strict=True)
+        ]
+
+
+def lab_of(num_steps: int, rate: float = 1.0) -> Lab:
+    """A lab whose demonstrator gets a share `rate` of its chains right, by slips alone."""
+    slip = 1 - rate ** (1 / num_steps)
+    return Lab(num_steps=num_steps, misconceived_share=0.0, slip_rate=slip)
+
+
+def train_base(folder: Path, lengths: tuple[int, ...], count: int, seed: int) -> Path:
+    """A policy that writes right chains of all lengths; its folder."""
+    records = list(islice(_mixed(lengths, count, seed), count))
+    texts = [text for r in records for text in (r.chain.problem.question, *r.chain.texts)]
+    if not (folder / "tiny").exists():
+        make_tiny(
+            folder / "tiny",
+            texts,
+            seed=seed,
+            width=WIDTH,
+            num_layers=LAYERS,
+            max_tokens=CONTEXT,
+        )
+    training = PolicyTraining(trunk=folder / "tiny", optimization=replace(LEARNING, seed=seed))
+    train_policy(training, records[HELD_OUT:], records[:HELD_OUT], folder / "base")
+    return folder / "base"
+
+
+def unlearn(base: Path, folder: Path, num_steps: int, rate: float, count: int, seed: int) -> Path:
+    """The base policy, trained further on chains of which a share `rate` is right; its folder.
+
+    A right result stays the likeliest one at every step, with its neighbors beside it.
+    """
+    lab = lab_of(num_steps, rate)
+    problems = make_problems(lab, count, seed=seed + 1)
+    chains = demonstrations(make_demonstrator(lab, seed=seed), problems, seed=seed)
+    records = [ChainRecord(chain) for chain in chains]
+    training = PolicyTraining(trunk=base, optimization=replace(UNLEARNING, seed=seed))
+    train_policy(training, records, [], folder)
+    return folder
+
+
+def problems_for(num_steps: int, count: int, seed: int) -> list[Problem]:
+    """Problems to train on and to look at; none was demonstrated."""
+    return list(make_problems(lab_of(num_steps), count, seed=seed + 2))
+
+
+def _mixed(lengths: tuple[int, ...], count: int, seed: int) -> Iterator[ChainRecord]:
+    """Right chains, a length after the other."""
+    each = -(-count // len(lengths))
+    streams = [
+        demonstrations(
+            make_demonstrator(lab_of(length), seed=seed),
+            make_problems(lab_of(length), each, seed=seed),
+            seed=seed,
+        )
+        for length in lengths
+    ]
+    for group in zip(*streams, strict=True):
+        yield from map(ChainRecord, group)
+
+
+def _is_whole(chain: Chain, labels: tuple[float | None, ...]) -> bool:
+    num_events = chain.problem.question.count("In ") - 1
+    return len(labels) == num_events + 1 and all(label == 1.0 for label in labels)

@@ -1,0 +1,77 @@
+"""The README's table and the picture, made from results.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from picture import write_picture
+
+from rung.core.files import replacing
+
+HERE = Path(__file__).resolve().parent
+RESULTS_PAGE = HERE.parents[1] / "docs" / "results.md"
+IMAGE = HERE.parents[1] / "docs" / "images" / "rl-step-reward.svg"
+PAYS = {"steps": "true step labels", "prm": "a PRM"}
+
+
+def show(results: Mapping[str, Any]) -> str:
+    """How the numbers were made, and the table."""
+    settings = results["settings"]
+    said = (
+        f"{settings['seeds']} seeds, at most {settings['budget']:,} sampled tokens a run, learning"
+        f" rate {settings['lr']:g}, {settings['problems']} problems with {settings['chains']}"
+        f" chains a round, for every way of paying. Made by `{results['command']}` on"
+        f" {results['date']}."
+    )
+    return f"{said}\n\n{_table(results)}"
+
+
+def publish(results: Mapping[str, Any]) -> None:
+    """Keep the results; put the table into README.md and docs/results.md, and draw the curves."""
+    with replacing(HERE / "results.json") as aside:
+        aside.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    write_picture(results, IMAGE)
+    for page in (HERE / "README.md", RESULTS_PAGE):
+        _put(page, "rl-step-reward", show(results))
+
+
+def _put(page: Path, name: str, shown: str) -> None:
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    with replacing(page) as aside:
+        aside.write_text(f"{before}{begin}\n{shown}\n{end}{after}", encoding="utf-8")
+
+
+def _table(results: Mapping[str, Any]) -> str:
+    head = ["steps", "right at the start", "paid by", "tokens to 50 %, outcome alone"]
+    head += ["tokens to 50 %, with steps", "times fewer"]
+    rows = [
+        [
+            str(row["num_steps"]),
+            f"{row['start']:.1%}",
+            PAYS[row["pay"]],
+            _tokens(row["outcome_tokens"]),
+            _tokens(row["pay_tokens"]),
+            _times(row),
+        ]
+        for row in results["ratios"]
+    ]
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _tokens(by_seed: Sequence[float | None]) -> str:
+    return ", ".join("not reached" if t is None else f"{t / 1000:,.0f} k" for t in by_seed)
+
+
+def _times(row: Mapping[str, Any]) -> str:
+    if row["at_least"] is not None:
+        return f"more than {row['at_least']:.1f}"
+    if row["ratio"] is None:
+        return "-"
+    between = "" if row["low"] is None else f" [{row['low']:.1f}, {row['high']:.1f}]"
+    return f"{row['ratio']:.1f}{between}"

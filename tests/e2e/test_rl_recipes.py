@@ -1,0 +1,110 @@
+"""The recipes of reinforcement learning: their measures, and small runs from end to end."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+
+
+@contextmanager
+def modules_of(recipe: str, *more: str) -> Iterator[dict]:
+    """A recipe's modules, gone again afterwards: other recipes have some of the same name."""
+    before, names = list(sys.path), ("run", "measure", "report", "picture", "policies", "sizes")
+    sys.path[:0] = [str(RECIPES / name) for name in (recipe, *more)]
+    try:
+        import run
+
+        yield {"run": run, **{name: sys.modules[name] for name in names if name in sys.modules}}
+    finally:
+        sys.path[:] = before
+        for name in names:
+            sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def steps():
+    with modules_of("rl-step-reward") as found:
+        yield found
+
+
+def curve(measure, pay, accuracy, seed=0):
+    tokens = tuple(1000 * k for k in range(len(accuracy)))
+    return measure.Curve(
+        num_steps=4, rate=0.2, pay=pay, seed=seed, tokens=tokens, accuracy=accuracy, seconds=1.0
+    )
+
+
+def test_tokens_to_the_target_are_read_between_looks(steps):
+    found = curve(steps["measure"], "steps", (0.2, 0.4, 0.8))
+    assert found.tokens_to(0.5) == pytest.approx(1250)
+    assert found.tokens_to(0.9) is None
+    assert found.tokens_to(0.1) == 0
+
+
+def test_the_ratio_has_an_interval_or_a_bound(steps):
+    measure = steps["measure"]
+    reached = [
+        curve(measure, "outcome", (0.0, 0.25, 0.5), 0),
+        curve(measure, "steps", (0.0, 0.5), 0),
+        curve(measure, "outcome", (0.0, 0.1, 0.2, 0.3, 0.5), 1),
+        curve(measure, "steps", (0.0, 0.5), 1),
+    ]
+    (found,) = measure.ratios(reached, 0.5, 10_000)
+    assert found.ratio == pytest.approx(8**0.5) and found.low < 1 < found.high
+    assert found.at_least is None
+    never = [curve(measure, "outcome", (0.0, 0.0), 0), *reached[1:]]
+    (found,) = measure.ratios(never, 0.5, 10_000)
+    assert found.ratio is None and found.outcome_tokens == [None, 4000.0]
+    alone = [never[0], reached[1]]
+    (found,) = measure.ratios(alone, 0.5, 10_000)
+    assert found.at_least == 10.0
+
+
+def test_a_small_study_runs_and_is_drawn(steps, tmp_path, capsys):
+    run = steps["run"]
+    recipe = run.Recipe(
+        out=tmp_path / "study",
+        lengths=(1,),
+        demonstrations=350,
+        unlearning=60,
+        cells=((1, 0.5),),
+        pays=("outcome", "steps", "prm"),
+        budget=8_000,
+        seeds=1,
+    )
+    run.main(recipe)
+    printed = capsys.readouterr().out
+    assert "true step labels" in printed and "a PRM" in printed
+    assert sorted(p.name for p in (tmp_path / "study" / "1-steps-0.5").iterdir()) == [
+        "outcome-0",
+        "policy",
+        "prm",
+        "prm-0",
+        "steps-0",
+    ]
+    import msgspec
+
+    results = msgspec.json.decode((tmp_path / "study" / "results.json").read_bytes())
+    steps["picture"].write_picture(results, tmp_path / "curves.svg")
+    assert (tmp_path / "curves.svg").read_text().count('class="line"') == 6  # 3 in the legend
+    run.main(recipe)  # all is there
+    assert capsys.readouterr().out.splitlines()[2:] == printed.splitlines()[2:]
+
+
+def test_the_planted_prm_runs_in_small(tmp_path, capsys):
+    with modules_of("planted-prm", "rl-step-reward") as found:
+        run = found["run"]
+        run.main(run.Recipe(out=tmp_path / "planted", demonstrations=350, rounds=1))
+    printed = capsys.readouterr().out
+    assert "| no guard | 1 |" in printed and "| the alarm | 1 |" in printed
+
+
+def test_the_modern_recipe_runs_in_small(tmp_path, capsys):
+    with modules_of("modern-recipe", "first-error") as found:
+        run = found["run"]
+        run.main(run.Recipe(out=tmp_path / "modern", scale=0.001, n=2))
+    assert "| SFT, then RL paid by step |" in capsys.readouterr().out
