@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from rung.core import Chain, ChainRecord, Problem, Verdict
-from rung.data.lab import Lab, demonstrations, make_demonstrator, make_problems
+from rung.data.lab import Lab, demonstrations, make_demonstrator, make_problems, read_story
 from rung.label import LabLabeler
 from rung.model.tiny import make_tiny
 from rung.train import Optimization, PolicyTraining, train_policy
@@ -22,8 +22,9 @@ WIDTH, LAYERS = 64, 2
 
 @dataclass(frozen=True, slots=True)
 class WholeChains:
-    """Calls a chain right if every step of it is, as a proof: a wrong chain that happens to come to
-    the right number, which one in nine does in so small a lab, is wrong.
+    """Calls a chain right if every step of it is, as a proof.
+
+    In so small a lab one wrong chain in nine happens to come to the right number.
     """
 
     def verify(self, chains: Sequence[Chain]) -> list[Verdict]:
@@ -93,5 +94,5 @@ def _mixed(lengths: tuple[int, ...], count: int, seed: int) -> Iterator[ChainRec
 
 
 def _is_whole(chain: Chain, labels: tuple[float | None, ...]) -> bool:
-    num_events = chain.problem.question.count("In ") - 1
-    return len(labels) == num_events + 1 and all(label == 1.0 for label in labels)
+    num_steps = len(read_story(chain.problem).events) + 1
+    return len(labels) == num_steps and all(label == 1.0 for label in labels)
