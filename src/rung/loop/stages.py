@@ -35,7 +35,7 @@ class Stages:
             RungError: The folder is not on this machine.
         """
         refuse_url(folder)
-        told = msgspec.to_builtins(settings, enc_hook=str)
+        told = msgspec.json.decode(msgspec.json.encode(settings, enc_hook=str))
         if folder.exists() and not folder.is_dir():
             raise InputError("this is a file, expected a folder to write", file=str(folder))
         path = folder / LEDGER
