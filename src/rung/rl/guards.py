@@ -32,7 +32,7 @@ def earning_steps(chain: Chain, guards: Guards) -> list[bool]:
     within = [guards.most_steps is None or k < guards.most_steps for k in range(count)]
     if guards.blank_steps_pay:
         return within
-    if chain.source is not None and chain.source.finish_reason == CUT_OFF:
+    if is_cut_off(chain):
         return [False] * count
     seen: set[tuple[str, ...]] = {()}
     earning: list[bool] = []
@@ -41,6 +41,11 @@ def earning_steps(chain: Chain, guards: Guards) -> list[bool]:
         earning.append(is_within and words not in seen and not _is_padded(words))
         seen.add(words)
     return earning
+
+
+def is_cut_off(chain: Chain) -> bool:
+    """Whether it ran into its limit of tokens."""
+    return chain.source is not None and chain.source.finish_reason == CUT_OFF
 
 
 def has_parted(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from rung.core.codec import write_records
 from rung.core.protocols import Progress, Sampling
-from rung.core.types import ChainRecord, Problem, Verdict
+from rung.core.types import Problem, Verdict
 from rung.generate import TokenChain
 from rung.rl.guards import has_parted
 from rung.rl.learner import Learner, Moved
@@ -201,7 +201,7 @@ class _Run:
             "settled_problems": int(total(played.settled)),
             "unscored_steps": int(total(played.unscored)),
             "timeouts": int(total(played.verdicts.count(Verdict.TIMEOUT))),
-            "cut_off": int(total(sum(_is_cut_off(one) for one in played.written))),
+            "cut_off": int(total(played.cut_off)),
             "loss": moved.loss,
             "gradient_norm": moved.gradient_norm,
             "clipped": moved.clipped,
@@ -274,7 +274,7 @@ class _Run:
         paid = "" if held.reward is None else f", paid {held.reward:.3f}"
         self._progress.log(f"round {held.step}: held-out accuracy {held.accuracy:.1%}{paid}")
         if self._world.leads:
-            write_records(self._out / HELD_OUT_FILE, _records(played))
+            write_records(self._out / HELD_OUT_FILE, played.records)
 
     def _write(self, row: dict[str, Any]) -> None:
         if self._world.leads:
@@ -296,18 +296,3 @@ class _Run:
         self._count_time()
         self._state.save(self._position)
         self._saved_s = time.monotonic()
-
-
-def _is_cut_off(one: TokenChain) -> bool:
-    return one.chain.source is not None and one.chain.source.finish_reason == "length"
-
-
-def _records(played: Round) -> list[ChainRecord]:
-    """The chains of a look, as far as they have steps."""
-    verdicts = played.verdicts or [None] * len(played.written)
-    records = [
-        replace(ChainRecord(one.chain), outcome=verdict, scores=() if found is None else (found,))
-        for one, verdict, found in zip(played.written, verdicts, played.scores, strict=True)
-        if one.chain.steps
-    ]
-    return records

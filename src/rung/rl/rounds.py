@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from rung.core.protocols import Sampling, Scorer, Verifier
-from rung.core.types import Chain, Problem, StepScores, Verdict
+from rung.core.types import Chain, ChainRecord, Problem, StepScores, Verdict
 from rung.generate import TokenChain, TransformersGenerator
+from rung.rl.guards import is_cut_off
 from rung.rl.pay import Judged, Paid, judged, pay, scores_of
 from rung.rl.settings import Guards, Paying
 
@@ -66,6 +67,21 @@ class Round:
     def unscored(self) -> int:
         """Steps that their scorer could not score; they count as 0."""
         return sum(score is None for found in self.scores if found for score in found.scores)
+
+    @property
+    def cut_off(self) -> int:
+        """Chains that ran into their limit of tokens."""
+        return sum(is_cut_off(one.chain) for one in self.written)
+
+    @property
+    def records(self) -> list[ChainRecord]:
+        """The chains that have steps, with their scores and outcomes."""
+        verdicts = self.verdicts or [None] * len(self.written)
+        return [
+            ChainRecord(one.chain, scores=() if found is None else (found,), outcome=verdict)
+            for one, verdict, found in zip(self.written, verdicts, self.scores, strict=True)
+            if one.chain.steps
+        ]
 
     @property
     def settled(self) -> int:
