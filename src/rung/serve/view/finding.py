@@ -97,7 +97,7 @@ def _folders(root: Path) -> Iterator[tuple[Path, dict[Path, FileKind]]]:
         depth = len(here.relative_to(root).parts)
         below[:] = [n for n in sorted(below) if not PASSED_OVER.fullmatch(n) and depth < MAX_DEPTH]
         is_model = MODEL_CONFIG in names
-        paths = (here / name for name in sorted(names) if not is_model or name == METRICS)
+        paths = (here / n for n in sorted(names) if not (is_model and n.endswith(".json")))
         shown: dict[Path, FileKind] = {}
         for path in paths:
             if (kind := _kind_inside(path, root)) is not None:
