@@ -56,7 +56,7 @@ def fit_head(kind: Kind, trunk: Path, records: Sequence[ChainRecord], out: Path)
         kind=kind, trunk=trunk, method=Method(trainable="head"), max_tokens=MAX_TOKENS
     )
     run = fingerprint(settings, records, [])
-    claim(out, run)
+    claim(out, run, dict)
     begin(out, run, World())
     report = out / REPORT_FILE
     if report.exists():

@@ -57,6 +57,8 @@ class Recipe:
     """Where policies and runs go."""
     demonstrations: int = 10_000
     """Chains that the base policy learns from."""
+    unlearning: int = 1_500
+    """Chains with slips that it then learns from."""
     rounds: int = 60
     seed: int = 0
     publish: bool = False
@@ -67,7 +69,7 @@ def main(recipe: Recipe) -> None:
     """Three runs from one policy."""
     recipe.out.mkdir(parents=True, exist_ok=True)
     base = train_base(recipe.out, (NUM_STEPS,), recipe.demonstrations, recipe.seed)
-    start = unlearn(base, recipe.out / "policy", NUM_STEPS, RATE, 1_500, recipe.seed)
+    start = unlearn(base, recipe.out / "policy", NUM_STEPS, RATE, recipe.unlearning, recipe.seed)
     strictest = StrictestScorer((Planted(), LabelingScorer(LAB)))
     runs = {
         "free": _run(recipe, start, "free", Guards(alarm="off", blank_steps_pay=True), Planted()),

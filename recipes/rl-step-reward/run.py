@@ -37,6 +37,8 @@ Pay = Literal["outcome", "steps", "prm"]
 LAB = LabLabeler()
 WHOLE = WholeChains()
 HELD_OUT = 200
+HELD_BACK = 40
+"""Of a PRM's chains, those that it is validated on."""
 TARGET = 0.5
 TOKENS_A_STEP = 12
 TUNED = {
@@ -72,6 +74,8 @@ class Recipe:
     """Chains that it learned from."""
     unlearning: int = 1_500
     """Chains with slips that it then learned from, in each cell."""
+    prm_problems: int = 1_000
+    """Problems, with two chains each, that a PRM learns from."""
     cells: tuple[tuple[int, float], ...] = (
         (1, 0.2),
         (1, 0.01),
@@ -185,7 +189,9 @@ def _scorer(recipe: Recipe, cell: Cell, start: Path, pay: Pay) -> Scorer | None:
 def _train_prm(recipe: Recipe, cell: Cell, start: Path, out: Path) -> None:
     """A PRM on the true labels of chains that the start policy wrote."""
     policy = TransformersGenerator(*load_causal_lm(start), extract_answer=extract_answer)
-    problems = problems_for(cell.num_steps, 4_000 + HELD_OUT, recipe.seed)[HELD_OUT:][:1_000]
+    problems = problems_for(cell.num_steps, 4_000 + HELD_OUT, recipe.seed)[HELD_OUT:][
+        : recipe.prm_problems
+    ]
     sampling = Sampling(max_tokens=TOKENS_A_STEP * (cell.num_steps + 1), seed=recipe.seed + 9)
     groups = policy.sample([Chain(problem, ()) for problem in problems], 2, sampling)
     chains = [chain for group in groups for chain in group if chain.steps]
@@ -196,7 +202,7 @@ def _train_prm(recipe: Recipe, cell: Cell, start: Path, out: Path) -> None:
     records = with_outcomes(labeled, WHOLE)
     learning = Optimization(lr=1.4e-3, beta2=0.98, epochs=4, batch_tokens=1100, patience=0)
     training = RewardTraining(kind="prm", trunk=start, optimization=learning)
-    train_reward(training, records[100:], records[:100], out)
+    train_reward(training, records[HELD_BACK:], records[:HELD_BACK], out)
 
 
 if __name__ == "__main__":

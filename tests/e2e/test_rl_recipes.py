@@ -71,6 +71,7 @@ def test_a_small_study_runs_and_is_drawn(steps, tmp_path, capsys):
         lengths=(1,),
         demonstrations=350,
         unlearning=60,
+        prm_problems=40,
         cells=((1, 0.5),),
         pays=("outcome", "steps", "prm"),
         budget=8_000,
@@ -98,7 +99,7 @@ def test_a_small_study_runs_and_is_drawn(steps, tmp_path, capsys):
 def test_the_planted_prm_runs_in_small(tmp_path, capsys):
     with modules_of("planted-prm", "rl-step-reward") as found:
         run = found["run"]
-        run.main(run.Recipe(out=tmp_path / "planted", demonstrations=350, rounds=1))
+        run.main(run.Recipe(out=tmp_path / "planted", demonstrations=350, unlearning=60, rounds=1))
     printed = capsys.readouterr().out
     assert "| no guard | 1 |" in printed and "| the alarm | 1 |" in printed
 

@@ -16,7 +16,8 @@ TWO = torch.tensor([2, 2])
 
 def modules(package):
     for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        yield found.name
+        if found.name != "rung.rl.verl_loop":  # it can't be imported without verl
+            yield found.name
 
 
 @pytest.mark.parametrize("name", list(modules(rl)))

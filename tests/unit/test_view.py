@@ -70,8 +70,9 @@ def test_models_hidden_folders_and_links_that_lead_out_are_passed_over(tmp_path:
     run = tmp_path / "run"
     for folder in (run / "model", run / ".hidden"):
         folder.mkdir(parents=True)
-        write_records(folder / "chains.jsonl", made_records(1, 1))
+        (folder / "tokenizer.json").write_text('{"curves": {}}')
     (run / "model" / "config.json").write_text("{}")
+    write_records(run / ".hidden" / "chains.jsonl", made_records(1, 1))
     (run / "link.jsonl").symlink_to(outside)
     (run / "notes.json").write_text("[1, 2]")
     (run / "broken.jsonl").write_text("{not json")
@@ -80,6 +81,8 @@ def test_models_hidden_folders_and_links_that_lead_out_are_passed_over(tmp_path:
     write_records(run / "in.jsonl", made_records(1, 1))
     (run / "inside.jsonl").symlink_to(run / "in.jsonl")
     assert kinds(run) == {"run": {"in.jsonl": "chains", "inside.jsonl": "chains"}}
+    write_records(run / "model" / "held_out.jsonl", made_records(1, 1))  # of rung rl
+    assert kinds(run)["model"] == {"held_out.jsonl": "chains"}
 
 
 @pytest.mark.parametrize(

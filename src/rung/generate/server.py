@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Literal
 
+from rung.core.at_once import as_done
 from rung.core.http import Patience, RefusedError
 from rung.core.protocols import Sampling
 from rung.core.templates import filled
@@ -138,26 +137,8 @@ class ServerGenerator:
     def _written(
         self, chains: Sequence[Wanted], sampling: Sampling
     ) -> Iterator[tuple[Wanted, Written]]:
-        """What is written, as it comes; what is not taken yet is `at_once` continuations at most.
-
-        After a failure nothing more is asked, and what is under way is waited for.
-        """
-        left, failures = deque(chains), list[BaseException]()
-        with ThreadPoolExecutor(self.at_once) as threads:
-            going = dict[Future[Written], Wanted]()
-            while left or going:
-                while left and len(going) < self.at_once:
-                    one = left.popleft()
-                    going[threads.submit(self._write, one, sampling)] = one
-                future = next(as_completed(going))
-                one, failure = going.pop(future), future.exception()
-                if failure is not None:
-                    failures.append(failure)
-                    left.clear()
-                else:
-                    yield one, future.result()
-        if failures:
-            raise failures[0]
+        """What is written, as it comes (see `as_done`)."""
+        return as_done(chains, lambda one: self._write(one, sampling), self.at_once)
 
     def _chain(self, one: Wanted, written: Written, sampling: Sampling) -> Chain:
         return continued(

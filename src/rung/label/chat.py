@@ -6,14 +6,12 @@ B is the number of conversations.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from threading import Event
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from rung.core.errors import RungError
+from rung.core.at_once import as_done
 from rung.core.http import Patience, RefusedError, ask_json
 from rung.core.protocols import Completer, Completing
 
@@ -121,29 +119,11 @@ class ChatServer:
             UnavailableError: The server fails time after time.
             RungError: It takes not this key, or has no such model.
         """
-        failure: RungError | None = None
-        stop = Event()
-
-        def ask(messages: Sequence[Message]) -> Reply | RungError | None:
-            try:
-                return None if stop.is_set() else self._ask(messages)
-            except RungError as error:
-                stop.set()
-                return error
-
-        with ThreadPoolExecutor(self.at_once) as threads:
-            places = {threads.submit(ask, a.messages): k for k, a in enumerate(asked_B)}
-            try:
-                for future in as_completed(places):
-                    reply = future.result()
-                    if isinstance(reply, Reply):
-                        yield places[future], reply
-                    else:
-                        failure = failure or reply
-            finally:
-                stop.set()
-        if failure is not None:
-            raise failure
+        pairs = as_done(
+            enumerate(asked_B), lambda numbered: self._ask(numbered[1].messages), self.at_once
+        )
+        for (place, _), reply in pairs:
+            yield place, reply
 
     def _body(self, messages: Sequence[Message]) -> dict[str, Any]:
         turns = [message._asdict() for message in messages]

@@ -18,7 +18,7 @@ from rung.serve.view.documents import FileEntry, FileKind, RunEntry
 
 METRICS = "metrics.jsonl"
 MODEL_CONFIG = "config.json"
-"""A folder with it holds a model: its other JSON is the tokenizer's and the weights'."""
+"""A folder with it holds a model: its .json files are the tokenizer's and the weights'."""
 ENDINGS = (".events", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet", ".json")
 MAX_JSON_BYTES = 64 * 2**20
 """A larger .json is no result of rung's."""
