@@ -104,9 +104,11 @@ def test_names_become_addresses_that_differ(tmp_path: Path) -> None:
 
 
 def test_every_document_is_what_its_type_says(library: Library) -> None:
-    for name, document in documents(library):
+    told = dict(documents(library))
+    assert told
+    for name, document in told.items():
         encoded = msgspec.json.encode(document)
-        TypeAdapter[Any](type(document)).validate_json(encoded), name
+        assert TypeAdapter[Any](type(document)).validate_json(encoded) == document, name
 
 
 def test_the_index_tells_of_every_chain_what_the_file_does(runs: Path, library: Library) -> None:
