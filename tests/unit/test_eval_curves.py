@@ -6,7 +6,7 @@ import pytest
 from eval_records import made_records
 
 from rung.core import AGGREGATIONS, Chain, ChainRecord, Problem, RungError, StepScores, Verdict
-from rung.eval import best_of_n
+from rung.eval import best_of_n, best_of_n_over_seeds
 
 
 def chain(problem, number, answer, outcome, scores=None):
@@ -166,3 +166,28 @@ def test_the_result_is_plain_json_with_numbers_from_0_to_1():
     assert set(point) == {"n", "accuracy", "low", "high"}
     assert decoded["pass_at_1"] == found.pass_at_1
     assert np.isfinite([p["accuracy"] for c in decoded["curves"].values() for p in c]).all()
+
+
+def test_over_seeds_the_means_are_over_all_problems_and_one_run_is_as_before():
+    runs = [made_records(num_problems=6, seed=seed) for seed in (1, 2, 3)]
+    found = best_of_n_over_seeds(runs, prm="prm", orm="orm")
+    singles = [best_of_n(run, prm="prm", orm="orm") for run in runs]
+    assert found.num_problems == 18
+    for name in ("prm_min", "orm", "oracle"):
+        mean = np.mean([single.at(name, 8).accuracy for single in singles])
+        assert found.at(name, 8).accuracy == pytest.approx(mean)
+    assert best_of_n_over_seeds(runs[:1], prm="prm", orm="orm") == singles[0]
+    assert found.chains.used == sum(single.chains.used for single in singles)
+
+
+def test_one_question_in_two_runs_is_two_problems():
+    run = made_records(num_problems=4)
+    assert best_of_n_over_seeds([run, run], prm="prm", orm="orm").num_problems == 8
+
+
+def test_over_seeds_no_run_or_a_run_without_enough_chains_is_refused():
+    with pytest.raises(RungError, match="no runs"):
+        best_of_n_over_seeds([], prm="prm", orm="orm")
+    runs = [made_records(num_chains=8), made_records(num_chains=4)]
+    with pytest.raises(RungError, match="no problem has 8 usable chains; the most is 4"):
+        best_of_n_over_seeds(runs, prm="prm", orm="orm", ns=[8])

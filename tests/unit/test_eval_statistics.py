@@ -11,6 +11,7 @@ from rung.eval.statistics import (
     paired_differences,
     resample_weights,
     sign_flip_p_values,
+    two_level_weights,
 )
 
 
@@ -79,3 +80,35 @@ def test_a_clear_difference_has_an_interval_above_zero_and_a_small_p():
     (found,) = paired_differences(columns, resample_weights(80))
     assert found.low > 0 and found.p_value < 0.01
     assert found.low < found.difference < found.high
+
+
+def test_two_levels_draw_groups_and_then_as_many_of_their_problems():
+    weights = two_level_weights([5, 3], resamples=200, seed=1)
+    assert weights.shape == (200, 8)
+    of_first = weights[:, :5].sum(axis=1)
+    assert set(of_first) == {0.0, 5.0, 10.0}
+    assert (weights[:, 5:].sum(axis=1) == 3 * (2 - of_first / 5)).all()
+
+
+def test_an_interval_over_groups_covers_what_another_group_would_give():
+    rng = np.random.default_rng(0)
+    groups, size = 8, 30
+    covered = {"one level": 0, "two levels": 0}
+    for trial in range(150):
+        shift = np.repeat(rng.normal(0, 0.3, groups), size)
+        values = (shift + rng.normal(0, 0.3, groups * size))[:, None]
+        for name, weights in (
+            ("one level", resample_weights(groups * size, resamples=200, seed=trial)),
+            ("two levels", two_level_weights([size] * groups, resamples=200, seed=trial)),
+        ):
+            _, low, high = bootstrap_means(values, weights)
+            covered[name] += bool(low[0] <= 0 <= high[0])
+    assert covered["two levels"] / 150 > 0.84
+    assert covered["one level"] / 150 < 0.6
+
+
+def test_one_group_is_drawn_as_problems_alone_and_an_empty_one_is_refused():
+    assert (two_level_weights([7], resamples=9) == resample_weights(7, resamples=9)).all()
+    for sizes in ([], [3, 0]):
+        with pytest.raises(ValueError, match="every group needs problems"):
+            two_level_weights(sizes)

@@ -5,7 +5,7 @@ from rung.eval.calibration import Calibration, CalibrationBin
 from rung.eval.charts import write_curves_svg
 from rung.eval.compare import Comparison, MeasureResult, PairTest, compare
 from rung.eval.compare_page import Beside, published_beside
-from rung.eval.curves import BestOfN, CurvePoint, GapPoint, best_of_n
+from rung.eval.curves import BestOfN, CurvePoint, GapPoint, best_of_n, best_of_n_over_seeds
 from rung.eval.examples import choose_examples
 from rung.eval.localization import Localization, LocalizationAt
 from rung.eval.loss_chart import Losses, losses_of
@@ -72,6 +72,7 @@ __all__ = [
     "VariantChange",
     "auroc",
     "best_of_n",
+    "best_of_n_over_seeds",
     "best_threshold",
     "choose_examples",
     "compare",

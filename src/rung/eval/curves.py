@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from rung.eval.statistics import (
     FloatArray,
     bootstrap_means,
     paired_differences,
-    resample_weights,
+    two_level_weights,
 )
 from rung.eval.subsets import best_of_subset, draw_subsets, oracle_of_subset, vote_of_subsets
 
@@ -134,30 +134,75 @@ def best_of_n(
         RungError: No chain can be used, or no problem has enough of them.
         ValueError: A number in `ns` is below 1.
     """
-    pools, names, counts = gather(records, prm=prm, orm=orm, answer_key=answer_key)
+    gathered = gather(records, prm=prm, orm=orm, answer_key=answer_key)
+    how = _How(prm, orm, confidence, resamples, vote_subsets, seed)
+    return _measure([gathered], ns, how)
+
+
+def best_of_n_over_seeds(
+    runs: Iterable[Iterable[ChainRecord]],
+    *,
+    prm: str | None,
+    orm: str | None,
+    answer_key: AnswerKey = same_answer,
+    ns: Sequence[int] | None = None,
+    seed: int = 0,
+) -> BestOfN:
+    """The same over several trainings, as of several seeds: means over the problems of all.
+
+    A resample draws trainings and then problems in each (`rung.eval.statistics.two_level_weights`),
+    so the intervals hold for another training as well. p-values are over problems alone. Where two
+    trainings were tested on one question, it counts as two problems.
+
+    Args:
+        runs: Each training's chains, with the scores of that training's scorers.
+        prm: As in `best_of_n`; the scorer has one name in all runs.
+        orm: The same.
+        answer_key: What equal answers share, for votes.
+        ns: As in `best_of_n`.
+        seed: Of subsets, resamples and flips.
+
+    Raises:
+        RungError: There are no runs; and as `best_of_n`, of any of the runs.
+        ValueError: As `best_of_n`.
+    """
+    gathered = [gather(records, prm=prm, orm=orm, answer_key=answer_key) for records in runs]
+    if not gathered:
+        raise RungError("there are no runs to measure")
+    return _measure(gathered, ns, _How(prm, orm, CONFIDENCE, RESAMPLES, VOTE_SUBSETS, seed))
+
+
+class _How(NamedTuple):
+    prm: str | None
+    orm: str | None
+    confidence: float
+    resamples: int
+    vote_subsets: int
+    seed: int
+
+
+def _measure(
+    gathered: Sequence[tuple[list[Pool], Names, ChainCounts]], ns: Sequence[int] | None, how: _How
+) -> BestOfN:
+    pools, names = [pool for found, _, _ in gathered for pool in found], gathered[0][1]
     sizes = _check_sizes(ns) if ns is not None else default_sizes(pools)
-    kept = [pool for pool in pools if len(pool) >= sizes[-1]]
-    if not kept:
-        most = max(map(len, pools))
+    kept = [[pool for pool in found if len(pool) >= sizes[-1]] for found, _, _ in gathered]
+    if not all(kept):
+        most = min(max(map(len, found)) for found, _, _ in gathered)
         raise RungError(f"no problem has {sizes[-1]} usable chains; the most is {most}")
-    _count(counts, pools, kept)
-    accuracy = _accuracies(kept, names, sizes, vote_subsets=vote_subsets, seed=seed)
-    weights_RP = resample_weights(len(kept), resamples=resamples, seed=seed)
-    curves = _curves(accuracy, sizes, weights_RP, confidence)
+    used = [pool for found in kept for pool in found]
+    accuracy = _accuracies(used, names, sizes, draws=how.vote_subsets, seed=how.seed)
+    weights_RP = two_level_weights(list(map(len, kept)), resamples=how.resamples, seed=how.seed)
+    curves = _curves(accuracy, sizes, weights_RP, how.confidence)
     return BestOfN(
         curves=curves,
-        gaps=_gaps(accuracy, names, sizes, weights_RP, confidence, seed),
+        gaps=_gaps(accuracy, names, sizes, weights_RP, how),
         ns=sizes,
         pass_at_1=curves["random"][0].accuracy,
-        prm=prm,
-        orm=orm,
-        num_problems=len(kept),
-        problems_left_out=len(pools) - len(kept),
-        chains=counts,
-        confidence=confidence,
-        resamples=resamples,
-        vote_subsets=vote_subsets,
-        seed=seed,
+        num_problems=len(used),
+        problems_left_out=len(pools) - len(used),
+        chains=_counts([counts for _, _, counts in gathered], pools, used),
+        **how._asdict(),
     )
 
 
@@ -174,19 +219,26 @@ def default_sizes(pools: Sequence[Pool]) -> tuple[int, ...]:
     return (*(2**k for k in range((largest - 1).bit_length())), largest)
 
 
-def _count(counts: ChainCounts, pools: Sequence[Pool], kept: Sequence[Pool]) -> None:
-    counts.used = sum(map(len, kept))
-    counts.in_small_problems = sum(map(len, pools)) - counts.used
-    counts.partly_scored = sum(pool.num_partly_scored for pool in kept)
-    counts.without_answer = sum(int((pool.keys_M < 0).sum()) for pool in kept)
+def _counts(
+    seen: Sequence[ChainCounts], pools: Sequence[Pool], kept: Sequence[Pool]
+) -> ChainCounts:
+    used = sum(map(len, kept))
+    return ChainCounts(
+        used=used,
+        without_outcome=sum(counts.without_outcome for counts in seen),
+        without_scores=sum(counts.without_scores for counts in seen),
+        in_small_problems=sum(map(len, pools)) - used,
+        partly_scored=sum(pool.num_partly_scored for pool in kept),
+        without_answer=sum(int((pool.keys_M < 0).sum()) for pool in kept),
+    )
 
 
 def _accuracies(
-    pools: Sequence[Pool], names: Names, ns: Sequence[int], *, vote_subsets: int, seed: int
+    pools: Sequence[Pool], names: Names, ns: Sequence[int], *, draws: int, seed: int
 ) -> dict[str, FloatArray]:
     """Each rule's expected correctness, one row a problem, one column an n."""
     rng = np.random.default_rng(seed)
-    rows = [_expected(pool, ns, draws=vote_subsets, rng=rng) for pool in pools]
+    rows = [_expected(pool, ns, draws=draws, rng=rng) for pool in pools]
     stacked = np.stack(rows, axis=1)
     return dict(zip((*names.picks, *names.votes, "random", "oracle"), stacked, strict=True))
 
@@ -224,8 +276,7 @@ def _gaps(
     names: Names,
     ns: Sequence[int],
     weights_RP: FloatArray,
-    confidence: float,
-    seed: int,
+    how: _How,
 ) -> dict[str, tuple[GapPoint, ...]]:
     pairs = [
         (first, second)
@@ -236,7 +287,9 @@ def _gaps(
     if not pairs:
         return {}
     differences_PK = np.concatenate([accuracy[a] - accuracy[b] for a, b in pairs], axis=1)
-    found_K = paired_differences(differences_PK, weights_RP, confidence=confidence, seed=seed)
+    found_K = paired_differences(
+        differences_PK, weights_RP, confidence=how.confidence, seed=how.seed
+    )
     sizes_K = list(ns) * len(pairs)
     points_K = [
         GapPoint(n, d.difference, d.low, d.high, d.p_value, d.wins, d.losses)

@@ -1,0 +1,69 @@
+"""What every recipe does with its results: keep them, and put their tables into pages.
+
+A recipe puts this folder into `sys.path`. No number in a page is typed by hand.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rung.core.files import replacing
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS_PAGE = ROOT / "docs" / "results.md"
+IMAGES = ROOT / "docs" / "images"
+
+
+def made_by(script: str) -> dict[str, str]:
+    """The command line that runs, with folders' names alone, and the day: keys of a result."""
+    words = [word if word.startswith("-") else Path(word).name for word in sys.argv[1:]]
+    return {
+        "command": shlex.join(["python", script, *words]),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def write_results(results: Mapping[str, Any], file: Path) -> None:
+    """Write results as indented JSON, in one piece."""
+    with replacing(file) as aside:
+        told = msgspec.json.encode(results)
+        aside.write_bytes(msgspec.json.format(told, indent=1) + b"\n")
+
+
+def put(page: Path, name: str, shown: str) -> None:
+    """Put text between a page's marks `<!-- NAME: begin -->` and `<!-- NAME: end -->`.
+
+    Raises:
+        ValueError: The page has no such marks.
+    """
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"{page.name} has no part {name!r}")
+    with replacing(page) as aside:
+        aside.write_text(f"{before}{begin}\n{shown}\n{end}{after}", encoding="utf-8")
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share as a number of percent."""
+    return f"{100 * share:.{digits}f}"
+
+
+def interval(found: Mapping[str, float], *, of: str = "value", sign: str = "") -> str:
+    """A share with its interval, in percent."""
+    value, low, high = (f"{100 * found[key]:{sign}.1f}" for key in (of, "low", "high"))
+    return f"{value} [{low}, {high}]"
