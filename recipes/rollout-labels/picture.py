@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rung.core.files import replacing
-from rung.eval.token_chart import Cost, Series, token_chart
+from rung.eval.share_chart import Series, Share, share_chart
 
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "images" / "label-error.svg"
 TITLE = "Step labels by rollouts: how many are wrong, and what they cost"
@@ -40,11 +40,11 @@ def picture(results: Mapping[str, Any]) -> str:
     series: list[Series] = []
     for name, look in LOOKS.items():
         rows = [row for row in results["rows"] if row["method"] == name]
-        costs = [Cost(row["tokens"], **row["label_error"], mark=str(row["k"])) for row in rows]
+        costs = [Share(row["tokens"], **row["label_error"], mark=str(row["k"])) for row in rows]
         series.append(Series(name, costs, look.color, look.dash, look.k_at))
-    return token_chart(
+    return share_chart(
         TITLE,
         series,
-        tokens_are="tokens sampled for all chains",
+        across="tokens sampled for all chains",
         about=("Beside each point: K.", "Bars: 95% intervals."),
     )

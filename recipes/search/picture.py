@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rung.core.files import replacing
-from rung.eval.token_chart import Cost, Series, token_chart
+from rung.eval.share_chart import Series, Share, share_chart
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 
@@ -47,17 +47,17 @@ def picture(results: Mapping[str, Any]) -> str:
         for name, look in LOOKS.items()
         if (costs := _costs(results, name))
     ]
-    return token_chart(
+    return share_chart(
         "Searches with a PRM: problems solved, and what they cost",
         series,
-        tokens_are="tokens a problem, sampled and scored",
+        across="tokens a problem, sampled and scored",
         about=("Beside each point: N.", "Bars: 95% intervals."),
         low=results["picture_from"],
         high=1.0,
     )
 
 
-def _costs(results: Mapping[str, Any], algorithm: str) -> list[Cost]:
+def _costs(results: Mapping[str, Any], algorithm: str) -> list[Share]:
     rows = [
         row
         for row in results["rows"]
@@ -65,6 +65,6 @@ def _costs(results: Mapping[str, Any], algorithm: str) -> list[Cost]:
     ]
     narrowest = {row["n"]: row for row in sorted(rows, key=lambda row: -row["width"])}
     return [
-        Cost(row["sampled"] + row["scored"], **row["accuracy"], mark=str(row["n"]))
+        Share(row["sampled"] + row["scored"], **row["accuracy"], mark=str(row["n"]))
         for row in narrowest.values()
     ]

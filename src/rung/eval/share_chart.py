@@ -1,6 +1,6 @@
-"""A picture of a share over tokens, as SVG: what a method reaches, and what it costs.
+"""A picture of shares over some number, as SVG: what a method reaches, and what it takes.
 
-Tokens stand on a log scale. It is light or dark as the page is.
+The number (tokens, chains, steps) stands on a log scale. It is light or dark as the page is.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ SIZE = Size(880, 430, right=208, is_narrow=False)
 LINE_HEIGHT = 24
 
 
-class Cost(NamedTuple):
-    """A point: a share with its interval, and the tokens that it took."""
+class Share(NamedTuple):
+    """A point: a share with its interval, and where it stands."""
 
-    tokens: float
+    across: float
     value: float
     low: float
     high: float
-    mark: str
+    mark: str = ""
     """What stands beside the point."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A method at several costs."""
+    """A method at several places."""
 
     name: str
-    points: Sequence[Cost]
+    points: Sequence[Share]
     color: str
     """One of the chart's: prm, orm, majority, weighted, oracle or random."""
     dash: str = "none"
@@ -42,26 +42,26 @@ class Series:
 
 
 class _Axes(NamedTuple):
-    """From tokens and shares to places."""
+    """From numbers and shares to places."""
 
     first: float
     last: float
     low: float
     high: float
 
-    def at(self, tokens: float, share: float) -> Point:
-        across = math.log(tokens / self.first) / math.log(self.last / self.first)
+    def at(self, number: float, share: float) -> Point:
+        across = math.log(number / self.first) / math.log(self.last / self.first)
         up = (share - self.low) / (self.high - self.low)
         width = SIZE.width - SIZE.right - SIZE.left
         height = SIZE.height - SIZE.bottom - SIZE.top
         return Point(SIZE.left + across * width, SIZE.height - SIZE.bottom - up * height)
 
 
-def token_chart(
+def share_chart(
     title: str,
     series: Sequence[Series],
     *,
-    tokens_are: str,
+    across: str,
     about: Sequence[str] = (),
     low: float = 0.0,
     high: float | None = None,
@@ -70,23 +70,23 @@ def token_chart(
 
     Args:
         title: Over the picture.
-        series: A line each, through its points in the order of their tokens.
-        tokens_are: Under the picture.
+        series: A line each, through its points from left to right.
+        across: What stands on the log scale, under the picture.
         about: Lines under the names of the series.
         low: Where the axis of shares begins.
         high: Where it ends; by default at the next twentieth above all intervals.
     """
     points = [point for one in series for point in one.points]
-    tokens = [point.tokens for point in points]
+    numbers = [point.across for point in points]
     top_share = max(point.high for point in points)
     high = math.ceil(top_share * 20) / 20 if high is None else high
-    axes = _Axes(min(tokens) * 0.85, max(tokens) * 1.15, low, high)
+    axes = _Axes(min(numbers) * 0.85, max(numbers) * 1.15, low, high)
     top, height = -HEADING, SIZE.height + HEADING
     parts = [
         tag("style", Markup(COLORS + CHART_STYLE)),
         tag("rect", y=top, width=SIZE.width, height=height, style="fill: var(--paper)"),
         tag("text", title, class_="name", x=8, y=top + 26),
-        _frame(axes, tokens_are),
+        _frame(axes, across),
         *(_line(axes, one) for one in series),
         _legend(series, about),
     ]
@@ -98,7 +98,7 @@ def token_chart(
     return f"{opening}{join(parts)}</svg>\n"
 
 
-def _frame(axes: _Axes, tokens_are: str) -> Markup:
+def _frame(axes: _Axes, across: str) -> Markup:
     parts: list[Markup] = []
     for share in ticks(axes.low, axes.high):
         start, end = axes.at(axes.first, share), axes.at(axes.last, share)
@@ -106,12 +106,12 @@ def _frame(axes: _Axes, tokens_are: str) -> Markup:
         parts.append(tag("line", class_=kind, x1=start.x, x2=end.x, y1=start.y, y2=end.y))
         said = f"{100 * share:.0f}%"
         parts.append(tag("text", said, x=start.x - 8, y=start.y + 4, text_anchor="end"))
-    for tokens in _round_numbers(axes.first, axes.last):
-        place = axes.at(tokens, axes.low)
-        said = f"{tokens // 1000}k" if tokens >= 1000 and tokens % 1000 == 0 else str(tokens)
+    for number in _round_numbers(axes.first, axes.last):
+        place = axes.at(number, axes.low)
+        said = f"{number // 1000}k" if number >= 1000 and number % 1000 == 0 else str(number)
         parts.append(tag("text", said, x=place.x, y=place.y + 20, text_anchor="middle"))
     middle = (SIZE.left + SIZE.width - SIZE.right) / 2
-    what = f"{tokens_are} (log scale)"
+    what = f"{across} (log scale)"
     parts.append(tag("text", what, x=middle, y=SIZE.height - 6, text_anchor="middle"))
     return join(parts)
 
@@ -126,9 +126,9 @@ def _line(axes: _Axes, one: Series) -> Markup:
     points = sorted(one.points)
     parts: list[Markup] = []
     for point in points:
-        low, high = (axes.at(point.tokens, share) for share in (point.low, point.high))
+        low, high = (axes.at(point.across, share) for share in (point.low, point.high))
         parts.append(tag("line", class_="leader", x1=low.x, x2=high.x, y1=low.y, y2=high.y))
-    line = [axes.at(point.tokens, point.value) for point in points]
+    line = [axes.at(point.across, point.value) for point in points]
     parts.append(tag("path", class_="line", d=path_through(line), stroke_dasharray=one.dash))
     right, down = one.mark_at
     for point, place in zip(points, line, strict=True):
