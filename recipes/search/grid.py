@@ -25,7 +25,7 @@ class Cell(NamedTuple):
     @property
     def is_calibrated(self) -> bool:
         """Its lines for stopping and giving up come from chains of other problems."""
-        return self.scorer == "prm" and self.algorithm in ("adaptive", "abort")
+        return self.scorer in ("prm", "orm") and self.algorithm in ("adaptive", "abort")
 
 
 class Grid(NamedTuple):
@@ -54,7 +54,9 @@ _WITH_PRM = {
     ("allocate", 4): (8, 16),
 }
 _WITHOUT = {"majority": (8, 64), "adaptive-vote": (64,)}
-_ELSEWHERE = ("best-of-n", "beam", "dvts", "lookahead", "rebase", "mcts", "particles")
+_ELSEWHERE = ("best-of-n", "weighted", "beam", "dvts", "lookahead", "rebase", "mcts", "particles")
+_ELSEWHERE += ("adaptive", "abort", "allocate")
+"""With the ORM and with the oracle, N = 16; particle Gibbs, whose every sweep is as large, 4."""
 
 
 def whole_grid() -> Grid:
@@ -64,8 +66,8 @@ def whole_grid() -> Grid:
     found += [Cell("prm", name, n, w) for (name, w), sizes in _WITH_PRM.items() for n in sizes]
     found += [Cell("none", name, n, 4) for name, sizes in _WITHOUT.items() for n in sizes]
     found += [Cell(scorer, name, 16, 4) for scorer in ("orm", "oracle") for name in _ELSEWHERE]
+    found += [Cell(scorer, "particle-gibbs", 4, 4) for scorer in ("orm", "oracle")]
     found += [Cell("prm", "abort", 64, 4, look) for look in (3, 5)]
-    found.append(Cell("oracle", "abort", 16, 4))
     return Grid(base, list(dict.fromkeys(found)), error=0.02)
 
 

@@ -101,23 +101,52 @@ def _policy(folder: Path) -> Generator:
         return policy
 
 
-def lines(models: Models, grid: Grid, log: Path) -> dict[bool, Lines]:
-    """Where to stop and give up, without looks inside steps and with them.
+def lines(models: Models, grid: Grid, cell: Cell, log: Path) -> Lines:
+    """Where a cell's search stops and gives up, by its scorer.
 
-    By what the base does on the calibration problems.
+    By what the base's search does on the calibration problems; its chains are kept, so another
+    cell's lines cost no sampling. A PRM's running value is the least of its scores, an ORM's the
+    score of the chain as if it ended there.
     """
     with SearchLog.open(log, f"{models.folder.name} calibration") as kept:
         results = _run(models, grid.base, models.calibration, NO_LINES, kept)
-    path = log.with_suffix(".jsonl.gz")
-    write_records(path, [record for result in results for record in _pool(result)])
-    scorer: Any = models.scorers["prm"]
-    width = grid.base.width
-    return {
-        looks: draw_lines(
-            path, scorer, Silent(), by="min", error=grid.error, batch=width, looks=looks
-        )
-        for looks in (False, True)
+    records = [record for result in results for record in _pool(result)]
+    scorer: Any = models.scorers[cell.scorer]
+    if cell.scorer == "orm":
+        records = _scored_as_it_grows(records, scorer)
+    path = log.with_name(f"{log.stem}-{cell.scorer}.jsonl.gz")
+    write_records(path, records)
+    return draw_lines(
+        path,
+        scorer,
+        Silent(),
+        by=RULES[cell.scorer],
+        error=grid.error,
+        batch=grid.base.width,
+        looks=cell.look_every is not None,
+    )
+
+
+RULES = {"prm": "min", "orm": "last"}
+
+
+def _scored_as_it_grows(records: Sequence[ChainRecord], scorer: Scorer) -> list[ChainRecord]:
+    """At each step what the scorer says of the chain up to there."""
+    prefixes = {
+        step.id: record.chain.prefix(k)
+        for record in records
+        for k, step in enumerate(record.chain.steps, start=1)
     }
+    said = {
+        name: scores.scores[-1]
+        for name, scores in zip(prefixes, scorer.score(list(prefixes.values())), strict=True)
+    }
+    return [
+        record.with_scores(
+            StepScores(tuple(said[step.id] for step in record.chain.steps), scorer.name)
+        )
+        for record in records
+    ]
 
 
 def measure(models: Models, cell: Cell, drawn: Lines, log: Path) -> Any:

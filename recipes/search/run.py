@@ -67,16 +67,18 @@ def main(recipe: Recipe) -> None:
 def _rows(recipe: Recipe, folder: Path) -> list[Any]:
     """The cells of one quickstart; those that are there already are read."""
     models = Models.open(folder, recipe.problems, recipe.calibration)
-    grid, drawn, rows = GRIDS[recipe.grid](), dict[bool, Lines](), list[Any]()
+    grid, drawn, rows = GRIDS[recipe.grid](), dict[tuple[str, bool], Lines](), list[Any]()
     for cell in grid.cells:
         name = f"{recipe.problems}-{recipe.calibration} {cell.name}".replace(" ", "-")
         path = recipe.out / folder.name / f"{name}.json"
         if not path.exists():
             make_room(path)
             kept = recipe.out / folder.name
-            if cell.is_calibrated and not drawn:
-                drawn = lines(models, grid, kept / f"calibration-{recipe.calibration}.events")
-            used = drawn[cell.look_every is not None] if cell.is_calibrated else TRUTH
+            log = kept / f"calibration-{recipe.calibration}.events"
+            used = TRUTH
+            if cell.is_calibrated:
+                key = (cell.scorer, cell.look_every is not None)
+                used = drawn[key] = drawn.get(key) or lines(models, grid, cell, log)
             row = measure(models, cell, used, kept / f"{cell.scorer}.events")
             with replacing(path) as aside:
                 aside.write_bytes(msgspec.json.encode(row))

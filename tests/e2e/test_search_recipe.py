@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from rung.core import ChainRecord
 from rung.data.lab import Lab, make_problems, solve
 from rung.model import Reading, new_reward_model, save_reward_model
 from rung.model.tiny import make_tiny
@@ -51,6 +52,7 @@ def test_searches_are_run_once_and_told(
         *(grid.Cell("prm", name, 4, 2) for name in ("best-of-n", "beam", "abort")),
         grid.Cell("prm", "abort", 4, 2, 3),
         grid.Cell("none", "majority", 4, 2),
+        grid.Cell("orm", "abort", 4, 2),
         grid.Cell("oracle", "abort", 4, 2),
     ]
     monkeypatch.setitem(recipe["run"].GRIDS, "small", lambda: grid.Grid(cells[0], cells, error=0.1))
@@ -58,11 +60,24 @@ def test_searches_are_run_once_and_told(
     told = recipe["run"].Recipe(**how, problems=3, calibration=20)
     recipe["run"].main(told)
     first = capsys.readouterr().out
-    for row in ("prm | best-of-n | 4", "prm | abort, looks every 3 tokens", "oracle | abort | 4"):
+    for row in (
+        "prm | best-of-n | 4",
+        "prm | abort, looks every 3 tokens",
+        "orm | abort | 4",
+        "oracle | abort | 4",
+    ):
         assert f"| {row} |" in first
     monkeypatch.setattr(recipe["run"], "measure", None)  # what is there is not run again
     recipe["run"].main(told)
     assert capsys.readouterr().out == first
+
+
+def test_an_orm_is_read_as_if_the_chain_ended_at_each_step(recipe, quickstart: Path) -> None:
+    scorer = recipe["measure"].load_scorer(quickstart / "orm")
+    chain = solve(next(iter(make_problems(Lab(num_steps=2, largest=9), 1, seed=0))))
+    (record,) = recipe["measure"]._scored_as_it_grows([ChainRecord(chain)], scorer)
+    for k, score in enumerate(record.scores_by("orm").scores, start=1):
+        assert score == pytest.approx(scorer.score([chain.prefix(k)])[0].scores[-1], abs=1e-6)
 
 
 @pytest.mark.parametrize("grid", ["whole", "small"])
