@@ -33,6 +33,8 @@ class MadeJudge:
 
     source: str
     has_blind_spots: bool = False
+    missed: float = MISSED
+    false_alarms: float = FALSE_ALARMS
 
     def label(self, chains: Sequence[Chain]) -> list[StepLabels]:
         """Label every step up to the first that the judge calls wrong."""
@@ -58,9 +60,9 @@ class MadeJudge:
 
     def _error_rate(self, step: Step, is_right: bool) -> float:
         mean, share, often = (
-            (FALSE_ALARMS, WARY_SHARE, WARY_FALSE_ALARMS)
+            (self.false_alarms, WARY_SHARE, WARY_FALSE_ALARMS)
             if is_right
-            else (MISSED, BLIND_SHARE, BLIND_MISSED)
+            else (self.missed, BLIND_SHARE, BLIND_MISSED)
         )
         if not self.has_blind_spots:
             return mean

@@ -1,11 +1,9 @@
 """The loop at toy size: the schema of its results, the same numbers twice, and going on."""
 
-import pickle
 import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,28 +12,8 @@ import msgspec
 import pytest
 
 from rung.core import InputError, read_records
-from rung.core.protocols import Progress
-from rung.data.lab import Lab
-from rung.loop import Quickstart, quickstart, run_quickstart
-from rung.loop.side_by_side import Job
-from rung.train import Optimization
-
-TOY_OPTIMIZATION = Optimization(lr=3e-3, batch_tokens=1024)
-TOY = Quickstart(
-    seed=5,
-    lab=Lab(num_steps=2, largest=9),
-    num_demonstrations=200,
-    train_problems=12,
-    train_chains=2,
-    validation_problems=8,
-    test_problems=10,
-    test_chains=4,
-    width=16,
-    num_layers=1,
-    policy=TOY_OPTIMIZATION,
-    prm=TOY_OPTIMIZATION,
-    orm=TOY_OPTIMIZATION,
-)
+from rung.loop import quickstart, run_quickstart
+from toy_quickstart import TOY, one_after_the_other
 
 
 def numbers(folder: Path) -> dict[str, Any]:
@@ -44,11 +22,6 @@ def numbers(folder: Path) -> dict[str, Any]:
     stages = [(stage["name"], stage["tokens"]) for stage in results.pop("stages")]
     results.pop("seconds")
     return {**results, "stages": stages}
-
-
-def one_after_the_other(what: str, jobs: Mapping[str, Job], progress: Progress) -> int:
-    """In this process, in the place of `run_side_by_side`."""
-    return sum(pickle.loads(pickle.dumps(job))(progress) for job in jobs.values())
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +73,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(
         import os, signal, sys
         from pathlib import Path
         sys.path.insert(0, sys.argv[2])
-        from test_quickstart import TOY, one_after_the_other
+        from toy_quickstart import TOY, one_after_the_other
         from rung.loop import quickstart, run_quickstart
 
         class Kills:
@@ -119,7 +92,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(
         run_quickstart(TOY, Path(sys.argv[1]))
         """
     )
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[1])
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "out"), here])
     assert done.returncode == -signal.SIGKILL
     assert (tmp_path / "out" / "test.jsonl.gz").exists()

@@ -61,6 +61,19 @@ def test_solver_and_labeler_agree_with_a_replay_of_the_story(
         assert LabLabeler().verify([chain]) == [Verdict.CORRECT]
 
 
+def test_stories_of_mixed_lengths_have_each_number_of_steps_about_as_often() -> None:
+    lab = Lab(num_steps=14, shortest=3)
+    counts = Counter(len(read_story(p).events) for p in make_problems(lab, 1200, seed=0))
+    assert sorted(counts) == list(range(3, 15))
+    assert all(60 <= count <= 140 for count in counts.values())
+
+
+@pytest.mark.parametrize("shortest", [0, 7])
+def test_a_shortest_story_beyond_the_longest_is_refused(shortest: int) -> None:
+    with pytest.raises(RungError, match=f"1 to 6 steps, not {shortest}"):
+        Lab(num_steps=6, shortest=shortest)
+
+
 def test_problems_differ_and_begin_alike_whatever_their_count() -> None:
     problems = list(make_problems(LAB, 300, seed=4))
     assert len({problem.question for problem in problems}) == 300

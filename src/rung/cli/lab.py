@@ -38,6 +38,8 @@ class LabCommand:
     """How many problems."""
     num_steps: int = Lab().num_steps
     """Events in a story, 1 to 24; the answer is one step more."""
+    shortest: int | None = None
+    """Make stories of different lengths, from so many events up to --num-steps."""
     largest: int = Lab().largest
     """No number on the right path is larger; more numbers make more facts to learn."""
     misconceived_share: float = Lab().misconceived_share
@@ -56,6 +58,7 @@ class LabCommand:
             raise RungError(f"--count is {self.count}, expected at least 1")
         lab = Lab(
             num_steps=self.num_steps,
+            shortest=self.shortest,
             largest=self.largest,
             misconceived_share=self.misconceived_share,
             misconceived_rate=self.misconceived_rate,

@@ -129,6 +129,9 @@ class Lab:
     num_steps: int = 6
     """Events in a story, 1 to 24; a right chain has one step more, the answer. Beyond 11, the story
     goes by weeks."""
+    shortest: int | None = None
+    """Stories have from so many events up to `num_steps`, each number as often; None: all have
+    `num_steps`."""
     largest: int = 9
     """No pile on the right path holds more than this."""
     misconceived_share: float = 0.2
@@ -141,6 +144,10 @@ class Lab:
     def __post_init__(self) -> None:
         if not 1 <= self.num_steps <= LONGEST:
             raise RungError(f"a lab story has 1 to {LONGEST} steps, not {self.num_steps}")
+        if self.shortest is not None and not 1 <= self.shortest <= self.num_steps:
+            raise RungError(
+                f"the shortest story has 1 to {self.num_steps} steps, not {self.shortest}"
+            )
         if self.largest < LARGEST_OPERAND:
             raise RungError(f"the largest pile is at least {LARGEST_OPERAND}, not {self.largest}")
         for name in ("misconceived_share", "misconceived_rate", "slip_rate"):
@@ -280,7 +287,7 @@ def _event(month: str, verb: str, operand: str | None) -> Event:
 def _make_question(lab: Lab, rng: random.Random) -> tuple[str, int]:
     name, items = rng.choice(NAMES), rng.choice(ITEMS)
     value = rng.randint(2, lab.largest)
-    begin, *months = times(lab.num_steps)
+    begin, *months = times(_num_steps(lab, rng))
     told = [f"In {begin} {name} has {value} {items}."]
     for month in months:
         fact, happening = _happening(lab, value, rng)
@@ -288,6 +295,10 @@ def _make_question(lab: Lab, rng: random.Random) -> tuple[str, int]:
         value = fact.result
     told.append(f"How many {items} does {name} have in {months[-1]}?")
     return " ".join(told), value
+
+
+def _num_steps(lab: Lab, rng: random.Random) -> int:
+    return lab.num_steps if lab.shortest is None else rng.randint(lab.shortest, lab.num_steps)
 
 
 def _happening(lab: Lab, value: int, rng: random.Random) -> tuple[Fact, str]:

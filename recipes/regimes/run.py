@@ -1,0 +1,73 @@
+"""Where the PRM is ahead of the ORM and where they meet: by length and by labels. See README.md.
+
+Stopped and run again, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
+
+import tyro
+from lab_runs import lab_runs
+from labels import LabelStudy, by_labels
+from lengths import by_length
+from pages import made_by, write_results
+from tables import publish, show
+
+from rung.data.lab import Lab
+from rung.loop.quickstart import Quickstart
+
+
+def _mixed() -> Quickstart:
+    return Quickstart(lab=Lab(num_steps=20, shortest=1), test_problems=400)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """The defaults make the numbers in README.md."""
+
+    out: Path = Path("regimes")
+    """Where quickstarts, labels, scorers and results go."""
+    quickstarts: tuple[Path, ...] = ()
+    """Finished quickstarts of different seeds, for the study of labels; made without them."""
+    mixed: tuple[Path, ...] = ()
+    """Finished ones on problems of mixed lengths, for the study of lengths; made without them."""
+    seeds: int = 3
+    """Quickstarts that are made for each study."""
+    size: Quickstart = field(default_factory=Quickstart)
+    """Of those for the labels."""
+    mixed_size: Quickstart = field(default_factory=_mixed)
+    """Of those for the lengths."""
+    chains: int = 4_000
+    """Training chains of the study of labels."""
+    epochs: int = 10
+    """Over them."""
+    publish: bool = False
+    """Put what came out into results.json, README.md, docs/results.md and the pictures."""
+
+
+def main(recipe: Recipe) -> None:
+    """All of it, in order."""
+    mixed = lab_runs(recipe.mixed, recipe.out / "mixed", recipe.seeds, recipe.mixed_size)
+    runs = lab_runs(recipe.quickstarts, recipe.out, recipe.seeds, recipe.size)
+    study = LabelStudy(recipe.out, recipe.chains, recipe.epochs)
+    results = {
+        **made_by("recipes/regimes/run.py"),
+        "seeds": {"lengths": len(mixed), "labels": len(runs)},
+        "chains": recipe.chains,
+        "epochs": recipe.epochs,
+        "lengths": by_length(mixed),
+        "labels": by_labels(study, runs),
+    }
+    write_results(results, recipe.out / "results.json")
+    print(show(results))
+    if recipe.publish:
+        publish(results)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Recipe))
