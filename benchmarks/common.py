@@ -15,10 +15,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple, TextIO
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "recipes" / "common"))
+
 import torch
+from machine import processor
+from pages import put
 
 from rung.core.errors import RungError
-from rung.core.files import replacing
 
 HERE = Path(__file__).resolve().parent
 SHARED_DATA = HERE.parents[1] / "shared" / "data"
@@ -159,20 +162,14 @@ def conditions(settings: Mapping[str, Any]) -> str:
     command = f"benchmarks/{Path(sys.argv[0]).name} {' '.join(words)}".strip()
     told = ", ".join(f"{name} {value}" for name, value in settings.items())
     return (
-        f"`{command}`, {datetime.date.today()}; {_processor()}, {cores} of {os.cpu_count()} cores "
+        f"`{command}`, {datetime.date.today()}; {processor()}, {cores} of {os.cpu_count()} cores "
         f"open to the run; Python {platform.python_version()}, torch {torch.__version__}; {told}."
     )
 
 
 def publish(name: str, shown: str) -> None:
     """Put `shown` between the marks of `name` in README.md."""
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    readme = HERE / "README.md"
-    before, found, rest = readme.read_text(encoding="utf-8").partition(begin)
-    _, closed, after = rest.partition(end)
-    assert found and closed, f"README.md lacks the marks of {name}"
-    with replacing(readme) as aside:
-        aside.write_text(f"{before}{begin}\n{shown}\n{end}{after}", encoding="utf-8")
+    put(HERE / "README.md", name, shown)
 
 
 def _start(
@@ -205,12 +202,3 @@ def _end(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

@@ -5,6 +5,7 @@ A recipe puts this folder into `sys.path`. No number in a page is typed by hand.
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from machine import processor
 
 from rung.core.files import replacing
 
@@ -22,12 +24,21 @@ IMAGES = ROOT / "docs" / "images"
 
 
 def made_by(script: str) -> dict[str, str]:
-    """The command line that runs, with folders' names alone, and the day: keys of a result."""
+    """The command line that runs, with folders' names alone, the day and the machine.
+
+    Keys of a result; `made` says them.
+    """
     words = [word if word.startswith("-") else Path(word).name for word in sys.argv[1:]]
     return {
         "command": shlex.join(["python", script, *words]),
         "date": datetime.now(UTC).date().isoformat(),
+        "machine": f"{processor()}, {len(os.sched_getaffinity(0))} cores",
     }
+
+
+def made(results: Mapping[str, Any]) -> str:
+    """How a result was made, as a sentence."""
+    return f"Made by `{results['command']}` on {results['date']} ({results['machine']})."
 
 
 def write_results(results: Mapping[str, Any], file: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from measure import PRM
-from pages import IMAGES, RESULTS_PAGE, interval, percent, put, table, write_results
+from pages import IMAGES, RESULTS_PAGE, interval, made, percent, put, table, write_results
 
 from rung.core.files import replacing
 from rung.eval.share_chart import Series, Share, share_chart
@@ -44,8 +44,7 @@ def short(results: Mapping[str, Any]) -> str:
     """What docs/results.md shows of it."""
     said = (
         f"{len(results['seeds'])} seeds, {results['num_problems']} problems in all, of whose chains"
-        f" {percent(results['pass_at_1'])} % are right. Made by `{results['command']}` on"
-        f" {results['date']}."
+        f" {percent(results['pass_at_1'])} % are right. {made(results)}"
     )
     rows = [
         [claim["claim"], "yes" if claim["holds"] else "**no**", claim["said"]]

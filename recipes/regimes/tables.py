@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pages import IMAGES, RESULTS_PAGE, interval, percent, put, table, write_results
+from pages import IMAGES, RESULTS_PAGE, interval, made, percent, put, table, write_results
 
 from rung.core.files import replacing
 from rung.eval.share_chart import Series, Share, share_chart
@@ -33,8 +33,7 @@ def show(results: Mapping[str, Any]) -> str:
     seeds = results["seeds"]
     said = (
         f"Lengths: {seeds['lengths']} seeds; labels: {seeds['labels']} seeds, {results['chains']}"
-        f" chains, {results['epochs']} epochs. Made by `{results['command']}` on"
-        f" {results['date']}."
+        f" chains, {results['epochs']} epochs. {made(results)}"
     )
     return "\n\n".join([said, _claims(results), _lengths(results), _labels(results)])
 
