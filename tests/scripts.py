@@ -40,8 +40,8 @@ def modules_of(folder: Path) -> Iterator[None]:
 
 
 def module_of(folder: Path, name: str) -> ModuleType:
-    """One of a folder's modules."""
-    with modules_of(folder):
+    """One of a folder's modules, which may import what all recipes share."""
+    with modules_of(SCRIPTS / "recipes" / "common"), modules_of(folder):
         return importlib.import_module(name)
 
 

@@ -5,19 +5,20 @@ See README.md.
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
+
 import numpy as np
 import tyro
+from pages import made_by, write_results
 from plain import is_unequal
-from table import publish, table, write_results
+from table import publish, show
 
 from rung.core import ChainRecord, RungError
 from rung.data import load
@@ -77,13 +78,9 @@ def main(recipe: Recipe) -> None:
             for verifier, check in verifiers.items():
                 rows.append({"set": name, "verifier": verifier, **_row(recipe, steps, check)})
                 print(rows[-1], file=sys.stderr, flush=True)
-    results = {
-        "command": shlex.join(["python", "recipes/calculator/run.py", *sys.argv[1:]]),
-        "date": datetime.now(UTC).date().isoformat(),
-        "rows": rows,
-    }
+    results = {**made_by("recipes/calculator/run.py"), "rows": rows}
     write_results(results, recipe.out / "results.json")
-    print(table(results))
+    print(show(results))
     if recipe.publish:
         publish(results)
 

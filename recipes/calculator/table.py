@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from rung.core.files import replacing
+from pages import interval, put, table, write_results
 
 HERE = Path(__file__).resolve().parent
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
-def table(results: Mapping[str, Any]) -> str:
+def show(results: Mapping[str, Any]) -> str:
     """Labeled sets first, reference solutions behind them."""
     labeled = [row for row in results["rows"] if row["recall"] is not None]
     references = [row for row in results["rows"] if row["recall"] is None]
@@ -26,10 +23,10 @@ def _labeled(rows: list[Mapping[str, Any]]) -> str:
     head = ["steps judged by people", "verifier", "steps", "wrong", "read, %", "called wrong"]
     head += ["precision, %", "recall, %", "right steps called wrong", "of them unequal in Python"]
     head += ["first error found", "an earlier step blamed"]
-    lines = [head, ["---"] * len(head)]
+    cells: list[list[str]] = []
     for row in rows:
         first = row["first_error"]
-        lines.append(
+        cells.append(
             [
                 row["set"],
                 row["verifier"],
@@ -45,43 +42,30 @@ def _labeled(rows: list[Mapping[str, Any]]) -> str:
                 str(first["earlier"]),
             ]
         )
-    return _lines(lines)
+    return table(head, cells)
 
 
 def _references(rows: list[Mapping[str, Any]]) -> str:
     head = ["reference solutions", "verifier", "steps", "read, %", "called wrong", "rate, %"]
-    lines = [head, ["---"] * len(head)]
-    for row in rows:
-        rate = _estimate(row["alarm_rate"], 3)
-        cells = [row["set"], row["verifier"], str(row["steps"]), f"{100 * row['judged']:.0f}"]
-        lines.append([*cells, str(row["alarms"]), rate])
-    return _lines(lines)
+    cells = [
+        [
+            row["set"],
+            row["verifier"],
+            str(row["steps"]),
+            f"{100 * row['judged']:.0f}",
+            str(row["alarms"]),
+            _estimate(row["alarm_rate"], 3),
+        ]
+        for row in rows
+    ]
+    return table(head, cells)
 
 
 def publish(results: Mapping[str, Any]) -> None:
     """Keep the results beside this file and put their table into README.md."""
     write_results(results, HERE / "results.json")
-    readme = HERE / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    shown = table(results)
-    with replacing(readme) as aside:
-        aside.write_text(f"{before}{BEGIN}\n{shown}\n{END}{after}", encoding="utf-8")
-
-
-def write_results(results: Mapping[str, Any], file: Path) -> None:
-    """Write results as indented JSON, in one piece."""
-    with replacing(file) as aside:
-        told = msgspec.json.encode(results)
-        aside.write_bytes(msgspec.json.format(told, indent=1) + b"\n")
-
-
-def _lines(lines: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    put(HERE / "README.md", "results", show(results))
 
 
 def _estimate(found: Mapping[str, float] | None, digits: int = 1) -> str:
-    if found is None:
-        return ""
-    value, low, high = (f"{100 * found[key]:.{digits}f}" for key in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
+    return "" if found is None else interval(found, digits=digits)

@@ -74,7 +74,9 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f}"
 
 
-def interval(found: Mapping[str, float], *, of: str = "value", sign: str = "") -> str:
+def interval(
+    found: Mapping[str, float], *, of: str = "value", sign: str = "", digits: int = 1
+) -> str:
     """A share with its interval, in percent."""
-    value, low, high = (f"{100 * found[key]:{sign}.1f}" for key in (of, "low", "high"))
+    value, low, high = (f"{100 * found[key]:{sign}.{digits}f}" for key in (of, "low", "high"))
     return f"{value} [{low}, {high}]"

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
+from pages import write_results
 from sklearn.linear_model import LogisticRegression
-from table import write_results
 
 from rung.core import ChainRecord
 from rung.core.files import replacing

@@ -6,6 +6,7 @@ Stopped and run again, it goes on where it was.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,14 +14,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
+
 import msgspec
 import torch
 import tyro
 from floor import BagOfWords, train_floor
 from head import fit_head
 from measure import auroc_gap, on_same_steps
+from pages import write_results
 from sources import PUBLISHED_SCORES, Chains, is_prm800k, load_chains
-from table import publish, tables, write_results
+from table import publish, tables
 from trunk import lower_layers
 from verbs import rung
 
@@ -73,10 +77,10 @@ def main(recipe: Recipe) -> None:
         "seconds_of_this_run": round(time.monotonic() - started_s),
     }
     write_results(results, recipe.out / "results.json")
-    shown = tables(msgspec.to_builtins(results))
-    print(shown)
+    told = msgspec.to_builtins(results)
+    print(tables(told))
     if recipe.publish:
-        publish(results, shown, HERE)
+        publish(told)
 
 
 def _write(chains: Chains, folder: Path) -> dict[str, Path]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from rung.core.files import replacing
+from pages import RESULTS_PAGE, interval, percent, put, table, write_results
 
 HERE = Path(__file__).resolve().parent
-RESULTS_PAGE = HERE.parents[1] / "docs" / "results.md"
 
 
 def show(results: Mapping[str, Any]) -> str:
@@ -22,25 +19,16 @@ def show(results: Mapping[str, Any]) -> str:
 
 def publish(results: Mapping[str, Any]) -> None:
     """Keep the results; put their tables into README.md, and one of them into docs/results.md."""
-    with replacing(HERE / "results.json") as aside:
-        aside.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
-    _put(HERE / "README.md", "results", show(results))
-    _put(RESULTS_PAGE, "label-sources", show_prms(results))
-
-
-def _put(page: Path, name: str, shown: str) -> None:
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
-    _, _, after = rest.partition(end)
-    with replacing(page) as aside:
-        aside.write_text(f"{before}{begin}\n{shown}\n{end}{after}", encoding="utf-8")
+    write_results(results, HERE / "results.json")
+    put(HERE / "README.md", "results", show(results))
+    put(RESULTS_PAGE, "label-sources", show_prms(results))
 
 
 def _about(results: Mapping[str, Any]) -> str:
     chains, seeds = results["chains"], results["settings"]["seeds"]
     said = f"{chains['train']} training chains, {chains['trusted']} trusted ones, {chains['test']} "
     said += f"test chains of {results['settings']['test_problems']} problems, of which "
-    said += f"{_percent(results['pass_at_1'])} % are right; {seeds} PRMs a source. "
+    said += f"{percent(results['pass_at_1'])} % are right; {seeds} PRMs a source. "
     return said + f"Made by `{results['command']}` on {results['date']}."
 
 
@@ -51,12 +39,12 @@ def show_prms(results: Mapping[str, Any]) -> str:
     rows = [
         [
             row["source"],
-            *(_estimate(row[key]) for key in ("auroc", "f1", "f1_tuned", "best_of_n")),
+            *(interval(row[key]) for key in ("auroc", "f1", "f1_tuned", "best_of_n")),
             f"{row['brier']['value']:.3f}",
         ]
         for row in results["rows"]
     ]
-    return _table([*head, "Brier score"], rows)
+    return table([*head, "Brier score"], rows)
 
 
 def _differences(results: Mapping[str, Any]) -> str:
@@ -66,14 +54,14 @@ def _differences(results: Mapping[str, Any]) -> str:
         [
             row["source"],
             *(
-                _estimate(row[key]["minus_judge"], "+")
+                interval(row[key]["minus_judge"], sign="+")
                 for key in ("auroc", "f1", "f1_tuned", "best_of_n")
             ),
         ]
         for row in results["rows"]
         if row["source"] != row["judge"]
     ]
-    return _table([*head, f"best of {n}"], rows)
+    return table([*head, f"best of {n}"], rows)
 
 
 def _labels(results: Mapping[str, Any]) -> str:
@@ -82,13 +70,13 @@ def _labels(results: Mapping[str, Any]) -> str:
     rows = [
         [
             row["source"],
-            _percent(row["labeled"]),
-            _percent(row["wrong_labels"]),
+            percent(row["labeled"]),
+            percent(row["wrong_labels"]),
             *(str(row[key] or "") for key in ("rollout_tokens", "judgings", "trusted_chains")),
         ]
         for row in results["rows"]
     ]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _judges(results: Mapping[str, Any]) -> str:
@@ -98,24 +86,10 @@ def _judges(results: Mapping[str, Any]) -> str:
         [
             row["judge"],
             *(
-                " / ".join(_percent(rate) for rate in row[key])
+                " / ".join(percent(rate) for rate in row[key])
                 for key in ("all training chains", "trusted chains", "Dawid-Skene")
             ),
         ]
         for row in results["judges"]
     ]
-    return _table(head, rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
-
-
-def _estimate(found: Mapping[str, float], sign: str = "") -> str:
-    value, low, high = (f"{100 * found[key]:{sign}.1f}" for key in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
+    return table(head, rows)

@@ -5,19 +5,19 @@ Stopped and run again, it goes on where it was.
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "rollout-labels"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "rollout-labels"))
 
 import msgspec
 import tyro
 from evaluate import estimates, measures
+from pages import made_by, write_results
 from policy import MAX_TOKENS, open_policy, train_lab_policy, write_chains
 from report import publish, show
 from sources import TRUTH, Family, Labels, Source, plain_sources, rolled_out
@@ -94,16 +94,14 @@ def main(recipe: Recipe) -> None:
     found = estimates(measured, {s.name: s.judge for s in sources}, recipe.test_problems)
     tokens = msgspec.json.decode((recipe.out / "tokens.json").read_bytes())
     results = {
-        "command": shlex.join(["python", "recipes/label-sources/run.py", *sys.argv[1:]]),
-        "date": datetime.now(UTC).date().isoformat(),
+        **made_by("recipes/label-sources/run.py"),
         "settings": {**settings, "seeds": recipe.seeds},
         "chains": {"train": len(train), "trusted": len(trusted), "test": len(test)},
         "pass_at_1": sum(r.outcome is not None and r.outcome.is_correct for r in test) / len(test),
         "judges": [_errors(family, labels[family.name], train) for family in FAMILIES],
         "rows": [_row(source, train, trusted, tokens, found[source.name]) for source in sources],
     }
-    with replacing(recipe.out / "results.json") as aside:
-        aside.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    write_results(results, recipe.out / "results.json")
     print(show(results))
     if recipe.publish:
         publish(results)

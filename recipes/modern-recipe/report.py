@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from rung.core.files import replacing
+from pages import put, table, write_results
 
 HERE = Path(__file__).resolve().parent
 CALLED = {"sft": "SFT", "rl": "SFT, then RL paid by step"}
@@ -26,22 +24,14 @@ def show(results: Mapping[str, Any]) -> str:
         ]
         for row in results["rows"]
     ]
-    lines = [head, ["---"] * len(head), *rows]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{_about(results, paid)}\n\n{table}"
+    return f"{_about(results, paid)}\n\n{table(head, rows)}"
 
 
 def publish(results: Mapping[str, Any]) -> None:
     """Keep the results and put the table into README.md."""
     name = results["settings"]["model"]
-    with replacing(HERE / f"results-{name}.json") as aside:
-        aside.write_bytes(msgspec.json.format(msgspec.json.encode(results, enc_hook=str), indent=1))
-    page = HERE / "README.md"
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
-    _, _, after = rest.partition(end)
-    with replacing(page) as aside:
-        aside.write_text(f"{before}{begin}\n{show(results)}\n{end}{after}", encoding="utf-8")
+    write_results(results, HERE / f"results-{name}.json")
+    put(HERE / "README.md", name, show(results))
 
 
 def _about(results: Mapping[str, Any], paid: Mapping[str, Any]) -> str:

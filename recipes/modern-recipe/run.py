@@ -5,26 +5,24 @@ Every stage is a verb of rung; stopped and run again, the recipe goes on where i
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 sys.path.append(str(Path(__file__).resolve().parent))
-sys.path.append(str(Path(__file__).resolve().parent.parent / "first-error"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "first-error"))
 
-import msgspec
 import tyro
+from pages import made_by, write_results
 from report import publish, show
 from sizes import LAB, SMOLLM2, Size
 from verbs import rung
 
 from rung.core import ChainRecord, Problem, write_problems, write_records
-from rung.core.files import replacing
 from rung.data.lab import Lab, demonstrations, make_demonstrator, make_problems
 from rung.model.tiny import make_tiny
 
@@ -73,14 +71,12 @@ def main(recipe: Recipe) -> None:
     )
     rows = [_measure(recipe, size, policy) for policy in ("sft", "rl")]
     results = {
-        "command": shlex.join(["python", "recipes/modern-recipe/run.py", *sys.argv[1:]]),
-        "date": datetime.now(UTC).date().isoformat(),
+        **made_by("recipes/modern-recipe/run.py"),
         "settings": {**asdict(recipe), "out": ""},
         "rl": paid | {"out": ""},
         "rows": rows,
     }
-    with replacing(out / "results.json") as aside:
-        aside.write_bytes(msgspec.json.format(msgspec.json.encode(results, enc_hook=str), indent=1))
+    write_results(results, out / "results.json")
     print(show(results))
     if recipe.publish:
         publish(results)

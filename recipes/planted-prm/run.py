@@ -5,22 +5,21 @@ Stopped and run again, it goes on where it was.
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "rl-step-reward"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "rl-step-reward"))
 
 import msgspec
 import tyro
+from pages import IMAGES, made_by, put, table, write_results
 from policies import problems_for, train_base, unlearn
 
 from rung.core import Chain, StepScores
-from rung.core.files import replacing
 from rung.core.protocols import Scorer
 from rung.eval import rewards_of, write_rewards_svg
 from rung.label import LabLabeler
@@ -30,7 +29,6 @@ from rung.score import LabelingScorer, StrictestScorer
 HERE = Path(__file__).resolve().parent
 LAB = LabLabeler()
 NUM_STEPS, RATE = 4, 0.5
-IMAGES = HERE.parents[1] / "docs" / "images"
 CALLED = {
     "free": "no guard",
     "alarm": "the alarm",
@@ -77,8 +75,7 @@ def main(recipe: Recipe) -> None:
         "strictest": _run(recipe, start, "strictest", Guards(), strictest),
     }
     results = {
-        "command": shlex.join(["python", "recipes/planted-prm/run.py", *sys.argv[1:]]),
-        "date": datetime.now(UTC).date().isoformat(),
+        **made_by("recipes/planted-prm/run.py"),
         "settings": {**asdict(recipe), "out": ""},
         "runs": {name: msgspec.to_builtins(report) for name, report in runs.items()},
     }
@@ -99,10 +96,9 @@ def show(results: Mapping[str, Any]) -> str:
         ]
         for name, run in results["runs"].items()
     ]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rows])
     said = results["runs"]["alarm"]["ended"]
     made = f"Made by `{results['command']}` on {results['date']}."
-    return f"{table}\n\nHow the run with the alarm ended: {said}. {made}"
+    return f"{table(head, rows)}\n\nHow the run with the alarm ended: {said}. {made}"
 
 
 def _run(recipe: Recipe, start: Path, name: str, guards: Guards, scorer: Scorer) -> RlReport:
@@ -131,13 +127,8 @@ def _publish(recipe: Recipe, results: Mapping[str, Any]) -> None:
         found = rewards_of(CALLED[name], map(msgspec.json.decode, lines))
         assert found is not None
         write_rewards_svg(IMAGES / f"planted-{name}.svg", found)
-    with replacing(HERE / "results.json") as aside:
-        aside.write_bytes(msgspec.json.format(msgspec.json.encode(results, enc_hook=str), indent=1))
-    page, begin, end = HERE / "README.md", "<!-- results: begin -->", "<!-- results: end -->"
-    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
-    _, _, after = rest.partition(end)
-    with replacing(page) as aside:
-        aside.write_text(f"{before}{begin}\n{show(results)}\n{end}{after}", encoding="utf-8")
+    write_results(results, HERE / "results.json")
+    put(HERE / "README.md", "results", show(results))
 
 
 if __name__ == "__main__":

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from measure import RULE, SHOWN
-from table import publish as publish_table
-from table import write_results
-
-__all__ = ["publish", "tables", "write_results"]
+from pages import IMAGES, interval, percent, put, table, write_results
 
 HERE = Path(__file__).resolve().parent
-PICTURE = HERE.parents[1] / "docs" / "images" / "real-llm.svg"
+PICTURE = IMAGES / "real-llm.svg"
 SAMPLES = HERE / "samples.jsonl.gz"
 _VIEWS = {"all": "all problems", "with_a_right_chain": "problems with a right chain"}
 _SHOWN_NS = (1, 4, 16, 64)
@@ -22,7 +19,8 @@ _SHOWN_NS = (1, 4, 16, 64)
 
 def publish(results: Mapping[str, Any], out: Path) -> None:
     """Keep the results and the scored chains here, the tables in README.md, and the picture."""
-    publish_table(results, tables(results), HERE)
+    write_results(results, HERE / "results.json")
+    put(HERE / "README.md", "results", tables(results))
     shutil.copyfile(out / SAMPLES.name, SAMPLES)
     shutil.copyfile(out / "curves.svg", PICTURE)
 
@@ -38,18 +36,19 @@ def _about(results: Mapping[str, Any]) -> str:
     found = results["views"]["all"]
     won = results["views"].get("with_a_right_chain", {"num_problems": 0})
     said = f"{found['num_problems']} test problems x {found['ns'][-1]} chains, of which "
-    said += f"{_percent(found['pass_at_1'])} % are right; {won['num_problems']} problems have a "
+    said += f"{percent(found['pass_at_1'])} % are right; {won['num_problems']} problems have a "
     said += "right chain. A random pick is wrong at all of them with a probability of "
-    said += f"{_percent(found['random_fails_everywhere'])} %. "
+    said += f"{percent(found['random_fails_everywhere'])} %. "
     return said + f"Made by `{results['command']}` on {results['date']}."
 
 
 def _curves(found: Mapping[str, Any]) -> str:
     places = [k for k, n in enumerate(found["ns"]) if n in _SHOWN_NS]
     rows = [
-        [name, *(_interval(found["curves"][name][k], "accuracy") for k in places)] for name in SHOWN
+        [name, *(interval(found["curves"][name][k], of="accuracy") for k in places)]
+        for name in SHOWN
     ]
-    return _table(["right, %", *(f"N = {found['ns'][k]}" for k in places)], rows)
+    return table(["right, %", *(f"N = {found['ns'][k]}" for k in places)], rows)
 
 
 def _differences(views: Mapping[str, Any]) -> str:
@@ -62,7 +61,7 @@ def _differences(views: Mapping[str, Any]) -> str:
                 for name, gap in _gaps(found).items()
             ]
     n = views["all"]["ns"][-1]
-    return _table(["over", "problems", f"points at N = {n}", "difference", "p", "won, lost"], rows)
+    return table(["over", "problems", f"points at N = {n}", "difference", "p", "won, lost"], rows)
 
 
 def _gaps(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,7 +74,7 @@ _OTHERS = ("orm", "majority")
 
 
 def _compared(gap: Mapping[str, Any]) -> list[str]:
-    difference = _interval(gap, "difference", sign="+")
+    difference = interval(gap, of="difference", sign="+")
     return [difference, f"{gap['p_value']:.3f}", f"{gap['wins']}, {gap['losses']}"]
 
 
@@ -91,7 +90,7 @@ def _work(results: Mapping[str, Any]) -> str:
     ]
     head = ["trained", "chains", "targets", "tokens", "steps", "minutes", "loss", "chain AUROC"]
     decided = ", ".join(f"{count} {by}" for by, count in results["labels"].items())
-    return f"{_table(head, rows)}\n\nThe PRM's step labels, by who gave them: {decided}."
+    return f"{table(head, rows)}\n\nThe PRM's step labels, by who gave them: {decided}."
 
 
 def _training(report: Mapping[str, Any]) -> list[str]:
@@ -101,19 +100,5 @@ def _training(report: Mapping[str, Any]) -> list[str]:
     return [*map(str, numbers), minutes, f"{report['train_loss']:.3f}"]
 
 
-def _interval(point: Mapping[str, float], value: str, sign: str = "") -> str:
-    mean, low, high = (f"{100 * point[name]:{sign}.1f}" for name in (value, "low", "high"))
-    return f"{mean} [{low}, {high}]"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
-
-
 def _share(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

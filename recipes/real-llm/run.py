@@ -6,23 +6,23 @@ Stopped and run again, it goes on where it was.
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "first-error"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "first-error"))
 
 import torch
 import tyro
 from labels import SOURCE, with_step_labels
 from measure import ORM, PRM, RULE, curves, measured
+from pages import made_by, write_results
 from problems import demonstrations, test_problems, value_of
-from report import publish, tables, write_results
+from report import publish, tables
 from samples import compact
 from sizes import SIZES
 from verbs import rung
@@ -85,8 +85,7 @@ def main(recipe: Recipe) -> None:
     samples = _test_chains(recipe, stages)
     records = list(read_records(samples))
     results = {
-        "command": shlex.join(["python", "recipes/real-llm/run.py", *sys.argv[1:]]),
-        "date": datetime.now(UTC).date().isoformat(),
+        **made_by("recipes/real-llm/run.py"),
         "settings": {"size": recipe.size, **asdict(size), "seed": recipe.seed},
         "policy_training": policy,
         "reward_training": trained,

@@ -18,10 +18,11 @@ import torch
 import tyro
 
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "common"))
 sys.path.append(str(HERE.parent / "first-error"))  # the sibling recipe's helpers
 
 from head import fit_head  # noqa: E402
-from table import publish, write_results  # noqa: E402
+from pages import put, write_results  # noqa: E402
 from verbs import rung  # noqa: E402
 
 from rung.core import ChainRecord, Skipped, read_records, write_records  # noqa: E402
@@ -68,7 +69,8 @@ def main(recipe: Recipe) -> None:
     write_results(results, recipe.out / "results.json")
     print(table(results))
     if recipe.publish:
-        publish(results, table(results), HERE)
+        write_results(results, HERE / "results.json")
+        put(HERE / "README.md", "results", table(results))
 
 
 def _train_orm(recipe: Recipe) -> Any:

@@ -6,14 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
+from pages import IMAGES, RESULTS_PAGE, put, table, write_results
 from picture import write_picture
 
-from rung.core.files import replacing
-
 HERE = Path(__file__).resolve().parent
-RESULTS_PAGE = HERE.parents[1] / "docs" / "results.md"
-IMAGE = HERE.parents[1] / "docs" / "images" / "rl-step-reward.svg"
 PAYS = {"steps": "true step labels", "prm": "a PRM"}
 
 
@@ -31,19 +27,10 @@ def show(results: Mapping[str, Any]) -> str:
 
 def publish(results: Mapping[str, Any]) -> None:
     """Keep the results; put the table into README.md and docs/results.md, and draw the curves."""
-    with replacing(HERE / "results.json") as aside:
-        aside.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
-    write_picture(results, IMAGE)
+    write_results(results, HERE / "results.json")
+    write_picture(results, IMAGES / "rl-step-reward.svg")
     for page in (HERE / "README.md", RESULTS_PAGE):
-        _put(page, "rl-step-reward", show(results))
-
-
-def _put(page: Path, name: str, shown: str) -> None:
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
-    _, _, after = rest.partition(end)
-    with replacing(page) as aside:
-        aside.write_text(f"{before}{begin}\n{shown}\n{end}{after}", encoding="utf-8")
+        put(page, "rl-step-reward", show(results))
 
 
 def _table(results: Mapping[str, Any]) -> str:
@@ -60,8 +47,7 @@ def _table(results: Mapping[str, Any]) -> str:
         ]
         for row in results["ratios"]
     ]
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return table(head, rows)
 
 
 def _tokens(by_seed: Sequence[float | None]) -> str:

@@ -5,24 +5,23 @@ Stopped and run again, it goes on where it was.
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 sys.path.append(str(Path(__file__).resolve().parent))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 
 import msgspec
 import tyro
 from measure import Curve, curve_in, ratios
+from pages import made_by, write_results
 from policies import WholeChains, problems_for, train_base, unlearn
 from report import publish, show
 
 from rung.core import Chain, ChainRecord, Sampling
-from rung.core.files import replacing
 from rung.core.protocols import Scorer
 from rung.generate import TransformersGenerator
 from rung.label import LabLabeler, with_outcomes
@@ -105,15 +104,13 @@ def main(recipe: Recipe) -> None:
     Stages.open(recipe.out, settings).run("the policy that knows the lab", lambda: _base(recipe))
     curves = list(_curves(recipe))
     results = {
-        "command": shlex.join(["python", "recipes/rl-step-reward/run.py", *sys.argv[1:]]),
-        "date": datetime.now(UTC).date().isoformat(),
+        **made_by("recipes/rl-step-reward/run.py"),
         "settings": {**asdict(recipe), "out": "", **TUNED},
         "curves": msgspec.to_builtins(curves),
         "ratios": msgspec.to_builtins(ratios(curves, TARGET, recipe.budget)),
     }
     results["settings"].pop("out")
-    with replacing(recipe.out / "results.json") as aside:
-        aside.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    write_results(results, recipe.out / "results.json")
     print(show(results))
     if recipe.publish:
         publish(results)

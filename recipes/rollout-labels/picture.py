@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pages import IMAGES
+
 from rung.core.files import replacing
 from rung.eval.share_chart import Series, Share, share_chart
 
-PICTURE = Path(__file__).resolve().parents[2] / "docs" / "images" / "label-error.svg"
+PICTURE = IMAGES / "label-error.svg"
 TITLE = "Step labels by rollouts: how many are wrong, and what they cost"
 
 

@@ -6,13 +6,13 @@ Stopped and run again, it goes on where it was.
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 
 import msgspec
 import tyro
@@ -27,9 +27,10 @@ from measure import (
     label_error_gap,
     value_error,
 )
+from pages import made_by, write_results
 from picture import PICTURE, write_picture
 from policy import MAX_TOKENS, open_policy, train_lab_policy, write_chains
-from table import publish, table, write_results
+from table import publish, show
 
 from rung.core import ChainRecord, Generator, RolloutCount, Sampling, write_records
 from rung.core.resume import fingerprint_of
@@ -68,8 +69,7 @@ def main(recipe: Recipe) -> None:
     records = write_chains(policy, recipe.num_problems, recipe.chains, recipe.seed + 1)
     write_records(recipe.out / "chains.jsonl.gz", records)
     results = {
-        "command": shlex.join(["python", "recipes/rollout-labels/run.py", *sys.argv[1:]]),
-        "date": datetime.now(UTC).date().isoformat(),
+        **made_by("recipes/rollout-labels/run.py"),
         "settings": {k: v for k, v in asdict(recipe).items() if k not in _NOT_SETTINGS},
         "right_chains": sum(r.outcome is not None and r.outcome.is_correct for r in records),
         "steps_judged": sum(y is not None for r in records for y in r.labels[0].labels),
@@ -79,7 +79,7 @@ def main(recipe: Recipe) -> None:
     }
     write_results(results, recipe.out / "results.json")
     write_picture(results, recipe.out / "label-error.svg")
-    print(table(results))
+    print(show(results))
     if recipe.publish:
         publish(results)
         write_picture(results, PICTURE)

@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 from rung.core.files import replacing
 from rung.eval.share_chart import Series, Share, share_chart
 
-IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
-
 
 class Look(NamedTuple):
     """How a search's line is drawn."""

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
-from picture import IMAGES, write_picture
+from pages import IMAGES, interval, put, table, write_results
+from picture import write_picture
 
-from rung.core.files import replacing
 from rung.eval.statistics import bootstrap_means, resample_weights
 
 HERE = Path(__file__).resolve().parent
@@ -57,23 +56,23 @@ def _joined(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {k: np.concatenate([np.array(row[k], dtype=float) for row in rows]) for k in names}
 
 
-def table(results: Mapping[str, Any]) -> str:
+def show(results: Mapping[str, Any]) -> str:
     """One row a search, cheapest first within its scorer."""
     base = f"best-of-{results['base'].split()[2]}"
     head = ["scorer", "search", "N", "width", "accuracy, %", f"minus {base}"]
     head += ["tokens sampled", "scored", f"of {base}'s"]
-    lines = [head, ["---"] * len(head)]
+    cells: list[list[str]] = []
     order = ("prm", "none", "orm", "oracle")
     key = lambda row: (order.index(row["scorer"]), row["of_base_tokens"])  # noqa: E731
     for row in sorted(results["rows"], key=key):
-        lines.append(
+        cells.append(
             [
                 row["scorer"],
                 row["algorithm"] + _looks(row["look_every"]),
                 str(row["n"]),
                 str(row["width"]) if row["algorithm"] in _WIDE else "",
-                _estimate(row["accuracy"]),
-                _estimate(row["minus_base"], sign="+"),
+                interval(row["accuracy"]),
+                interval(row["minus_base"], sign="+"),
                 f"{row['sampled']:.0f}",
                 f"{row['scored']:.0f}",
                 f"{100 * row['of_base_tokens']:.0f} %",
@@ -82,7 +81,7 @@ def table(results: Mapping[str, Any]) -> str:
     said = f"{results['quickstarts']} {results['models']} with {results['problems']} fresh"
     said += " problems each."
     said += f" Made by `{results['command']}` on {results['date']}."
-    return said + "\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{said}\n\n{table(head, cells)}"
 
 
 _WIDE = ("beam", "dvts", "lookahead", "mcts", "adaptive", "adaptive-vote", "abort", "allocate")
@@ -91,21 +90,10 @@ _WIDE = ("beam", "dvts", "lookahead", "mcts", "adaptive", "adaptive-vote", "abor
 def publish(results: Mapping[str, Any]) -> None:
     """Keep the results beside this file, put their table into README.md, and draw the picture."""
     name = FILES[results["grid"]]
-    with replacing(HERE / f"{name}.json") as aside:
-        told = msgspec.json.encode(results)
-        aside.write_bytes(msgspec.json.format(told, indent=1) + b"\n")
-    readme, begin, end = HERE / "README.md", f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(begin)
-    _, _, after = rest.partition(end)
-    with replacing(readme) as aside:
-        aside.write_text(f"{before}{begin}\n{table(results)}\n{end}{after}", encoding="utf-8")
+    write_results(results, HERE / f"{name}.json")
+    put(HERE / "README.md", name, show(results))
     write_picture(results, IMAGES / f"{PICTURES[results['grid']]}.svg")
 
 
 def _looks(every: int | None) -> str:
     return "" if every is None else f", looks every {every} tokens"
-
-
-def _estimate(found: Mapping[str, float], sign: str = "") -> str:
-    value, low, high = (f"{100 * found[key]:{sign}.1f}" for key in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"

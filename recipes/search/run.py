@@ -5,19 +5,20 @@ Stopped and run again, it goes on where it was.
 
 from __future__ import annotations
 
-import shlex
 import sys
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 
 import msgspec
 import torch
 import tyro
 from grid import GRIDS
 from measure import Models, lines, measure
-from report import publish, summarize, table
+from pages import made_by
+from report import publish, show, summarize
 
 from rung.cli.search_lines import Lines
 from rung.core.files import make_room, replacing
@@ -49,8 +50,7 @@ def main(recipe: Recipe) -> None:
     for folder in recipe.quickstarts:
         rows += _rows(recipe, folder)
     results = {
-        "command": shlex.join(["python", "recipes/search/run.py", *map(_short, sys.argv[1:])]),
-        "date": datetime.now(UTC).date().isoformat(),
+        **made_by("recipes/search/run.py"),
         "problems": recipe.problems,
         "quickstarts": len(recipe.quickstarts),
         "grid": recipe.grid,
@@ -59,7 +59,7 @@ def main(recipe: Recipe) -> None:
         "picture_from": PICTURE_FROM[recipe.grid],
         "rows": summarize(rows, base.name),
     }
-    print(table(results))
+    print(show(results))
     if recipe.publish:
         publish(results)
 
@@ -94,11 +94,6 @@ PICTURE_FROM = {"whole": 0.4, "small": 0.2}
 """The least accuracy that the picture has room for."""
 TRUTH = Lines(enough=0.5, below=0.5)
 """The lines for the oracle."""
-
-
-def _short(argument: str) -> str:
-    """A folder's name without where it lies."""
-    return Path(argument).name if "/" in argument else argument
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from rung.model.tiny import make_tiny
 from scripts import modules_of
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "real-llm"
-PARTS = ("labels", "measure", "problems", "report", "samples", "sizes", "table", "verbs")
+PARTS = ("labels", "measure", "problems", "report", "samples", "sizes", "verbs")
 FILES = {"problems_gsm8k_train.jsonl.gz": 40, "problems_gsm8k_test.jsonl.gz": 8}
 EGGS = Problem("eggs", "Ann has 3 bags of 4 eggs and eats 2. How many are left?", "10")
 

@@ -170,13 +170,15 @@ def test_tables_in_the_readme_are_those_of_the_results(recipe: str):
 
 
 def test_publishing_again_replaces_the_table(tmp_path: Path):
-    table = module("first-error", "table")
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+    pages, readme = module("common", "pages"), tmp_path / "README.md"
+    begin, end = "<!-- results: begin -->", "<!-- results: end -->"
+    readme.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     for value in (1, 2):
-        table.publish({"value": value}, f"| {value} |", tmp_path)
-    assert readme.read_text() == f"before\n{table.BEGIN}\n| 2 |\n{table.END}\nafter\n"
-    assert json.loads((tmp_path / "results.json").read_bytes()) == {"value": 2}
+        pages.put(readme, "results", f"| {value} |")
+    assert readme.read_text() == f"before\n{begin}\n| 2 |\n{end}\nafter\n"
+    with pytest.raises(ValueError, match="no part 'others'"):
+        pages.put(readme, "others", "lost")
+    assert "| 2 |" in readme.read_text()
 
 
 def test_the_calculator_is_held_against_people_and_reference_solutions(
@@ -192,7 +194,7 @@ def test_the_calculator_is_held_against_people_and_reference_solutions(
 def test_the_calculators_table_is_that_of_its_results():
     results = json.loads((RECIPES / "calculator" / "results.json").read_bytes())
     readme = (RECIPES / "calculator" / "README.md").read_text()
-    assert module("calculator", "table").table(results) in readme
+    assert module("calculator", "table").show(results) in readme
 
 
 def test_reference_programs_are_put_through_the_sandbox(

@@ -85,6 +85,6 @@ def test_table_and_picture_are_those_of_the_results(recipe, grid: str):
     report, name = recipe["report"], recipe["report"].FILES[grid]
     results = json.loads((RECIPE / f"{name}.json").read_bytes())
     assert results["grid"] == grid
-    assert report.table(results) in (RECIPE / "README.md").read_text()
+    assert report.show(results) in (RECIPE / "README.md").read_text()
     drawn = report.IMAGES / f"{report.PICTURES[grid]}.svg"
     assert drawn.read_text() == recipe["picture"].picture(results)
