@@ -18,6 +18,8 @@ HELD_OUT = 300
 LEARNING = Optimization(lr=3e-3, beta2=0.98, batch_tokens=2048, evaluate_every=300)
 UNLEARNING = replace(LEARNING, lr=1e-3, patience=0)
 WIDTH, LAYERS = 64, 2
+CONVINCED = 0.9
+"""How often the wrong result of a misconceived fact is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,18 @@ class WholeChains:
 
 
 def lab_of(num_steps: int, rate: float = 1.0) -> Lab:
-    """A lab whose demonstrator gets a share `rate` of its chains right, by slips alone."""
-    slip = 1 - rate ** (1 / num_steps)
-    return Lab(num_steps=num_steps, misconceived_share=0.0, slip_rate=slip)
+    """A lab whose demonstrator gets a share `rate` of its chains right, by misconceptions alone.
+
+    Facts that it has wrong it gets right in one case of ten: what is likeliest there is wrong.
+    """
+    wrong = 1 - rate ** (1 / num_steps)
+    held = max(CONVINCED, wrong)
+    return Lab(
+        num_steps=num_steps,
+        misconceived_share=wrong / held,
+        misconceived_rate=held,
+        slip_rate=0.0,
+    )
 
 
 def train_base(folder: Path, lengths: tuple[int, ...], count: int, seed: int) -> Path:
@@ -62,7 +73,7 @@ def train_base(folder: Path, lengths: tuple[int, ...], count: int, seed: int) ->
 def unlearn(base: Path, folder: Path, num_steps: int, rate: float, count: int, seed: int) -> Path:
     """The base policy, trained further on chains of which a share `rate` is right; its folder.
 
-    A right result stays the likeliest one at every step, with its neighbors beside it.
+    At a misconceived step the likeliest result is a wrong one, always the same.
     """
     lab = lab_of(num_steps, rate)
     problems = make_problems(lab, count, seed=seed + 1)
