@@ -17,7 +17,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "rl-step-reward"))
 import msgspec
 import tyro
 from pages import IMAGES, made_by, put, table, write_results
-from policies import problems_for, train_base, unlearn
+from policies import problems_for, slipping, train_base, unlearn
 
 from rung.core import Chain, StepScores
 from rung.core.protocols import Scorer
@@ -67,7 +67,8 @@ def main(recipe: Recipe) -> None:
     """Three runs from one policy."""
     recipe.out.mkdir(parents=True, exist_ok=True)
     base = train_base(recipe.out, (NUM_STEPS,), recipe.demonstrations, recipe.seed)
-    start = unlearn(base, recipe.out / "policy", NUM_STEPS, RATE, recipe.unlearning, recipe.seed)
+    lab = slipping(NUM_STEPS, RATE)
+    start = unlearn(base, recipe.out / "policy", lab, recipe.unlearning, recipe.seed)
     strictest = StrictestScorer((Planted(), LabelingScorer(LAB)))
     runs = {
         "free": _run(recipe, start, "free", Guards(alarm="off", blank_steps_pay=True), Planted()),

@@ -12,6 +12,8 @@ import msgspec
 
 from rung.train.state import METRICS_FILE
 
+Place = tuple[int, float, str]
+"""Steps of a chain, the success rate at the start, and how the right results were lost."""
 T_95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}
 """Student's t at 97.5 %, by degrees of freedom."""
 
@@ -22,6 +24,7 @@ class Curve:
 
     num_steps: int
     rate: float
+    lost_by: str
     pay: str
     seed: int
     tokens: tuple[int, ...]
@@ -29,9 +32,9 @@ class Curve:
     seconds: float
 
     @property
-    def cell(self) -> tuple[int, float]:
+    def cell(self) -> Place:
         """Where it started."""
-        return self.num_steps, self.rate
+        return self.num_steps, self.rate, self.lost_by
 
     def tokens_to(self, target: float) -> float | None:
         """Tokens at which the target is first reached, between looks; None if it never is."""
@@ -52,6 +55,7 @@ class Ratio:
 
     num_steps: int
     rate: float
+    lost_by: str
     pay: str
     start: float
     """Accuracy at the start."""
@@ -62,6 +66,9 @@ class Ratio:
     """Geometric mean over the seeds where both reached the target."""
     low: float | None
     high: float | None
+    outcome_end: float
+    """Accuracy at the last look, mean over seeds."""
+    pay_end: float
     at_least: float | None
     """Where outcome reward did not reach it: the budget over what step reward took, least of the
     seeds."""
@@ -86,9 +93,7 @@ def ratios(curves: Sequence[Curve], target: float, budget: int) -> list[Ratio]:
     return [_ratio(curves, cell, pay, target, budget) for cell in cells for pay in pays]
 
 
-def _ratio(
-    curves: Sequence[Curve], cell: tuple[int, float], pay: str, target: float, budget: int
-) -> Ratio:
+def _ratio(curves: Sequence[Curve], cell: Place, pay: str, target: float, budget: int) -> Ratio:
     ours = [curve for curve in curves if curve.cell == cell]
     by_seed = {
         name: {c.seed: c.tokens_to(target) for c in ours if c.pay == name}
@@ -108,6 +113,7 @@ def _ratio(
         math.exp(fmean(both)) if both and len(both) == len(pairs) else None,
         low,
         high,
+        *(fmean(c.accuracy[-1] for c in ours if c.pay == name) for name in ("outcome", pay)),
         min(bounds) if bounds and len(bounds) == len(pairs) else None,
     )
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from measure import Place
+
 from rung.core.files import replacing
 from rung.eval.charts import CHART_STYLE, COLORS, Size, drawing
 from rung.eval.svg import Markup, Point, path_through, tag
@@ -20,7 +22,7 @@ CALLED = {"outcome": "the outcome alone", "steps": "true step labels", "prm": "a
 
 def write_picture(results: Mapping[str, Any], path: Path) -> None:
     """Write the picture as SVG, light and dark."""
-    cells = dict.fromkeys((c["num_steps"], c["rate"]) for c in results["curves"])
+    cells = dict.fromkeys(map(_place, results["curves"]))
     rows = math.ceil(len(cells) / A_ROW)
     size = Size(PANEL.width * A_ROW, LEGEND + PANEL.height * rows, right=0, is_narrow=False)
     panels = [
@@ -45,6 +47,10 @@ def write_picture(results: Mapping[str, Any], path: Path) -> None:
         aside.write_text(alone + "\n", encoding="utf-8")
 
 
+def _place(curve: Mapping[str, Any]) -> Place:
+    return curve["num_steps"], curve["rate"], curve["lost_by"]
+
+
 def _legend(results: Mapping[str, Any]) -> list[Markup]:
     found: list[Markup] = []
     for k, pay in enumerate(dict.fromkeys(c["pay"] for c in results["curves"])):
@@ -55,8 +61,8 @@ def _legend(results: Mapping[str, Any]) -> list[Markup]:
     return found
 
 
-def _panel(results: Mapping[str, Any], cell: tuple[int, float]) -> list[Markup]:
-    curves = [c for c in results["curves"] if (c["num_steps"], c["rate"]) == cell]
+def _panel(results: Mapping[str, Any], cell: Place) -> list[Markup]:
+    curves = [c for c in results["curves"] if _place(c) == cell]
     last = max(c["tokens"][-1] for c in curves)
     bottom, end = PANEL.height - PANEL.bottom, PANEL.width - PANEL.right
 
@@ -65,7 +71,7 @@ def _panel(results: Mapping[str, Any], cell: tuple[int, float]) -> list[Markup]:
         return Point(PANEL.left + across, bottom - (bottom - PANEL.top) * accuracy)
 
     steps = "1 step" if cell[0] == 1 else f"{cell[0]} steps"
-    title = f"{steps}, {curves[0]['accuracy'][0]:.0%} right at the start"
+    title = f"{steps}, about {cell[1]:.1%} right at the start, lost by {cell[2]}"
     parts = [tag("text", title, class_="name", x=PANEL.left, y=PANEL.top - 12)]
     for share in (0.0, 0.5, 1.0):
         place = at(0, share)

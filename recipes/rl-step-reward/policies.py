@@ -37,10 +37,19 @@ class WholeChains:
         ]
 
 
-def lab_of(num_steps: int, rate: float = 1.0) -> Lab:
-    """A lab whose demonstrator gets a share `rate` of its chains right, by misconceptions alone.
+def slipping(num_steps: int, rate: float = 1.0) -> Lab:
+    """A lab whose demonstrator gets a share `rate` of its chains right, by slips alone.
 
-    Facts that it has wrong it gets right in one case of ten: what is likeliest there is wrong.
+    A right result stays the likeliest one at every step, with its neighbors beside it.
+    """
+    slip = 1 - rate ** (1 / num_steps)
+    return Lab(num_steps=num_steps, misconceived_share=0.0, slip_rate=slip)
+
+
+def convinced(num_steps: int, rate: float) -> Lab:
+    """The same by misconceptions alone: of some facts it has lost the right result.
+
+    These it gets right in one case of ten, and else gives one wrong result, always the same.
     """
     wrong = 1 - rate ** (1 / num_steps)
     held = max(CONVINCED, wrong)
@@ -70,12 +79,8 @@ def train_base(folder: Path, lengths: tuple[int, ...], count: int, seed: int) ->
     return folder / "base"
 
 
-def unlearn(base: Path, folder: Path, num_steps: int, rate: float, count: int, seed: int) -> Path:
-    """The base policy, trained further on chains of which a share `rate` is right; its folder.
-
-    At a misconceived step the likeliest result is a wrong one, always the same.
-    """
-    lab = lab_of(num_steps, rate)
+def unlearn(base: Path, folder: Path, lab: Lab, count: int, seed: int) -> Path:
+    """The base policy, trained further on chains of a lab's demonstrator; its folder."""
     problems = make_problems(lab, count, seed=seed + 1)
     chains = demonstrations(make_demonstrator(lab, seed=seed), problems, seed=seed)
     records = [ChainRecord(chain) for chain in chains]
@@ -86,7 +91,7 @@ def unlearn(base: Path, folder: Path, num_steps: int, rate: float, count: int, s
 
 def problems_for(num_steps: int, count: int, seed: int) -> list[Problem]:
     """Problems to train on and to look at; none was demonstrated."""
-    return list(make_problems(lab_of(num_steps), count, seed=seed + 2))
+    return list(make_problems(slipping(num_steps), count, seed=seed + 2))
 
 
 def _mixed(lengths: tuple[int, ...], count: int, seed: int) -> Iterator[ChainRecord]:
@@ -94,8 +99,8 @@ def _mixed(lengths: tuple[int, ...], count: int, seed: int) -> Iterator[ChainRec
     each = -(-count // len(lengths))
     streams = [
         demonstrations(
-            make_demonstrator(lab_of(length), seed=seed),
-            make_problems(lab_of(length), each, seed=seed),
+            make_demonstrator(slipping(length), seed=seed),
+            make_problems(slipping(length), each, seed=seed),
             seed=seed,
         )
         for length in lengths

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pages import IMAGES, RESULTS_PAGE, put, table, write_results
+from pages import IMAGES, RESULTS_PAGE, made, put, table, write_results
 from picture import write_picture
 
 HERE = Path(__file__).resolve().parent
@@ -19,8 +19,7 @@ def show(results: Mapping[str, Any]) -> str:
     said = (
         f"{settings['seeds']} seeds, at most {settings['budget']:,} sampled tokens a run, learning"
         f" rate {settings['lr']:g}, {settings['problems']} problems with {settings['chains']}"
-        f" chains a round, for every way of paying. Made by `{results['command']}` on"
-        f" {results['date']}."
+        f" chains a round, for every way of paying. {made(results)}"
     )
     return f"{said}\n\n{_table(results)}"
 
@@ -34,16 +33,21 @@ def publish(results: Mapping[str, Any]) -> None:
 
 
 def _table(results: Mapping[str, Any]) -> str:
-    head = ["steps", "right at the start", "paid by", "tokens to 50 %, outcome alone"]
-    head += ["tokens to 50 %, with steps", "times fewer"]
+    head = ["steps", "lost by", "aimed at", "right at the start", "paid by"]
+    head += ["tokens to 50 %, outcome alone", "tokens to 50 %, with steps", "times fewer"]
+    head += ["right at the end, outcome alone", "with steps"]
     rows = [
         [
             str(row["num_steps"]),
+            row["lost_by"],
+            f"{row['rate']:.1%}",
             f"{row['start']:.1%}",
             PAYS[row["pay"]],
             _tokens(row["outcome_tokens"]),
             _tokens(row["pay_tokens"]),
             _times(row),
+            f"{row['outcome_end']:.0%}",
+            f"{row['pay_end']:.0%}",
         ]
         for row in results["ratios"]
     ]

@@ -1,11 +1,15 @@
 """The recipes of reinforcement learning: their measures, and small runs from end to end."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from rung.data.lab import demonstrations, make_demonstrator, make_problems
+from toy_quickstart import one_after_the_other
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
@@ -14,6 +18,7 @@ RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 def modules_of(recipe: str, *more: str) -> Iterator[dict]:
     """A recipe's modules, gone again afterwards: other recipes have some of the same name."""
     before, names = list(sys.path), ("run", "measure", "report", "picture", "policies", "sizes")
+    names += ("cells", "lab_runs")
     sys.path[:0] = [str(RECIPES / name) for name in (recipe, *more)]
     try:
         import run
@@ -34,7 +39,14 @@ def steps():
 def curve(measure, pay, accuracy, seed=0):
     tokens = tuple(1000 * k for k in range(len(accuracy)))
     return measure.Curve(
-        num_steps=4, rate=0.2, pay=pay, seed=seed, tokens=tokens, accuracy=accuracy, seconds=1.0
+        num_steps=4,
+        rate=0.2,
+        lost_by="slips",
+        pay=pay,
+        seed=seed,
+        tokens=tokens,
+        accuracy=accuracy,
+        seconds=1.0,
     )
 
 
@@ -64,15 +76,28 @@ def test_the_ratio_has_an_interval_or_a_bound(steps):
     assert found.at_least == 10.0
 
 
-def test_a_small_study_runs_and_is_drawn(steps, tmp_path, capsys):
+def test_a_start_has_lost_the_right_results_or_slips(steps):
+    policies = steps["policies"]
+    for lab in (policies.slipping(4, 0.05), policies.convinced(4, 0.05)):
+        demonstrator = make_demonstrator(lab, seed=0)
+        chains = list(demonstrations(demonstrator, make_problems(lab, 2000, seed=0), seed=0))
+        right = [v.is_correct for v in policies.WholeChains().verify(chains)]
+        assert sum(right) / 2000 == pytest.approx(0.05, abs=0.03)
+    assert policies.slipping(4, 0.05).misconceived_share == 0
+    assert policies.convinced(1, 0.01).misconceived_rate == pytest.approx(0.99)
+
+
+def test_a_small_study_runs_and_is_drawn(steps, tmp_path, capsys, monkeypatch):
     run = steps["run"]
+    monkeypatch.setattr(sys.modules["lab_runs"], "run_side_by_side", one_after_the_other)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     recipe = run.Recipe(
         out=tmp_path / "study",
         lengths=(1,),
         demonstrations=350,
         unlearning=60,
         prm_problems=40,
-        cells=((1, 0.5),),
+        cells=((1, 0.5, "misconceptions"),),
         pays=("outcome", "steps", "prm"),
         budget=8_000,
         seeds=1,
@@ -80,7 +105,9 @@ def test_a_small_study_runs_and_is_drawn(steps, tmp_path, capsys):
     run.main(recipe)
     printed = capsys.readouterr().out
     assert "true step labels" in printed and "a PRM" in printed
-    assert sorted(p.name for p in (tmp_path / "study" / "1-steps-0.5").iterdir()) == [
+    assert sorted(
+        p.name for p in (tmp_path / "study" / "1-steps-0.5-misconceptions").iterdir()
+    ) == [
         "outcome-0",
         "policy",
         "prm",

@@ -1,0 +1,143 @@
+"""Where runs start, and a run from there: each a job of its own process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from measure import Curve, curve_in
+from policies import WholeChains, convinced, problems_for, slipping, unlearn
+
+from rung.core import Chain, ChainRecord, Problem, Progress, Sampling
+from rung.core.protocols import Scorer
+from rung.generate import TransformersGenerator
+from rung.label import LabLabeler, with_outcomes
+from rung.model import load_causal_lm
+from rung.rl import Guards, Looking, Paying, RlTraining, Updating, train_rl
+from rung.score import LabelingScorer, load_scorer
+from rung.train import Optimization, RewardTraining, train_reward
+from rung.verify import extract_answer
+
+Pay = Literal["outcome", "steps", "prm"]
+Lost = Literal["slips", "misconceptions"]
+LABS = {"slips": slipping, "misconceptions": convinced}
+LAB = LabLabeler()
+WHOLE = WholeChains()
+HELD_OUT = 200
+HELD_BACK = 40
+"""Of a PRM's chains, those that it is validated on."""
+TARGET = 0.5
+TOKENS_A_STEP = 12
+TUNED = {
+    "lr": 3e-4,
+    "problems": 16,
+    "chains": 16,
+}
+"""The same for every way of paying."""
+
+
+class Cell(NamedTuple):
+    """Where runs start: chains of so many steps, and the policy's share of right ones."""
+
+    num_steps: int
+    rate: float
+    lost_by: Lost
+    """How it comes that the others are wrong."""
+
+    @property
+    def name(self) -> str:
+        """As a folder is called."""
+        return f"{self.num_steps}-steps-{self.rate:g}-{self.lost_by}"
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """Its sizes, and where it works."""
+
+    out: Path
+    unlearning: int
+    """Chains that make a start of the base policy."""
+    prm_problems: int
+    budget: int
+    """Tokens sampled in a run, at most."""
+    seed: int
+    """Of the policies and the problems."""
+
+    def start(self, cell: Cell, progress: Progress) -> int:
+        """Make the policy that a cell's runs start from."""
+        lab = LABS[cell.lost_by](cell.num_steps, cell.rate)
+        unlearn(self.out / "base", self._folder(cell, "policy"), lab, self.unlearning, self.seed)
+        return 0
+
+    def train_prm(self, cell: Cell, progress: Progress) -> int:
+        """Train a PRM on the true labels of chains that the start policy wrote."""
+        out, start = self._folder(cell, "prm"), self._folder(cell, "policy")
+        if (out / "training.json").exists():
+            return 0
+        policy = TransformersGenerator(*load_causal_lm(start), extract_answer=extract_answer)
+        problems = self._problems(cell)[HELD_OUT:][: self.prm_problems]
+        sampling = Sampling(max_tokens=_most_tokens(cell), seed=self.seed + 9)
+        groups = policy.sample([Chain(problem, ()) for problem in problems], 2, sampling)
+        chains = [chain for group in groups for chain in group if chain.steps]
+        pairs = zip(chains, LAB.label(chains), strict=True)
+        records = with_outcomes([ChainRecord(chain, (labels,)) for chain, labels in pairs], WHOLE)
+        learning = Optimization(lr=1.4e-3, beta2=0.98, epochs=4, batch_tokens=1100, patience=0)
+        training = RewardTraining(kind="prm", trunk=start, optimization=learning)
+        return train_reward(training, records[HELD_BACK:], records[:HELD_BACK], out).tokens
+
+    def run(self, cell: Cell, pay: Pay, seed: int, progress: Progress) -> int:
+        """One run of `rung rl`, from where it stands."""
+        problems = self._problems(cell)
+        train_rl(
+            self._settings(cell, pay, seed),
+            problems[HELD_OUT:],
+            problems[:HELD_OUT],
+            self._folder(cell, f"{pay}-{seed}"),
+            verifier=WHOLE,
+            scorer=self._scorer(cell, pay),
+        )
+        return 0
+
+    def curve(self, cell: Cell, pay: Pay, seed: int) -> Curve:
+        """What a run has shown."""
+        out = self._folder(cell, f"{pay}-{seed}")
+        return curve_in(out, **cell._asdict(), pay=pay, seed=seed)
+
+    def _settings(self, cell: Cell, pay: Pay, seed: int) -> RlTraining:
+        a_round = TUNED["problems"] * TUNED["chains"] * 9 * (cell.num_steps + 1)
+        return RlTraining(
+            policy=self._folder(cell, "policy"),
+            paying=Paying(form="outcome" if pay == "outcome" else "sum"),
+            guards=Guards(alarm="off"),
+            updating=Updating(
+                iterations=max(1, round(self.budget / a_round)),
+                problems=int(TUNED["problems"]),
+                chains=int(TUNED["chains"]),
+                lr=TUNED["lr"],
+                max_tokens=_most_tokens(cell),
+            ),
+            looking=Looking(look_every=_look_every(cell), look_chains=1, until_accuracy=0.55),
+            seed=seed,
+        )
+
+    def _scorer(self, cell: Cell, pay: Pay) -> Scorer | None:
+        if pay == "outcome":
+            return None
+        return LabelingScorer(LAB) if pay == "steps" else load_scorer(self._folder(cell, "prm"))
+
+    def _problems(self, cell: Cell) -> list[Problem]:
+        """The first are held out."""
+        return problems_for(cell.num_steps, 4_000 + HELD_OUT, self.seed)
+
+    def _folder(self, cell: Cell, name: str) -> Path:
+        return self.out / cell.name / name
+
+
+def _most_tokens(cell: Cell) -> int:
+    return TOKENS_A_STEP * (cell.num_steps + 1)
+
+
+def _look_every(cell: Cell) -> int:
+    """Rounds between looks: rarer where rounds are short."""
+    return 4 if cell.num_steps < 6 else 2
