@@ -63,6 +63,11 @@ def put(page: Path, name: str, shown: str) -> None:
         aside.write_text(f"{before}{begin}\n{shown}\n{end}{after}", encoding="utf-8")
 
 
+def image(name: str, said: str, page: Path) -> str:
+    """A link from a page to one of the pictures, with what it shows."""
+    return f"![{said}]({os.path.relpath(IMAGES / f'{name}.svg', page.parent)})"
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]

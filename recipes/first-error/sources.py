@@ -27,7 +27,7 @@ RESERVED = (
     "problems_math500.jsonl",
     "bon_math100_qwen_rm8.jsonl.gz",
 )
-"""Problems that something is measured on, here or in `recipes/rerank-gsm8k`."""
+"""Problems that something is measured on, here or in `recipes/real-samples`."""
 MR_BEN_DOMAINS = ("math",)
 NO_MISTAKES = ("circular", "redundency")
 """Classes of PRMBench whose planted steps are superfluous, not wrong (spelled as there)."""

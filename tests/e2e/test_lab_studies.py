@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,16 +12,24 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
+from rung.core import Chain, ChainRecord, Problem, StepLabels, StepScores, Verdict
 from rung.data.lab import Lab
+from rung.eval import best_of_n
 from rung.loop import quickstart, run_quickstart
 from scripts import modules_of
 from toy_quickstart import TOY, one_after_the_other
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 RESULTS_PAGE = RECIPES.parent / "docs" / "results.md"
-STUDIES = {"prm-vs-orm": "report", "regimes": "tables"}
+STUDIES = {
+    "prm-vs-orm": "report",
+    "regimes": "tables",
+    "data-efficiency": "report",
+    "aggregation": "tables",
+}
 """Each with its module of tables."""
 Study = Callable[..., ModuleType]
 
@@ -103,6 +112,140 @@ def test_regimes_by_length_and_by_labels(runs, study: Study, tmp_path: Path, cap
     assert capsys.readouterr().out == first
 
 
+def published(tables: ModuleType, results: Any, page: str, folder: Path) -> list[str]:
+    """Publish into a folder in place of the repository; return the pictures that were drawn."""
+    for name, shown in (("README.md", "results"), ("results.md", page)):
+        (folder / name).write_text(f"<!-- {shown}: begin -->\n<!-- {shown}: end -->\n")
+    (folder / "images").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "HERE", folder)
+        patch.setattr(tables, "RESULTS_PAGE", folder / "results.md")
+        patch.setattr(tables, "IMAGES", folder / "images")
+        tables.publish(results)
+    assert tables.show(results) in (folder / "README.md").read_text()
+    assert tables.short(results) in (folder / "results.md").read_text()
+    assert json.loads((folder / "results.json").read_bytes()) == results
+    return sorted(path.stem for path in (folder / "images").iterdir())
+
+
+FEW = {"chains": (4, 8), "read": 16, "start": 8, "more": 8, "ns": (2, 4)}
+
+
+def test_data_efficiency_runs_and_goes_on(runs, study: Study, tmp_path: Path, capsys) -> None:
+    run = study("data-efficiency")
+    told = run.Recipe(quickstarts=runs, out=tmp_path, **FEW)
+    run.main(told)
+    first = capsys.readouterr().out
+    results = json.loads((tmp_path / "results.json").read_bytes())
+    models = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("model.safetensors")}
+    assert len(models) == 2 * (2 * 2 + 2)
+    run.main(told)
+    assert capsys.readouterr().out == first
+    assert models == {path: path.stat().st_mtime_ns for path in models}, "nothing is trained again"
+    assert [row["chains"] for row in results["sizes"]] == [4, 8, 24]
+    assert [row["epochs"] for row in results["sizes"]] == [4, 3, 1]
+    for row in results["sizes"]:
+        gaps = [gap["difference"] for gap in row["gap"]]
+        assert gaps == pytest.approx(np.mean(row["by_seed"], axis=0).tolist())
+    assert "| + 8 chosen |" in first
+    report = sys.modules["report"]
+    assert [draw(results).count("<circle") for draw in report.PICTURES.values()] == [9, 6]
+    assert published(report, results, "data-efficiency", tmp_path) == list(report.PICTURES)
+    with pytest.raises(run.RungError, match="below the quickstarts' own, 24"):
+        run.main(replace(told, chains=(8, 24)))
+
+
+def test_chains_to_label_are_chosen_among_the_others(runs, study: Study, tmp_path: Path) -> None:
+    study("data-efficiency")
+    cells, lab_runs = sys.modules["cells"], sys.modules["lab_runs"]
+    run, places = lab_runs.LabRun.of(runs[0]), tmp_path / "active.json"
+    cells.choosing_job(run, 8, 6, run.folder / "prm", places)(lab_runs.Said())
+    chosen = json.loads(places.read_bytes())
+    assert len(set(chosen)) == 6 and min(chosen) >= 8
+    every, learned = run.records("train"), cells.with_more(run, 8, places)
+    assert learned == [*every[:8], *(every[k] for k in chosen)]
+    is_wrong = {k for k, r in enumerate(every) if k >= 8 and not r.outcome.is_correct}
+    assert len(is_wrong & set(chosen)) == min(6, len(is_wrong))
+
+
+def test_picks_are_those_of_rung_eval(runs, study: Study) -> None:
+    study("data-efficiency")
+    records = sys.modules["lab_runs"].LabRun.of(runs[1]).records("scored")
+    right_RPN = sys.modules["picks"].picks(records, "prm", ("min", "sum"), (1, 4))
+    found = best_of_n(records, prm="prm", orm=None, ns=(1, 4), resamples=10)
+    for rule, right_PN in zip(("min", "sum"), right_RPN, strict=True):
+        assert right_PN.mean(axis=0).tolist() == pytest.approx(
+            [found.at(f"prm_{rule}", n).accuracy for n in (1, 4)]
+        )
+
+
+def test_aggregation_of_verifier_rollouts_and_people(
+    runs, study: Study, tmp_path: Path, capsys
+) -> None:
+    run = study("aggregation")
+    real = tmp_path / "real-samples"
+    told = run.Recipe(quickstarts=runs[1:], out=tmp_path, chains=8, epochs=1, real_samples=real)
+    with pytest.raises(run.RungError, match="--real-samples names its folder"):
+        run.main(told)
+    (real / "scored").mkdir(parents=True)
+    for name in run.HUMAN:
+        shutil.copy(runs[0] / "scored.jsonl.gz", real / "scored" / f"{name}.jsonl.gz")
+    run.main(told)
+    first = capsys.readouterr().out
+    results = json.loads((tmp_path / "results.json").read_bytes())
+    names = [part["labels"] for part in results["parts"]]
+    assert names == list(sys.modules["tables"].PARTS)
+    for part in results["parts"][1:4]:
+        assert part["leaning"]["sum"]["wrong"]["value"] > 0.5
+    assert sys.modules["tables"].picture(results).count("<circle") == 6 * 3
+    assert published(sys.modules["tables"], results, "aggregation", tmp_path) == ["aggregation"]
+    run.main(told)
+    assert capsys.readouterr().out == first
+
+
+def made(texts: str, scores: tuple[float, ...], *, right: bool) -> ChainRecord:
+    """A chain of one problem, a letter a step."""
+    chain = Chain.of(Problem("p", "Why?", "1"), list(texts), answer="1" if right else "2")
+    outcome = Verdict.CORRECT if right else Verdict.INCORRECT
+    return ChainRecord(chain, (), (StepScores(scores, "prm"),), outcome)
+
+
+def test_leanings_are_those_that_one_can_reckon(study: Study) -> None:
+    study("aggregation")
+    bias = sys.modules["bias"]
+    records = [
+        made("ab", (0.5, 0.5), right=True),
+        made("abcd", (0.4,) * 4, right=True),
+        made("a", (0.3,), right=False),
+        made("abc", (0.2,) * 3, right=False),
+    ]
+    found = bias.leanings([records], "prm")
+    assert found["sum"]["longer"]["value"] == 1  # four steps, where right chains have three
+    assert found["min"]["longer"]["value"] == -1
+    assert [found["sum"][k]["value"] for k in ("right", "wrong")] == [1, 1]
+    assert [found["min"][k]["value"] for k in ("right", "wrong")] == [-1, -1]
+    same = [made("ab", (0.5, s), right=True) for s in (0.1, 0.2)]
+    assert bias.leanings([same], "prm")["min"]["right"] is None, "one length, no correlation"
+
+
+def test_steps_said_twice_keep_labels_and_outcome(study: Study) -> None:
+    study("aggregation")
+    chain = Chain.of(Problem("p", "Why?", "1"), list("abcdefgh"), answer="1")
+    labels = StepLabels((1.0, 1.0, 0.5, 0.0, *[None] * 4), "lab")
+    records = [ChainRecord(chain, (labels,), outcome=Verdict.CORRECT)] * 40
+    longer = sys.modules["wordy"].said_twice(records, seed=0)
+    lengths = {len(record.chain.steps) for record in longer}
+    assert min(lengths) == 8 and max(lengths) == 15 and len(lengths) > 5
+    for record in longer:
+        texts, given = record.chain.texts, record.labels[0].labels
+        assert list(dict.fromkeys(texts)) == list("abcdefgh") and texts.count("h") == 1
+        assert record.outcome is Verdict.CORRECT and record.chain.answer == "1"
+        pairs = list(zip(texts, given, strict=True))
+        assert {y for text, y in pairs if text == "c"} == {0.5}
+        assert [y for text, y in pairs if text == "d"] in ([0.0], [0.0, None])
+        assert {y for text, y in pairs if text in "efgh"} == {None}
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_pages_and_pictures_are_those_of_the_results(name: str, study: Study) -> None:
     if not (RECIPES / name / "results.json").exists():
@@ -112,4 +255,5 @@ def test_pages_and_pictures_are_those_of_the_results(name: str, study: Study) ->
     assert tables.show(results) in (RECIPES / name / "README.md").read_text()
     assert getattr(tables, "short", tables.show)(results) in RESULTS_PAGE.read_text()
     rows = results["lengths"] if name == "regimes" else results
-    assert (RECIPES.parent / "docs" / "images" / f"{name}.svg").read_text() == tables.picture(rows)
+    for picture, draw in getattr(tables, "PICTURES", {name: tables.picture}).items():
+        assert (RECIPES.parent / "docs" / "images" / f"{picture}.svg").read_text() == draw(rows)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from rung.eval import step_metrics
+from rung.data import load
+from rung.eval import best_of_n, step_metrics
 from rung.verify import Sandbox
 from scripts import module_of, run_script
 
@@ -98,15 +99,43 @@ def test_first_error_measures_prm_and_floor_on_all_test_sets(first_error: Path):
     assert {"prm", "bag-of-words", "Qwen2.5-Math-PRM-7B"} <= scorers
 
 
-def test_rerank_gsm8k_compares_every_way_to_pick(first_error: Path, few_rows: Path, tmp_path: Path):
-    options = ["--data", few_rows, "--first-error", first_error, "--out", tmp_path / "rerank"]
-    said = run("rerank-gsm8k", *options, "--num-problems", 6)
-    assert "| prm_min_minus_majority |" in said
-    pools = json.loads((tmp_path / "rerank" / "results.json").read_bytes())["pools"]
-    assert [pools[name]["num_problems"] for name in ("zeroeval", "openai")] == [6, 6]
+def test_real_samples_compares_every_way_to_pick(first_error: Path, few_rows: Path, tmp_path: Path):
+    options = ["--data", few_rows, "--first-error", first_error, "--out", tmp_path]
+    said = run("real-samples", *options, "--num-problems", 6)
+    assert "| PRM, min |" in said
+    results = json.loads((tmp_path / "results.json").read_bytes())
+    pools = results["pools"]
+    assert [(pool["num_problems"], pool["n"]) for pool in pools.values()] == [
+        (6, 12),
+        (6, 4),
+        (6, 8),
+    ]
     for pool in pools.values():
         at_n = {name: curve[-1]["accuracy"] for name, curve in pool["curves"].items()}
         assert at_n["oracle"] == max(at_n.values())
+        for other, gap in pool["gaps"].items():
+            assert gap["difference"] == pytest.approx(at_n["prm_min"] - at_n[other])
+    assert [name for name, pool in pools.items() if "published" in pool["gaps"]] == ["math-8"]
+    report = module("real-samples", "report")
+    for draw in report.PICTURES.values():
+        assert draw(results).startswith("<svg")
+    assert run("real-samples", *options, "--num-problems", 6) == said
+
+
+def test_real_samples_says_what_it_needs(few_rows: Path, tmp_path: Path):
+    recipe, out = module("real-samples", "run"), tmp_path / "out"
+    told = recipe.Recipe(data=few_rows, first_error=tmp_path, out=out)
+    with pytest.raises(recipe.RungError, match="run of recipes/first-error"):
+        recipe.main(told)
+    assert not out.exists()
+
+
+def test_published_scores_pick_as_well_as_their_source_says(shared_data: Path):
+    """Qwen2.5-Math's page: mean 91.0, majority 93.0, its reward model 94.0, pass@8 96.0."""
+    records = list(load(shared_data / "bon_math100_qwen_rm8.jsonl.gz"))
+    found = best_of_n(records, prm=None, orm="source", ns=(8,), resamples=10)
+    at_8 = [found.at(name, 8).accuracy for name in ("random", "majority", "orm", "oracle")]
+    assert at_8 == pytest.approx([0.91, 0.93, 0.94, 0.96])
 
 
 def test_no_problem_stands_on_two_sides(few_rows: Path):
@@ -158,15 +187,21 @@ def test_the_floor_reads_one_step_alone(few_rows: Path):
     assert cut.scores == pytest.approx(scores.scores[:1])
 
 
-@pytest.mark.parametrize("recipe", ["first-error", "rerank-gsm8k"])
-def test_tables_in_the_readme_are_those_of_the_results(recipe: str):
-    file = RECIPES / recipe / "results.json"
+def test_first_errors_tables_are_those_of_its_results():
+    results = json.loads((RECIPES / "first-error" / "results.json").read_bytes())
+    readme = (RECIPES / "first-error" / "README.md").read_text()
+    assert module("first-error", "table").tables(results) in readme
+
+
+def test_real_samples_tables_and_pictures_are_those_of_its_results():
+    file = RECIPES / "real-samples" / "results.json"
     if not file.exists():
         pytest.skip("no run has been published")
-    make = module("first-error", "table").tables
-    if recipe == "rerank-gsm8k":
-        make = module("rerank-gsm8k", "run").table
-    assert make(json.loads(file.read_bytes())) in (RECIPES / recipe / "README.md").read_text()
+    results, report = json.loads(file.read_bytes()), module("real-samples", "report")
+    assert report.show(results) in (RECIPES / "real-samples" / "README.md").read_text()
+    assert report.short(results) in report.RESULTS_PAGE.read_text()
+    for name, draw in report.PICTURES.items():
+        assert (report.IMAGES / f"{name}.svg").read_text() == draw(results)
 
 
 def test_publishing_again_replaces_the_table(tmp_path: Path):
