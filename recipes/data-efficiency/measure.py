@@ -14,11 +14,13 @@ from lab_runs import LabRun
 from picks import picks
 
 from rung.core import ChainRecord
-from rung.eval import best_of_n, best_of_n_over_seeds
+from rung.eval import best_of_n_over_seeds
 from rung.eval.statistics import FloatArray, bootstrap_means, paired_differences, two_level_weights
 
 RULE, PRM = "min", "prm_min"
 """The rule was fixed before anything was measured."""
+LAST = ("last",)
+"""An ORM's."""
 ARMS = ("first", "random", "active")
 TRUTH = "lab"
 
@@ -32,8 +34,6 @@ def size_row(
         for run, folder in zip(runs, folders, strict=True)
     ]
     found = best_of_n_over_seeds(scored, prm="prm", orm="orm", ns=ns)
-    by_seed = [best_of_n(one, prm="prm", orm="orm", ns=ns) for one in scored]
-    gap = f"{PRM}_minus_orm"
     return {
         "chains": count,
         "steps": fmean(num_labels(first(run, count)) for run in runs),
@@ -42,9 +42,15 @@ def size_row(
         "curves": msgspec.to_builtins(
             {name: found.curves[name] for name in (PRM, "orm", "majority", "oracle")}
         ),
-        "gap": msgspec.to_builtins(found.gaps[gap]),
-        "by_seed": [[point.difference for point in one.gaps[gap]] for one in by_seed],
+        "gap": msgspec.to_builtins(found.gaps[f"{PRM}_minus_orm"]),
+        "by_seed": [_lead(one, ns) for one in scored],
     }
+
+
+def _lead(scored: Sequence[ChainRecord], ns: Sequence[int]) -> list[float]:
+    """The PRM's over the ORM on one run, for every n."""
+    (prm_PN,), (orm_PN,) = (picks(scored, *how, ns) for how in (("prm", (RULE,)), ("orm", LAST)))
+    return (prm_PN - orm_PN).mean(axis=0).tolist()
 
 
 def num_labels(records: Sequence[ChainRecord]) -> int:

@@ -152,4 +152,7 @@ def _epochs(recipe: Recipe, runs: Sequence[LabRun], count: int) -> int:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Recipe))
+    try:
+        main(tyro.cli(Recipe, description=__doc__))
+    except RungError as error:
+        raise SystemExit(f"data-efficiency: {error}") from None
