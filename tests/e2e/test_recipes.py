@@ -99,7 +99,10 @@ def test_first_error_measures_prm_and_floor_on_all_test_sets(first_error: Path):
     assert {"prm", "bag-of-words", "Qwen2.5-Math-PRM-7B"} <= scorers
 
 
-def test_real_samples_compares_every_way_to_pick(first_error: Path, few_rows: Path, tmp_path: Path):
+def test_real_samples_compares_every_way_to_pick(
+    first_error: Path, few_rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(best_of_n.__kwdefaults__, "resamples", 100)
     options = ["--data", few_rows, "--first-error", first_error, "--out", tmp_path]
     said = run("real-samples", *options, "--num-problems", 6)
     assert "| PRM, min |" in said
@@ -131,11 +134,15 @@ def test_real_samples_says_what_it_needs(few_rows: Path, tmp_path: Path):
 
 
 def test_published_scores_pick_as_well_as_their_source_says(shared_data: Path):
-    """Qwen2.5-Math's page: mean 91.0, majority 93.0, its reward model 94.0, pass@8 96.0."""
+    """The source says 91.0, 93.0, 94.0 and 96.0.
+
+    In three problems the right answer has as many votes as a wrong one. The source takes which came
+    first, twice the right one; rung counts half of each.
+    """
     records = list(load(shared_data / "bon_math100_qwen_rm8.jsonl.gz"))
     found = best_of_n(records, prm=None, orm="source", ns=(8,), resamples=10)
     at_8 = [found.at(name, 8).accuracy for name in ("random", "majority", "orm", "oracle")]
-    assert at_8 == pytest.approx([0.91, 0.93, 0.94, 0.96])
+    assert at_8 == pytest.approx([0.91, 0.925, 0.94, 0.96])
 
 
 def test_no_problem_stands_on_two_sides(few_rows: Path):
