@@ -1,5 +1,6 @@
 """A policy behind a server: the same steps, ends and counts, whatever the server tells."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import repeat
@@ -18,6 +19,7 @@ from vllm_stand_in import Reply, StandIn, stand_in
 
 PREFIX = Chain(Problem("p", "How many?"), ())
 STEP = Sampling(until="step", max_tokens=20)
+LLAMA = json.loads(Path(__file__).parents[1].joinpath("llama_recorded.json").read_text())
 TEXT = ["\n", "one", " two", "\n", "The answer is", " 12", END]
 """A blank piece, a step, and a last step with the answer."""
 
@@ -27,11 +29,11 @@ def script(prompt: str, seed: int) -> Sequence[str | None]:
     return TEXT[4:] if "two" in prompt else TEXT[1:] if prompt.endswith("\n\n") else TEXT
 
 
-def at(server: StandIn, **options: Any) -> ServerGenerator:
+def at(server: StandIn, name: str = "m", **options: Any) -> ServerGenerator:
     patience = Patience(attempts=3, first_wait_s=0.001, timeout_s=1)
     url = f"{server.url}/v1"
     return ServerGenerator(
-        url=url, name="m", extract_answer=extract_answer, patience=patience, **options
+        url=url, name=name, extract_answer=extract_answer, patience=patience, **options
     )
 
 
@@ -72,10 +74,9 @@ def test_the_servers_log_probabilities_are_summed_by_step(tells: bool, chat: boo
 
 
 def llama_server(body: Any, _: int) -> Reply:
-    """Completions as llama.cpp's own server gives them, restated from its source (July 2026).
+    """A character of several tokens as llama.cpp's own server tells it, restated from its source.
 
-    The tokens are told as a chat's are, the first bytes of a character without text; whether a
-    stop string ended the text is not told, nor the log-probability of a stream's end.
+    The first bytes of the character come without text.
     """
     tokens = [("It is", -0.5), ("", -0.25), ("é", -0.125), ("\n", -1.0), ("The end", -2.0)]
     told = [{"id": k, "token": t, "bytes": [], "logprob": p} for k, (t, p) in enumerate(tokens)]
@@ -93,12 +94,49 @@ def llama_server(body: Any, _: int) -> Reply:
     return Reply(iter(events))
 
 
-def test_llama_cpps_log_probabilities_are_summed_by_step():
+def test_a_character_of_several_tokens_counts_with_all_of_them():
     with stand_in(llama_server) as server:
         generator = at(server)
         [[first]] = generator.sample([PREFIX], 1, replace(STEP, logprobs=True))
     assert first.texts == ("It isé",) and first.source is not None
     assert first.source.step_logprobs == (-0.5 - 0.25 - 0.125 - 1.0,)
+
+
+@pytest.mark.parametrize(("chat", "seed"), [(False, 11), (True, 0)])
+def test_llama_cpps_server_is_understood_and_its_log_probabilities_are_the_models_own(
+    chat: bool, seed: int
+):
+    """What it answered once, when SmolLM2 was asked; each token is known to transformers, too.
+
+    llama.cpp computes with 8 bits, so a token's differ by some hundredths.
+    """
+    used = list[Any]()
+
+    def answer(body: Any, _: int) -> Reply:
+        used[:] = [one for one in LLAMA["exchanges"] if one["asked"] == body]
+        [one] = used
+        if "answered" in one:
+            return Reply(one["answered"])
+        done = b"data: [DONE]\n\n"
+        return Reply(iter([done if e == "[DONE]" else event(e) for e in one["events"]]))
+
+    prefix = Chain(Problem("eggs", "Ann has 3 eggs and finds 4 more. How many has she?"), ())
+    whole = Sampling(max_tokens=32, logprobs=True, seed=seed)
+    found = list[tuple[str, ...]]()
+    with stand_in(answer) as server:
+        policy = at(server, name="smollm2", chat=chat)
+        chain = prefix
+        for begun, how in ((0, replace(whole, until="step")), (1, whole), (0, whole)):
+            [[chain]] = policy.sample([chain if begun else prefix], 1, how)
+            assert chain.source is not None and chain.source.num_tokens is not None
+            expected = used[0]["ours"][: chain.source.num_tokens]
+            total = sum(chain.source.step_logprobs[begun:])
+            assert total == pytest.approx(sum(expected), abs=0.02 * len(expected))
+            assert all(logprob < 0 for logprob in chain.source.step_logprobs)
+            found.append(chain.texts)
+    first, rest, _ = found
+    assert (len(first), len(rest)) == (1, 2), "a chat does not repeat what it goes on with"
+    assert rest[:1] == first and server.asked[-1].path.endswith("/chat/completions") == chat
 
 
 def test_a_server_that_gives_no_log_probabilities_leaves_them_unknown():

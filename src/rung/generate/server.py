@@ -52,6 +52,9 @@ class ServerGenerator:
     separator, for without a stop string "stop" means that the policy ended the chain. Which of
     the two it is, the first answer tells.
 
+    A chat that goes on with an answer is asked for a stream, too, until the server is known to
+    tell: llama.cpp's whole answers repeat what they go on with, its streams do not.
+
     Tokens are counted by the server. Of a stream that was cut off they are the pieces that had
     come: a token each with the servers that we know, fewer where a server gathers tokens. Where
     nothing is known, `num_tokens` is None.
@@ -162,12 +165,18 @@ class ServerGenerator:
         return Written("", LENGTH, 0)
 
     def _ask(self, one: Wanted, sampling: Sampling) -> Written:
+        if self._goes_on(one.prefix) and self._tells != [True]:
+            return self._streamed(one, sampling)
         if sampling.until == "end":
             reading = Reading()
             reading.take(self._endpoint.ask(self._body(one, sampling)))
             return reading.written(reading.reason or LENGTH)
         written = None if self._tells == [False] else self._stopped(one, sampling)
-        return self._cut_off(one, sampling) if written is None else written
+        return self._streamed(one, sampling) if written is None else written
+
+    def _goes_on(self, prefix: Chain) -> bool:
+        """It is a chat that goes on with an answer."""
+        return self.chat and self.steps_in == "answer" and bool(prefix.steps)
 
     def _stopped(self, one: Wanted, sampling: Sampling) -> Written | None:
         """A step by a stop string; None where the server does not tell what ended a text.
@@ -193,8 +202,8 @@ class ServerGenerator:
                 return so_far.written(None)
         raise AssertionError("unreachable: the turns do not end")
 
-    def _cut_off(self, one: Wanted, sampling: Sampling) -> Written:
-        """A step by a stream that is left when the step is there."""
+    def _streamed(self, one: Wanted, sampling: Sampling) -> Written:
+        """By a stream, which is left when the step is there that was asked for."""
 
         def read(pieces: Iterator[Piece]) -> Written:
             reading = Reading()
@@ -213,7 +222,10 @@ class ServerGenerator:
         return self._holds_step(reading, sampling) or reading.pieces > sampling.max_tokens
 
     def _holds_step(self, reading: Reading, sampling: Sampling) -> bool:
-        return holds_step(reading.text, self.step_separator, inside_step=sampling.inside_step)
+        """There is the step, where one was asked for."""
+        return sampling.until == "step" and holds_step(
+            reading.text, self.step_separator, inside_step=sampling.inside_step
+        )
 
     @property
     def _endpoint(self) -> Endpoint:
