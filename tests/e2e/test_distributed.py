@@ -5,7 +5,6 @@ import io
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import pytest
 import torch.distributed as dist
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
+from processes import kill, start_two
 from rung import write_records
 from rung.cli.main import main
 from toy_chains import make_toy_trunk, toy_records
@@ -42,13 +42,9 @@ def verb(inputs: Path, out: Path, *options: str) -> list[str]:
     return [*words, "--out", str(out), *OPTIONS, *options]
 
 
-def launched(launcher: str, words: list[str]) -> list[str]:
-    return [*map(str, TWO[launcher]), "-m", "rung.cli.main", *words]
-
-
 def train(inputs: Path, out: Path, launcher: str, *options: str) -> dict:
     env = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    words = launched(launcher, verb(inputs, out, *options))
+    words = [*map(str, TWO[launcher]), "-m", "rung.cli.main", *verb(inputs, out, *options)]
     done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
@@ -78,27 +74,15 @@ def test_two_processes_give_the_losses_of_one(inputs, alone, tmp_path, launcher,
         assert (tmp_path / "prm" / name).read_text() == (out / name).read_text()
 
 
-def kill(launcher: subprocess.Popen[bytes]) -> None:
-    """The launcher and its processes, which are in sessions of their own and would go on."""
-    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
-    for pid in (launcher.pid, *map(int, children)):
-        os.kill(pid, signal.SIGKILL)
-    launcher.wait()
-    while any(Path(f"/proc/{pid}/exe").exists() for pid in children):  # a dead one has none
-        time.sleep(0.01)
-
-
 def test_a_killed_sharded_run_goes_on_in_one_process(inputs, alone, tmp_path):
     out, _ = alone
     here = tmp_path / "prm"
-    words = launched("torchrun", verb(inputs, here, "--strategy", "fsdp"))
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(words, env=env, stderr=subprocess.DEVNULL)
+    processes = start_two(verb(inputs, here, "--strategy", "fsdp"))
     deadline_s = time.monotonic() + 200
     while not (here / "state" / "latest.safetensors").exists():
-        assert process.poll() is None and time.monotonic() < deadline_s
+        assert all(one.is_alive() for one in processes) and time.monotonic() < deadline_s
         time.sleep(0.02)
-    kill(process)
+    kill(*processes)
     assert not (here / "rung.json").exists()
     assert main(verb(inputs, here)) == 0
     assert losses(here) == pytest.approx(losses(out), rel=1e-4)

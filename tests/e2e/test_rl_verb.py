@@ -1,15 +1,12 @@
 """`rung rl` as a user runs it, on a tiny policy."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from processes import kill, start_rung, start_two
 from rung.cli.main import main
 
 
@@ -66,13 +63,11 @@ def test_one_seed_gives_one_curve_also_when_killed(rl_lab, tmp_path):
     told = ["--iterations", "6", "--look-every", "2", "--save-every-s", "0"]
     assert main(command(rl_lab, tmp_path / "whole", *told)) == 0
     out = tmp_path / "killed"
-    program = [sys.executable, "-m", "rung.cli.main", *command(rl_lab, out, *told)]
-    killed = subprocess.Popen(program, stderr=subprocess.DEVNULL, env=os.environ)
+    killed = start_rung(command(rl_lab, out, *told))
     while not (out / "metrics.jsonl").exists() or len(rows_so_far(out)) < 4:
-        assert killed.poll() is None
+        assert killed.is_alive()
         time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    kill(killed)
     assert not (out / "training.json").exists()
     assert main(command(rl_lab, out, *told)) == 0
     assert curve(out) == curve(tmp_path / "whole")
@@ -117,9 +112,10 @@ def test_two_processes_go_where_one_goes(rl_lab, tmp_path):
     words = without_labels(command(rl_lab, tmp_path / "one", *told))
     assert main(words) == 0
     two = without_labels(command(rl_lab, tmp_path / "two", *told))
-    launcher = [Path(sys.executable).parent / "torchrun", "--standalone", "--nproc-per-node", "2"]
-    program = [*map(str, launcher), "-m", "rung.cli.main", *two]
-    subprocess.run(program, check=True, capture_output=True, timeout=300)
+    processes = start_two(two)
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
     for found, expected in zip(curve(tmp_path / "two"), curve(tmp_path / "one"), strict=True):
         assert found == pytest.approx(expected, rel=1e-3, abs=1e-5)
 

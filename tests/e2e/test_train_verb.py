@@ -1,24 +1,22 @@
 """`rung train` as a user runs it: killed anywhere, run again, broken input."""
 
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
+from processes import kill, start_rung
 from rung.cli.main import main
 from rung.core.codec import encode_record, write_records
 from rung.model import load_reward_model
 from toy_chains import make_toy_trunk, toy_records
 
 OPTIONS = [
-    *("--lr", "3e-3", "--batch-tokens", "128", "--epochs", "4", "--patience", "0"),
+    *("--lr", "3e-3", "--batch-tokens", "128", "--epochs", "2", "--patience", "0"),
     *("--evaluate-every", "5", "--save-every", "3", "--device", "cpu"),
 ]
 
@@ -36,17 +34,8 @@ def command(inputs: Path, out: Path, verb: str = "prm") -> list[str]:
     return ["train", verb, chains, "--trunk", trunk, "--out", str(out), *OPTIONS]
 
 
-def in_a_process(inputs: Path, out: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "rung.cli.main", *command(inputs, out)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
-def wait_for(is_there, process: subprocess.Popen[bytes]) -> None:
-    while process.poll() is None and not is_there():
+def wait_for(is_there, process: ForkServerProcess) -> None:
+    while process.is_alive() and not is_there():
         time.sleep(0.002)
 
 
@@ -55,28 +44,23 @@ def num_steps(out: Path) -> int:
     return metrics.read_bytes().count(b'"loss"') if metrics.exists() else 0
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-
-
 def test_killed_anywhere_and_run_again_it_ends_with_the_same_weights(inputs, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert main(command(inputs, whole)) == 0
     total = num_steps(whole)
-    assert total > 60
+    assert total > 30
     rng = random.Random(0)
     kills = 0
     for step in sorted(rng.sample(range(1, total), 2)):
-        process = in_a_process(inputs, killed)
+        process = start_rung(command(inputs, killed))
         wait_for(lambda step=step: num_steps(killed) >= step, process)
         time.sleep(rng.random() * 0.02)
-        kills += process.poll() is None
+        kills += process.is_alive()
         kill(process)
     assert kills >= 1
     assert not (killed / "training.json").exists()
     # once more while the results are being put in place
-    process = in_a_process(inputs, killed)
+    process = start_rung(command(inputs, killed))
     wait_for(lambda: (killed / ".writing").exists(), process)
     kill(process)
     assert main(command(inputs, killed)) == 0

