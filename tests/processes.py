@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 
@@ -18,9 +19,14 @@ LOADED = ["transformers.models.llama.modeling_llama", "rung.train.distributed"]
 
 def start_rung(words: Sequence[object], env: Mapping[str, str] | None = None) -> ForkServerProcess:
     """Start a command of rung, whose output nobody reads."""
+    return start(partial(_command, list(map(str, words)), dict(env or {})))
+
+
+def start(call: Callable[[], object]) -> ForkServerProcess:
+    """Start a function of a module, with plain values bound to it; nobody reads what it prints."""
     context = get_context("forkserver")
     context.set_forkserver_preload(LOADED)
-    process = context.Process(target=_run, args=(list(map(str, words)), dict(env or {})))
+    process = context.Process(target=_silently, args=(call,))
     process.start()
     return process
 
@@ -41,11 +47,15 @@ def kill(*processes: ForkServerProcess) -> None:
         process.join()
 
 
-def _run(words: list[str], env: Mapping[str, str]) -> None:
-    os.environ.update(env)
+def _silently(call: Callable[[], object]) -> None:
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
+    call()
+
+
+def _command(words: list[str], env: Mapping[str, str]) -> None:
+    os.environ.update(env)
     from rung.cli.main import main
 
     raise SystemExit(main(words))

@@ -1,22 +1,25 @@
 """`rung label verify` from end to end."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from processes import kill, start
+from rung.cli import label
 from rung.cli.main import main
 from rung.core import Chain, ChainRecord, Problem, Verdict, read_records, write_records
 from rung.core.resume import partial_path
 from rung.verify import algebra, calculator
 from rung.verify.arithmetic import check_step
 from rung.verify.equations import StepCheck
+
+SMALL_WINDOW = 16
 
 
 def records(count: int) -> list[ChainRecord]:
@@ -99,23 +102,33 @@ def test_lab_chains_only_for_the_lab(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert list(tmp_path.iterdir()) == [source]
 
 
+def stops_after_a_window(words: Sequence[str]) -> None:
+    """In the process that is killed."""
+    blocks_of = label.blocks_of
+
+    def stopping(rows: Iterator[ChainRecord], size: int) -> Iterator[bytes]:
+        yield next(blocks_of(rows, size))
+        signal.pause()
+
+    label.WINDOW, label.blocks_of = SMALL_WINDOW, stopping
+    main(list(words))
+
+
 def test_killed_and_run_again_it_ends_with_the_same_bytes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(label, "WINDOW", SMALL_WINDOW)
     source = tmp_path / "in.jsonl"
-    write_records(source, records(420))
+    write_records(source, records(2 * SMALL_WINDOW + 3))
     command = ["label", "verify", str(source)]
     command += ["--verifier", "answer", "--verifier", "arithmetic", "--out"]
     whole, broken = tmp_path / "whole.jsonl.gz", tmp_path / "broken.jsonl.gz"
     assert main([*command, str(whole)]) == 0
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rung.cli.main", *command, str(broken)], stderr=subprocess.DEVNULL
-    )
+    process = start(partial(stops_after_a_window, [*command, str(broken)]))
     deadline_s = time.monotonic() + 60
     while not _has_rows(partial_path(broken)) and time.monotonic() < deadline_s:
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    kill(process)
     assert not broken.exists()
     assert main([*command, str(broken)]) == 0
     assert "going on after the" in capsys.readouterr().err

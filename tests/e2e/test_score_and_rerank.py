@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from conftest import TinyReward
+from processes import kill, start_rung
 from rung import Chain, ChainRecord, Problem, StepScores, Verdict, read_records
 from rung.cli.main import main
 from rung.core.codec import encode_record
@@ -168,15 +168,13 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
 
 def _kill_midway(arguments: list[str], out: Path) -> None:
     """Start the command and kill it once the first rows are saved."""
-    command = [sys.executable, "-m", "rung.cli.main", *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    while process.poll() is None:
+    process = start_rung(arguments)
+    while process.is_alive():
         if partial_path(out).exists() and partial_path(out).stat().st_size > 10_000:
-            process.send_signal(signal.SIGKILL)
             break
         time.sleep(0.002)
-    assert process.wait() == -signal.SIGKILL
+    kill(process)
+    assert process.exitcode == -signal.SIGKILL
 
 
 def judged(
