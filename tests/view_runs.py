@@ -143,7 +143,8 @@ def rl_rows() -> list[dict[str, float]]:
     for step in range(40):
         reward, right = 1 - math.exp(-step / 15), 0.6 * math.sin(math.pi * step / 50)
         if step % 10 == 0:
-            rows.append({"step": step, "held_out_accuracy": right, "held_out_reward": reward})
+            look = {"step": step, "held_out_accuracy": right, "held_out_reward": reward}
+            rows.append({**look, "held_out_problems": 50, "held_out_reward_error": 0.05})
         rows.append({"step": step, "reward": reward, "outcome": right, "kl": step / 100})
     return rows
 

@@ -16,10 +16,10 @@ from starlette.testclient import TestClient
 from rung import RungError
 from rung.serve.app import App, create_app
 from rung.serve.bodies import Bounds
-from rung.serve.guard import Safety, admin, caller
+from rung.serve.guard import Safety, admin
 from rung.serve.rates import Rate, Rates
 from rung.serve.running import Listening, bound, check_listening, server_of
-from rung.serve.tokens import Caller, admin_by, hash_of, new_token, read_token
+from rung.serve.tokens import Caller, Find, admin_by, hash_of, new_token, read_token
 from served import served
 
 URL = "http://localhost:8000"
@@ -38,7 +38,7 @@ def part() -> APIRouter:
 
     @router.get("/who")
     def who(request: Request) -> Any:
-        return {"name": caller(request).name}
+        return {"name": request.state.caller.name}
 
     @router.get("/secret", dependencies=[Depends(admin)])
     def secret() -> Any:
@@ -51,13 +51,20 @@ def part() -> APIRouter:
     return router
 
 
+def finds(people: dict[str, Caller]) -> Find:
+    async def find(hashed: str) -> Caller | None:
+        return people.get(hashed)
+
+    return find
+
+
 def client(safety: Safety | None = None) -> TestClient:
     app = create_app(part(), safety=safety)
     return TestClient(app, base_url=URL, raise_server_exceptions=False)
 
 
 def guarded(rate: Rate | None = None) -> TestClient:
-    return client(Safety(find=admin_by(TOKEN, PEOPLE.get), rate=rate))
+    return client(Safety(find=admin_by(TOKEN, finds(PEOPLE)), rate=rate))
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -165,7 +172,7 @@ def test_the_cookie_is_kept_to_tls_where_there_is_tls():
 
 def test_a_token_that_is_taken_away_is_refused_when_it_comes_again():
     people = dict(PEOPLE)
-    with client(Safety(find=people.get)) as asks:
+    with client(Safety(find=finds(people))) as asks:
         asks.post("/login", data={"token": EVA}, follow_redirects=False)
         assert asks.get("/who").status_code == 200
         people.clear()

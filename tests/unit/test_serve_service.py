@@ -133,7 +133,11 @@ def test_idle_sessions_end_and_their_number_is_bounded():
 
 def test_a_session_is_its_owners_alone():
     owners = {"a": Caller("eva"), "b": Caller("bob")}
-    safety = Safety(find=lambda hashed: owners.get(hashed[0]))
+
+    async def find(hashed: str) -> Caller | None:
+        return owners.get(hashed[0])
+
+    safety = Safety(find=find)
     with client(Service([ServedScorer(SCORES)]), safety) as asks:
         eva, bob = (bearer(initial) for initial in "ab")
         opened = asks.post("/v1/sessions", json={"problem": QUESTION}, headers=eva).json()

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from rung.cli.annotate_store import STORE, Export, Import, People, Status, StoreOption, opened
+from rung.cli.annotate_store import (
+    STORE,
+    Export,
+    Import,
+    People,
+    Queues,
+    Status,
+    StoreOption,
+    opened,
+)
 from rung.cli.inputs import Files, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.cli.serving import LOCALLY, ServerOptions, check_installed
@@ -40,6 +49,8 @@ class Serve:
     """Files of chains; "-" is standard input, OWNER/NAME a dataset."""
     store: StoreOption = STORE
     """Where ratings are kept: a file of SQLite, or postgresql://USER@HOST/NAME."""
+    queue: str = "main"
+    """The queue into which the chains and the gold ones go; a new name makes one."""
     gold: Files = ()
     """Labeled chains to mix in, by which each person is measured."""
     gold_every: int = 10
@@ -92,7 +103,7 @@ class Serve:
         app.state.rating_desk = desk
         if not (WEB / INDEX).is_file():
             out.progress.log("the pages are not built yet: 'make web' in the checkout builds them")
-        run_app(app, self.server.listening, out.progress, path="/annotate")
+        run_app(app, self.server.listening, out.progress, path="/#/annotate")
         out.result({"store": store.name, **queued}, lambda _: None)
 
     def _desk(self, store: Store) -> RatingDesk:
@@ -121,13 +132,16 @@ class Serve:
         if self.chains:
             with read_twice(self.chains) as places, store.writing() as connection:
                 records = records_of(places, self.format, "good", counted)
-                queued = queue_chains(connection, records, scorers=self.scorer, rule=self.rule)
+                queued = queue_chains(
+                    connection, records, queue=self.queue, scorers=self.scorer, rule=self.rule
+                )
             found = _counted(queued, "chains", out)
             found["alternatives"] = queued.alternatives
         if self.gold:
             with read_twice(self.gold) as places, store.writing() as connection:
                 records = records_of(places, None, "good", counted)
-                queued = queue_gold(connection, records, ", ".join(self.gold))
+                place = ", ".join(self.gold)
+                queued = queue_gold(connection, records, place, queue=self.queue)
             found |= _counted(queued, "gold chains", out)
         tell_skipped(out.progress, skipped)
         return found
@@ -162,6 +176,7 @@ COMMANDS = {
     "import": Import,
     "export": Export,
     "people": People,
+    "queues": Queues,
     "status": Status,
 }
 DEFAULT = "serve"

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Generator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from rung.cli.annotate_opening import STORE, StoreOption, opened
+from rung.cli.annotate_queues import show_queues
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
-from rung.core import MissingExtraError, RungError, Skipped
+from rung.core import RungError, Skipped
 from rung.core.files import STDIN, create_binary
 from rung.core.urls import name_of
 from rung.data import Neutral
@@ -22,30 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from rung.eval.raters import Alpha, PersonStatus, RatingStatus
-    from rung.store.opening import Store
 
-STORE = "ratings.db"
-StoreOption = Annotated[str, tyro.conf.arg(metavar="FILE|URL")]
-"""The type of --store: a file of SQLite, or postgresql://USER@HOST/NAME."""
 ADDRESS = "http://localhost:8000"
-
-
-@contextlib.contextmanager
-def opened(place: str, *, is_new: bool = False) -> Generator[Store]:
-    """The store; one that must be there already is not made by a typing mistake.
-
-    Raises:
-        RungError: There is none.
-        MissingExtraError: SQLAlchemy is not installed.
-    """
-    try:
-        from rung.store.opening import is_url, open_store
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(str(error.name), "serve") from None
-    if not is_new and not is_url(place) and not Path(place).exists():
-        raise RungError(f"{place}: there are no ratings; 'rung annotate serve' begins some")
-    with open_store(place) as store:
-        yield store
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +39,8 @@ class Import:
     """Where ratings are kept."""
     format: str | None = None
     """The chains' format; without it the first row tells."""
+    queue: str = "main"
+    """The queue into which the chains go; a new name makes one."""
     skip_bad: bool = False
     """Leave out rows that can't be read, and count them."""
     json: JsonFlag = False
@@ -74,7 +54,8 @@ class Import:
             counted = skipped if self.skip_bad else None
             out.progress.start("ratings are taken in")
             with store.writing() as connection:
-                found = import_ratings(connection, records_of(places, self.format, "good", counted))
+                records = records_of(places, self.format, "good", counted)
+                found = import_ratings(connection, records, queue=self.queue)
             name = store.name
         tell_skipped(out.progress, skipped)
         counts = {field.name: getattr(found, field.name) for field in fields(found)}
@@ -215,6 +196,8 @@ def _show_status(console: Console, status: RatingStatus) -> None:
         f" {status.ratings} ratings, {status.unsure} of them unsure"
     )
     console.print(f"{status.to_settle} disagreements to settle, {status.settled} settled")
+    if len(status.queues) > 1:
+        show_queues(console, status.queues)
     for alpha in [status.alpha, *status.weeks]:
         console.print(f"Krippendorff's alpha, {alpha.week or 'all weeks'}: {_alpha(alpha)}")
     table = Table()

@@ -56,6 +56,8 @@ class Probe:
     """How the scorers are read: auto tells it from their files, or a published family's name."""
     family_option: FamilyOptions = ()
     """An option of the family (docs/guides/published-models.md); give it again for another."""
+    scorer_key_env: str | None = None
+    """The environment variable with the token that the server of FOLDER@URL asks for."""
     trust_pickle: bool = False
     """Open pickled weights (.bin, .pt), which are refused otherwise; only tensors are read."""
     precision: Precision = "auto"
@@ -105,6 +107,7 @@ class Probe:
         how = Opening(
             family=self.family,
             options=options_by_name(self.family_option),
+            key_env=self.scorer_key_env,
             trust_pickle=self.trust_pickle,
             precision=self.precision,
             calibrated=self.calibrated,

@@ -100,6 +100,8 @@ class Rl:
     """How scorers are read: auto tells it from their files, or a published family's name."""
     family_option: FamilyOptions = ()
     """An option of the family (docs/guides/published-models.md); give it again for another."""
+    scorer_key_env: str | None = None
+    """The environment variable with the token that the server of FOLDER@URL asks for."""
     unsafe_local: bool = False
     """Run programs without a sandbox where there is none, with all your rights."""
     format: str | None = None
@@ -204,6 +206,7 @@ class Rl:
         how = Opening(
             family=self.family,
             options=options_by_name(self.family_option),
+            key_env=self.scorer_key_env,
             unsafe_local=self.unsafe_local,
         )
         scorers = [open_scorer(place_of(place), how, progress) for place in self.scorer]

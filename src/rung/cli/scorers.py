@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,24 @@ class Opening:
     precision: Precision = "auto"
     calibrated: Calibration | None = None
     batch_tokens: int | None = None
+    key_env: str | None = None
+    """The environment variable with the token of the server that runs it."""
+
+    @property
+    def key(self) -> str | None:
+        """The token; None where no variable is named.
+
+        Raises:
+            RungError: The variable is not set.
+        """
+        if self.key_env is None:
+            return None
+        key = os.environ.get(self.key_env, "").strip()
+        if not key:
+            raise RungError(
+                f"--scorer-key-env {self.key_env}: there is no such variable, or it is empty"
+            )
+        return key
 
 
 def open_scorer(place: Place, how: Opening, progress: Progress) -> ModelScorer:
@@ -53,7 +72,9 @@ def _open(place: Place, how: Opening, progress: Progress) -> ModelScorer:
     if family in OTHERS:
         return _open_other(place, family, how)
     if url is not None:
-        return remote_scorer(folder, url, name=name, family=family, options=how.options)
+        return remote_scorer(
+            folder, url, name=name, family=family, options=how.options, key=how.key
+        )
     return load_scorer(
         folder,
         name=name,
@@ -74,6 +95,7 @@ def _open_other(place: Place, family: str, how: Opening) -> ModelScorer:
         options=options_of(other, how.options),
         name=place.name,
         url=place.url,
+        key=None if place.url is None else how.key,
         precision=how.precision,
         trust_pickle=how.trust_pickle,
         batch_tokens=how.batch_tokens,

@@ -141,6 +141,8 @@ class Search:
     """How the scorer is read: auto tells it from its files, or a published family's name."""
     family_option: FamilyOptions = ()
     """An option of the family (docs/guides/published-models.md); give it again for another."""
+    scorer_key_env: str | None = None
+    """The environment variable with the token that the server of FOLDER@URL asks for."""
     format: str | None = None
     """The problems' format; without it the first row tells."""
     skip_bad: bool = False
@@ -239,6 +241,7 @@ class Search:
         how = Opening(
             family=self.family,
             options=options_by_name(self.family_option),
+            key_env=self.scorer_key_env,
             unsafe_local=self.unsafe_local,
         )
         return open_scorer(place_of(self.scorer), how, out.progress)

@@ -22,9 +22,10 @@ from rung.label.human import (
     ratings_by_step,
 )
 from rung.label.rating_queue import gold_labels
-from rung.label.rating_records import Ratings, all_ratings, rated_chains, to_settle
-from rung.store.chains import count_chains
+from rung.label.rating_records import Ratings, all_ratings, rated_ids, to_settle
+from rung.store.chains import chains_by_id, count_chains
 from rung.store.people import all_people
+from rung.store.queues import all_queues, assigned_people, queue_sizes, queues_of_chains
 from rung.store.values import Person, Purpose, Role, StoredChain
 
 RESAMPLES = 500
@@ -63,6 +64,22 @@ class PersonStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueStatus:
+    """How far a queue is. A chain that is in several counts in each."""
+
+    name: str
+    chains: int
+    """To rate; gold ones come on top."""
+    gold_chains: int
+    done: int
+    """Chains that as many people submitted as shall."""
+    begun: int
+    """Further chains of which a step is rated."""
+    people: Sequence[str]
+    """Who is assigned to it; those who are assigned to none work on all."""
+
+
+@dataclass(frozen=True, slots=True)
 class Alpha:
     """Krippendorff's alpha. Adjudicators, who see what the others said, are left out."""
 
@@ -95,15 +112,19 @@ class RatingStatus:
     alpha: Alpha
     weeks: Sequence[Alpha]
     people: Sequence[PersonStatus]
+    queues: Sequence[QueueStatus]
 
 
-def rating_status(connection: Connection, *, overlap: int) -> RatingStatus:
-    """Read everything, and count."""
-    ratings = all_ratings(connection)
-    rated = [one.stored for one in rated_chains(connection, ratings)]
+def rating_status(
+    connection: Connection, *, overlap: int, ratings: Ratings | None = None
+) -> RatingStatus:
+    """Read everything (`ratings` too, unless they are given), and count."""
+    ratings = ratings or all_ratings(connection)
+    rated = list(chains_by_id(connection, rated_ids(connection, ratings)))
     ordinary = [chain for chain in rated if not chain.is_gold]
     num_chains, num_gold = count_chains(connection)
-    done = sum(_submitted(ratings, chain.id, "rate") >= overlap for chain in ordinary)
+    ended = {c.id: _submitted(ratings, c.id, "rate") >= overlap for c in ordinary}
+    done = sum(ended.values())
     kept = [one for by_person in ratings.by_step.values() for one in by_person.values()]
     ends = Counter(str(work.finish) for work in ratings.works.values() if work.finish)
     return RatingStatus(
@@ -119,7 +140,22 @@ def rating_status(connection: Connection, *, overlap: int) -> RatingStatus:
         _alpha(rated, ratings, None),
         [_alpha(rated, ratings, week) for week in _weeks(ratings)],
         [person_status(one, ratings, rated) for one in all_people(connection)],
+        _queues(connection, ended),
     )
+
+
+def _queues(connection: Connection, ended: Mapping[str, bool]) -> list[QueueStatus]:
+    """How far each queue is, from the chains that are begun and whether they are done."""
+    sizes, people = queue_sizes(connection), assigned_people(connection)
+    places = queues_of_chains(connection, list(ended))
+    count = Counter((queue, ended[chain]) for chain, queue in places)
+    return [
+        QueueStatus(
+            *(name, sizes.get((id, False), 0), sizes.get((id, True), 0)),
+            *(count[id, True], count[id, False], people.get(id, ())),
+        )
+        for id, name in all_queues(connection)
+    ]
 
 
 def person_status(person: Person, ratings: Ratings, rated: Iterable[StoredChain]) -> PersonStatus:

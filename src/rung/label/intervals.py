@@ -35,10 +35,13 @@ def wilson_interval(count: RolloutCount, confidence: float = CONFIDENCE) -> Inte
     this interval too narrow; `anytime_interval` holds there.
     """
     correct, total = count
-    if total == 0:
-        return Interval(0.0, 1.0)
+    return wilson(correct / total, total, confidence) if total else Interval(0.0, 1.0)
+
+
+def wilson(share: float, total: int, confidence: float = CONFIDENCE) -> Interval:
+    """Wilson's score interval of a share of `total` (at least 1)."""
     z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share, shrink = correct / total, 1 + z * z / total
+    shrink = 1 + z * z / total
     center = (share + z * z / (2 * total)) / shrink
     spread = z / shrink * math.sqrt(share * (1 - share) / total + (z / (2 * total)) ** 2)
     return Interval(max(0.0, center - spread), min(1.0, center + spread))

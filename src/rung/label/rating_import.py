@@ -24,6 +24,7 @@ from rung.store.claims import import_claim
 from rung.store.events import append_event
 from rung.store.opening import now_ms
 from rung.store.people import imported_person
+from rung.store.queues import MAIN
 from rung.store.values import Event, Finish, Person
 
 FINISHES = ("found_error", "solution", "bad_problem", "give_up")
@@ -42,12 +43,14 @@ class Imported:
     """Labels between 0 and 1: no person's rating, so left out."""
 
 
-def import_ratings(connection: Connection, records: Iterable[ChainRecord]) -> Imported:
+def import_ratings(
+    connection: Connection, records: Iterable[ChainRecord], *, queue: str = MAIN
+) -> Imported:
     """Add chains, and what their labels say as events of people who can't log in."""
     found = Imported()
     for batch in _families(records):
         mains = [main for main, _ in batch]
-        added = add_chains(connection, [replace(main, labels=()) for main in mains])
+        added = add_chains(connection, [replace(main, labels=()) for main in mains], queue=queue)
         branches = [branch for _, others in batch for branch in others]
         add_steps(connection, branches)
         found.chains += added.new

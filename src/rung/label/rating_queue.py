@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 from rung.core import ChainRecord, RungError, StepLabels
 from rung.label.human import SOURCE
 from rung.label.next import next_to_label
-from rung.store.chains import add_chains, add_steps, known_chains
+from rung.store.chains import add_chains, add_steps
+from rung.store.queues import MAIN, made_queue, queued_in
 
 
 class Queued(NamedTuple):
@@ -18,7 +19,7 @@ class Queued(NamedTuple):
 
     new: int
     known: int
-    """They were there already, or came twice."""
+    """They were in the queue already, or came twice."""
     alternatives: int
     """Chains that stand for another step in a chain's place (`meta["is_alternative"]`)."""
 
@@ -27,27 +28,32 @@ def queue_chains(
     connection: Connection,
     records: Iterable[ChainRecord],
     *,
+    queue: str = MAIN,
     scorers: Sequence[str] = (),
     rule: str = "min",
 ) -> Queued:
-    """Put chains behind those that are queued, in the order of `next_to_label`.
+    """Put chains behind those that are in a queue, in the order of `next_to_label`.
 
     Raises:
-        RungError: A named scorer scored no chain, or there is no such aggregation.
+        RungError: A named scorer scored no chain, there is no such aggregation, or the queue's name
+            is empty or too long.
     """
     mains: list[ChainRecord] = []
     branches: list[ChainRecord] = []
     for record in records:
         (branches if record.meta.get("is_alternative") else mains).append(record)
-    known = known_chains(connection, [record.chain.prefix_id for record in mains])
+    ids = [record.chain.prefix_id for record in mains]
+    known = queued_in(connection, made_queue(connection, queue), ids)
     fresh = [record for record in mains if record.chain.prefix_id not in known]
     order = next_to_label(fresh, scorers=scorers, rule=rule) if fresh else []
-    added = add_chains(connection, [fresh[choice.index] for choice in order])
+    added = add_chains(connection, [fresh[choice.index] for choice in order], queue=queue)
     add_steps(connection, branches)
     return Queued(added.new, len(mains) - added.new, len(branches))
 
 
-def queue_gold(connection: Connection, records: Iterable[ChainRecord], place: str) -> Queued:
+def queue_gold(
+    connection: Connection, records: Iterable[ChainRecord], place: str, *, queue: str = MAIN
+) -> Queued:
     """Add chains whose labels are known, by which people are measured.
 
     Raises:
@@ -58,7 +64,7 @@ def queue_gold(connection: Connection, records: Iterable[ChainRecord], place: st
         labels = gold_labels(record)
         if labels is None or all(label is None for label in labels.labels):
             raise RungError(f"{place}: chain {number} has no labels to measure people by")
-    added = add_chains(connection, gold, is_gold=True)
+    added = add_chains(connection, gold, queue=queue, is_gold=True)
     return Queued(added.new, added.known, 0)
 
 

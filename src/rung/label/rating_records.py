@@ -70,7 +70,11 @@ class Ratings:
 
 def all_ratings(connection: Connection) -> Ratings:
     """Everything that people said."""
-    works = works_of(all_events(connection))
+    return ratings_of(connection, works_of(all_events(connection)))
+
+
+def ratings_of(connection: Connection, works: Mapping[tuple[int, str], Work]) -> Ratings:
+    """Everything that people said, from everybody's work by person and chain."""
     purposes: dict[tuple[int, str], Purpose]
     purposes = {(claim.person, claim.chain): claim.purpose for claim in all_claims(connection)}
     judges: dict[str, list[int]] = {}
@@ -105,16 +109,20 @@ class RatedChain:
     """By the prefix that they follow; the chain's own steps are not among them."""
 
 
-def rated_chains(connection: Connection, ratings: Ratings) -> Iterator[RatedChain]:
+def rated_ids(connection: Connection, ratings: Ratings) -> list[str]:
     """The chains that somebody rated or ended, in the queue's order."""
     begun = {chain for _, chain in ratings.works}
     listed = (path for path, _ in listed_chains(connection))
-    rated = [
+    return [
         path.id
         for path in listed
         if path.id in begun or any(step in ratings.by_step for step in path.step_ids)
     ]
-    chains = chains_by_id(connection, rated)
+
+
+def rated_chains(connection: Connection, ratings: Ratings) -> Iterator[RatedChain]:
+    """The chains that somebody rated or ended, in the queue's order."""
+    chains = chains_by_id(connection, rated_ids(connection, ratings))
     while window := list(islice(chains, WINDOW)):
         parents = {place for one in window for place in one.path.places}
         found: dict[str, list[Alternative]] = {}

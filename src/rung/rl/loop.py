@@ -232,10 +232,10 @@ class _Run:
         right = [verdict.is_correct for verdict in played.verdicts]
         shares = [fmean(right[k : k + n]) for k in range(0, len(right), n)]
         is_paid = self._settings.paying.needs_scores
-        reward = float(played.paid.process_BS.sum(1).mean()) if is_paid else None
+        reward, error = played.mean_paid(n) if is_paid else (None, None)
         held = Held(step=position.step, accuracy=fmean(shares), reward=reward)
         self._count_time()
-        self._write_look(held, played)
+        self._write_look(held, played, error)
         position.first, position.last = position.first or held, held
         if position.best is None or held.accuracy > position.best.accuracy:
             position.best, position.best_shares = held, shares
@@ -262,11 +262,13 @@ class _Run:
     def _end(self, why: str) -> None:
         self._position.is_over, self._position.ended = True, why
 
-    def _write_look(self, held: Held, played: Round) -> None:
+    def _write_look(self, held: Held, played: Round, reward_error: float | None) -> None:
         row = {
             "step": held.step,
             "held_out_accuracy": held.accuracy,
+            "held_out_problems": len(self._game.held_out),
             "held_out_reward": held.reward,
+            "held_out_reward_error": reward_error,
             "tokens_sampled": self._position.tokens_sampled,
             "seconds": self._position.seconds,
         }

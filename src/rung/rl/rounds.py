@@ -68,6 +68,13 @@ class Round:
         """Steps that their scorer could not score; they count as 0."""
         return sum(score is None for found in self.scores if found for score in found.scores)
 
+    def mean_paid(self, n: int) -> tuple[float, float]:
+        """What a chain is paid on average, with n a problem; its standard error over problems."""
+        paid_B = self.paid.process_BS.sum(1)
+        paid_P = paid_B.view(-1, n).mean(1)
+        spread = float(paid_P.std(correction=0))
+        return float(paid_B.mean()), spread / max(1, len(paid_P) - 1) ** 0.5
+
     @property
     def cut_off(self) -> int:
         """Chains that ran into their limit of tokens."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -40,6 +40,8 @@ class How:
     """The scorer's name; the folder's by default."""
     url: str | None = None
     """The server that runs it; None to run it here."""
+    key: str | None = field(default=None, repr=False)
+    """The token that the server asks for."""
     precision: Precision = "auto"
     trust_pickle: bool = False
     batch_tokens: int | None = None
@@ -174,7 +176,7 @@ def _completer(folder: Path, how: How) -> tuple[Completer, Any, str | None]:
     name = folder.resolve().name
     if how.url is not None:
         tokenizer = load_tokenizer(folder)
-        return server_completer(how.url, name, tokenizer), tokenizer, None
+        return server_completer(how.url, name, tokenizer, how.key), tokenizer, None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     lm = load_causal_lm(folder, dtype=opening_dtype(folder, how.precision, device))
     move_trunk(lm.model, device, dtype_for(how.precision, lm.model, device))

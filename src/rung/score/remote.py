@@ -168,6 +168,7 @@ def remote_scorer(
     name: str | None = None,
     family: str = AUTO,
     options: Mapping[str, Any] | None = None,
+    key: str | None = None,
 ) -> RemoteScorer:
     """A scorer on the checkpoint in `folder`, which the server at `url` runs.
 
@@ -179,10 +180,11 @@ def remote_scorer(
         name: The scorer's name; the folder's by default.
         family: How the model is read, a name in `rung.model.families.FAMILIES`.
         options: The family's options by name.
+        key: The token that the server asks for; it is sent there and nowhere else.
 
     Raises:
         RungError: vLLM can't serve this model, a file is missing, or no such server answers.
     """
     folder_name = Path(folder).resolve().name
     served = serving(folder, family, options)
-    return RemoteScorer(name or folder_name, served, connect(url, folder_name))
+    return RemoteScorer(name or folder_name, served, connect(url, folder_name, key))

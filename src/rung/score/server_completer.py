@@ -19,7 +19,7 @@ import msgspec
 from rung.core.errors import RungError
 from rung.core.http import Patience, ask_json
 from rung.core.protocols import Completing, Completion
-from rung.score.server import find_served
+from rung.score.server import bearer, find_served
 
 AT_ONCE = 64
 """Requests under way together."""
@@ -63,6 +63,8 @@ class ServerCompleter:
     max_tokens: int | None = None
     """The context that the server was started with; None: it does not say."""
     patience: Patience = field(default_factory=lambda: Patience(timeout_s=TIMEOUT_S))
+    key: str | None = field(default=None, repr=False)
+    """The token that the server asks for."""
 
     def complete(self, prompts: Sequence[str], how: Completing) -> list[Completion]:
         """One completion a prompt, in order; each has a seed of its own.
@@ -95,7 +97,10 @@ class ServerCompleter:
         if room <= 0:
             return Completion("", finish_reason="length")
         body = self._body(request, how, min(room, how.max_tokens))
-        answer = ask_json(self.url, "/v1/completions", body, _Answer, self.patience)
+        headers = bearer(self.key)
+        answer = ask_json(
+            self.url, "/v1/completions", body, _Answer, self.patience, headers=headers
+        )
         if len(answer.choices) != 1:
             raise RungError(f"{self.url} gave {len(answer.choices)} answers to one prompt")
         return self._completion(answer.choices[0])
@@ -138,7 +143,9 @@ class ServerCompleter:
         return int(number)
 
 
-def server_completer(url: str, wanted: str, tokenizer: Any) -> ServerCompleter:
+def server_completer(
+    url: str, wanted: str, tokenizer: Any, key: str | None = None
+) -> ServerCompleter:
     """The model called `wanted` on a server, or its only one.
 
     Raises:
@@ -146,5 +153,5 @@ def server_completer(url: str, wanted: str, tokenizer: Any) -> ServerCompleter:
         RungError: It is not clear which model is meant.
     """
     url = url.rstrip("/")
-    served = find_served(url, wanted)
-    return ServerCompleter(url, served.id, tokenizer, served.max_model_len)
+    served = find_served(url, wanted, key)
+    return ServerCompleter(url, served.id, tokenizer, served.max_model_len, key=key)

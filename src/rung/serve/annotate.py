@@ -25,7 +25,7 @@ from rung.serve.annotate_values import (
     Task,
     event_of,
 )
-from rung.serve.guard import admin, caller
+from rung.serve.guard import admin, caller, check_admin
 from rung.serve.refusal import FAILURES
 from rung.serve.tokens import Caller
 from rung.store.values import Event
@@ -33,7 +33,7 @@ from rung.store.values import Event
 annotate = APIRouter(prefix="/v1/annotate", responses=FAILURES, tags=["annotate"])
 
 
-def rating_desk(request: Request) -> RatingDesk:
+async def rating_desk(request: Request) -> RatingDesk:
     """What the server was started with: `app.state.rating_desk`."""
     return request.app.state.rating_desk
 
@@ -53,9 +53,9 @@ def me(desk: Desk, who: Who) -> Me:
 def next_task(asked: Asked, desk: Desk, who: Who) -> Given:
     """The chain that the person has begun, or the next one."""
     if asked.purpose == "adjudicate":
-        admin(who)
+        check_admin(who)
         return Given(desk.next_to_settle(who))
-    return Given(desk.next(who))
+    return Given(desk.next(who, asked.queue))
 
 
 @annotate.get("/chains/{chain}")
@@ -68,9 +68,9 @@ def task(chain: str, desk: Desk, who: Who) -> Task:
 
 
 @annotate.post("/events")
-def take_events(sent: Sent, desk: Desk, who: Who) -> Taken:
+async def take_events(sent: Sent, desk: Desk, who: Who) -> Taken:
     """Keep what the person did: each event once, however often it is sent."""
-    return Taken(desk.take(who, [event_of(one) for one in sent.events]))
+    return Taken(await desk.take(who, [event_of(one) for one in sent.events]))
 
 
 @annotate.post("/chains/{chain}/scores")

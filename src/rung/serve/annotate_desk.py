@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,14 +14,14 @@ from sqlalchemy import Connection
 from rung.core import RungError
 from rung.eval.raters import GOLD_BATCH, RatingStatus, gold_agreement, rating_status
 from rung.label.human import works_of
-from rung.label.rating_desk import Answer, Standing, accept, standing
+from rung.label.rating_desk import Answer, accept, standing
 from rung.label.rating_export import ExportFormat, export_lines
-from rung.label.rating_records import all_ratings, to_settle
+from rung.label.rating_fold import RatingFold
+from rung.label.rating_records import to_settle
+from rung.serve.annotate_task import carried_of, changes_of, opinions_on, steps_of
 from rung.serve.annotate_values import (
-    Carried,
-    Change,
     Me,
-    Opinions,
+    QueueLeft,
     ScoredBy,
     Task,
     TaskStep,
@@ -30,7 +31,6 @@ from rung.store.chains import alternatives, chain_by_id, chains_by_id
 from rung.store.claims import (
     Sharing,
     claim_of,
-    count_turns,
     finished,
     gold_of,
     next_chain,
@@ -39,6 +39,7 @@ from rung.store.claims import (
 from rung.store.events import events_of, last_times_ms
 from rung.store.opening import Store
 from rung.store.people import person_named, person_with_token
+from rung.store.queues import Turns, count_turns, first_open, queues_of
 from rung.store.values import Claim, Event, Person, StoredChain
 
 LATEST = 200
@@ -64,11 +65,14 @@ class RatingDesk:
     """Other steps shown at a place, besides those that the person wrote."""
     known: dict[str, Person] = field(default_factory=dict[str, Person])
     """People who were here before, by name."""
+    fold: RatingFold = field(default_factory=RatingFold)
+    open_from: dict[int, int] = field(default_factory=dict[int, int])
+    """A place in each queue before which no chain is free: `rung.store.queues.first_open`."""
 
-    def find(self, token_hash: str) -> Caller | None:
+    async def find(self, token_hash: str) -> Caller | None:
         """Whose token it is, for the guard."""
-        with self.store.reading() as connection:
-            person = person_with_token(connection, token_hash)
+        asked = self.store.reads.ask(lambda c: person_with_token(c, token_hash))
+        person = await asyncio.wrap_future(asked)
         return None if person is None else Caller(person.name, is_admin=person.role == "lead")
 
     def person(self, connection: Connection, who: Caller) -> Person:
@@ -85,7 +89,9 @@ class RatingDesk:
         """Who asks, and how far everything is."""
         with self.store.reading() as connection:
             person = self.person(connection, who)
-            turns, left = count_turns(connection, self.sharing.overlap)
+            queues = queues_of(connection, person.id)
+            turns, left = self._turns(connection, [one.id for one in queues])
+            far = [(one.name, self._turns(connection, [one.id])) for one in queues]
             took_ms = last_times_ms(connection, person.id, LATEST)
             gold = list(chains_by_id(connection, gold_of(connection, person.id)))
             saved = events_of(connection, person.id, [chain.id for chain in gold])
@@ -97,29 +103,58 @@ class RatingDesk:
                 chains=len(finished(connection, person.id)),
                 left=left,
                 turns=turns,
+                queues=[QueueLeft(name, *counted) for name, counted in far],
                 median_step_s=median(took_ms) / 1000 if took_ms else None,
                 gold=gold_agreement(gold, works, batch=GOLD_BATCH),
             )
 
-    def next(self, who: Caller) -> Task | None:
-        """The chain that the person has begun, or the next; None when all is done."""
-        with self.store.writing() as connection:
+    def next(self, who: Caller, queue: str | None = None) -> Task | None:
+        """The chain that the person has begun, or the next; None when all is done.
+
+        Raises:
+            RungError: The person does not work on the queue of this name.
+        """
+
+        def taken(connection: Connection) -> Claim | None:
+            person, far = self.person(connection, who), self.open_from
+            return next_chain(connection, person, self.sharing, queue=queue, open_from=far)
+
+        claim = self.store.writes.ask(taken).result()
+        if claim is None:
+            return None
+        with self.store.reading() as connection:
             person = self.person(connection, who)
-            claim = next_chain(connection, person, self.sharing)
-            return None if claim is None else self._task(connection, person, claim)
+            self._look_ahead(connection, person)
+            return self._task(connection, person, claim)
+
+    def _turns(self, connection: Connection, queues: Sequence[int]) -> Turns:
+        how = self.sharing
+        return count_turns(connection, queues, overlap=how.overlap, gold_every=how.gold_every)
+
+    def _look_ahead(self, connection: Connection, person: Person) -> None:
+        """Pass over what is taken for good. Here, where nothing can be undone any more."""
+        for id, _ in queues_of(connection, person.id):
+            after = self.open_from.get(id, 0)
+            self.open_from[id] = first_open(connection, id, self.sharing.overlap, after)
 
     def next_to_settle(self, who: Caller) -> Task | None:
         """A chain on which people disagree, for whoever settles it; None when there is none."""
-        with self.store.writing() as connection:
+        with self.store.reading() as connection:
+            disputed = to_settle(connection, self.fold.ratings(connection))
+
+        def taken(connection: Connection) -> Claim | None:
             person = self.person(connection, who)
-            for chain in to_settle(connection, all_ratings(connection)):
+            for chain in disputed:
                 held = claim_of(connection, person.id, chain)
                 if held is not None and held.purpose != "adjudicate":
                     continue  # nobody is judge in their own case
                 claim = held or take_to_settle(connection, person, chain)
                 if claim is not None:
-                    return self._task(connection, person, claim)
-        return None
+                    return claim
+            return None
+
+        claim = self.store.writes.ask(taken).result()
+        return None if claim is None else self.task(who, claim.chain)
 
     def task(self, who: Caller, chain: str) -> Task:
         """A chain that the person has or had.
@@ -131,11 +166,14 @@ class RatingDesk:
             person = self.person(connection, who)
             return self._task(connection, person, self._claim(connection, person, chain))
 
-    def take(self, who: Caller, events: Sequence[Event]) -> list[Answer]:
-        """Keep what the person did."""
-        with self.store.writing() as connection:
+    async def take(self, who: Caller, events: Sequence[Event]) -> list[Answer]:
+        """Keep what the person did; the answer comes when it is on the disk."""
+
+        def kept(connection: Connection) -> list[Answer]:
             person = self.person(connection, who)
             return accept(connection, person, events, rate_all=self.rate_all)
+
+        return await asyncio.wrap_future(self.store.writes.ask(kept))
 
     def show_scores(self, who: Caller, event: Event) -> Task:
         """Show what scorers think of a chain, and keep that they were shown.
@@ -145,16 +183,20 @@ class RatingDesk:
         """
         if not self.offers_scores:
             raise RungError("scores are not shown here")
-        with self.store.writing() as connection:
+
+        def shown(connection: Connection) -> None:
             person = self.person(connection, who)
-            claim = self._claim(connection, person, event.chain)
+            self._claim(connection, person, event.chain)
             accept(connection, person, [event], rate_all=self.rate_all)
-            return self._task(connection, person, claim)
+
+        self.store.writes.ask(shown).result()
+        return self.task(who, event.chain)
 
     def status(self) -> RatingStatus:
         """How the team gets on."""
         with self.store.reading() as connection:
-            return rating_status(connection, overlap=self.sharing.overlap)
+            ratings = self.fold.ratings(connection)
+            return rating_status(connection, overlap=self.sharing.overlap, ratings=ratings)
 
     def export(self, format: ExportFormat) -> Iterator[bytes]:
         """The lines of a file with all ratings, as they are at this moment."""
@@ -181,13 +223,13 @@ class RatingDesk:
             question=problem.question,
             answer=problem.answer if self.shows_answer else None,
             root=problem.root_id,
-            steps=_steps(chain),
+            steps=steps_of(chain),
             alternatives=self._alternatives(connection, person, chain, all_written=settles),
-            changes=_changes(stands),
-            carried=_carried(stands),
+            changes=changes_of(stands),
+            carried=carried_of(stands),
             finish=stands.work.finish,
             reason=stands.work.reason,
-            opinions=_opinions(connection, person, chain) if settles else [],
+            opinions=opinions_on(chain, self.fold.ratings(connection), person) if settles else [],
             has_scores=self.offers_scores and bool(scores),
             scores=scores if stands.work.scores_shown and self.offers_scores else [],
             previous=done[-1] if done else None,
@@ -219,42 +261,3 @@ def local_name() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # a user id that has no name
         return "local"
-
-
-def _steps(chain: StoredChain) -> list[TaskStep]:
-    steps = chain.record.chain.steps
-    return [
-        TaskStep(step.id, parent, step.text, step.role, step.observation)
-        for parent, step in zip(chain.path.places, steps, strict=False)
-    ]
-
-
-def _changes(stands: Standing) -> list[Change]:
-    return [
-        Change(
-            one.key, "write" if one.kind == "write" else "rate", one.step, one.rating, one.is_unsure
-        )
-        for one in stands.work.changes
-        if one.step is not None
-    ]
-
-
-def _carried(stands: Standing) -> list[Carried]:
-    return [
-        Carried(step, rated.rating, rated.is_unsure)
-        for step, rated in stands.rated.items()
-        if stands.work.rated.get(step) != rated
-    ]
-
-
-def _opinions(connection: Connection, person: Person, chain: StoredChain) -> list[Opinions]:
-    """What others said of the chain's steps, in whatever chain they said it."""
-    ratings = all_ratings(connection).by_step
-    found: list[Opinions] = []
-    for step in chain.step_ids:
-        others = [one for who, one in ratings.get(step, {}).items() if who != person.id]
-        count = Counter(one.rating for one in others if not one.is_unsure)
-        unsure = sum(one.is_unsure for one in others)
-        if others:
-            found.append(Opinions(step, count[-1], count[0], count[1], unsure))
-    return found

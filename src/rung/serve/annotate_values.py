@@ -62,6 +62,8 @@ class Asked:
     """Which kind of work is wanted: the next chain of the queue, or a disagreement to settle."""
 
     purpose: Literal["rate", "adjudicate"] = "rate"
+    queue: MaybeKey = None
+    """The name of the queue; None: all on which the person works, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,17 @@ class Given:
     task: Task | None
 
 
+@dataclass(frozen=True, slots=True)
+class QueueLeft:
+    """How far a queue is on which the person works."""
+
+    name: str
+    turns: int
+    """Chains times people a chain, and gold chains (`rung.store.queues.Turns`)."""
+    left: int
+    """Of these, those that nobody has taken."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Me:
     """Who the person is, what is done, and how rating is set up."""
@@ -171,9 +184,11 @@ class Me:
     chains: int
     """Submitted by this person."""
     left: int
-    """Turns left in the queue, for everybody together."""
+    """Turns left in the person's queues, for everybody together."""
     turns: int
-    """Chains times people a chain."""
+    """Chains times people a chain, and gold chains."""
+    queues: Sequence[QueueLeft]
+    """Those on which the person works, in order."""
     median_step_s: float | None
     """Of the person's latest ratings."""
     gold: GoldAgreement | None

@@ -1,17 +1,17 @@
 """`/v1/chat/completions` in OpenAI's shape: the question is searched, the answer is the chain.
 
 `extra_body={"rung": {...}}` names search, scorer and budget (`rung.serve.searching.Options`). In a
-stream the steps of one chain come as they are written, with their scores under `rung`; a search
-tells its events there, and the chosen chain when it has chosen.
+stream the steps of the answer come as they become certain (`rung.serve.certain`), with their scores
+under `rung`; a search tells its events there too.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, HTTPException, Request, Response
@@ -19,8 +19,8 @@ from pydantic import Field
 
 from rung.core.types import Chain, Problem, StepScores
 from rung.search import SearchResult
-from rung.search.log import Event, Sampled, Scored
 from rung.serve.answers import as_events, as_json, event, service_of
+from rung.serve.certain import SureStep
 from rung.serve.messages import Message, question_of
 from rung.serve.refusal import FAILURES
 from rung.serve.searching import ONE, Draws, Options, Tokens, Wanted
@@ -169,24 +169,25 @@ class _Answer:
 
     async def stream(self) -> AsyncGenerator[bytes]:
         """Its pieces as they come, in OpenAI's chunks."""
-        shown, is_begun = _Shown(), False
+        num_shown, is_begun = 0, False
         async for one in self.service.search(self.request, self.wanted):
             if not is_begun:
                 yield self._chunk({"role": "assistant", "content": ""})
                 is_begun = True
             if isinstance(one, SearchResult):
-                async for chunk in self._end(one, shown):
+                async for chunk in self._end(one, num_shown):
                     yield chunk
-            elif self.wanted.options.search == ONE:
-                for step in shown.told(one, is_scored=self.wanted.options.is_scored):
-                    yield self._step(step)
-            else:
+            elif isinstance(one, SureStep):
+                num_shown = one.place + 1
+                yield self._step(one)
+            elif self.wanted.options.search != ONE:
                 yield self._chunk({}, rung=msgspec.to_builtins(one))
         yield DONE
 
-    async def _end(self, result: SearchResult, shown: _Shown) -> AsyncGenerator[bytes]:
-        for step in shown.rest(_steps(result)):
-            yield self._step(step)
+    async def _end(self, result: SearchResult, num_shown: int) -> AsyncGenerator[bytes]:
+        steps = _steps(result)
+        for place in range(num_shown, len(steps)):
+            yield self._step(SureStep(place, steps[place].text, steps[place].score))
         yield self._chunk({}, finish_reason=_finish(result), rung=self._found(result))
         if self.body.stream_options and self.body.stream_options.include_usage:
             yield self._chunk(None, usage=await self._usage(result))
@@ -196,7 +197,7 @@ class _Answer:
         assert self.service.policy is not None
         return self.service.policy.step_separator
 
-    def _step(self, step: _Numbered) -> bytes:
+    def _step(self, step: SureStep) -> bytes:
         before = self._separator if step.place else ""
         rung = {"event": "chosen", "step": step.place, "score": step.score}
         return self._chunk({"content": before + step.text}, rung=rung)
@@ -236,40 +237,6 @@ class _Answer:
             tokens_scored=result.spent.tokens_scored,
             calls=result.spent.calls,
         )
-
-
-class _Numbered(NamedTuple):
-    place: int
-    text: str
-    score: float | None
-
-
-class _Shown:
-    """Which steps of one chain were shown; a step waits for its score."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._waiting: list[str] = []
-
-    def told(self, event: Event, *, is_scored: bool) -> Iterator[_Numbered]:
-        """The steps that an event brings."""
-        if isinstance(event, Sampled):
-            self._waiting += [step.text for piece in event.pieces for step in piece.steps]
-        if isinstance(event, Scored):
-            yield from self._show(event.scores[-1])
-        elif not is_scored:
-            yield from self._show(None)
-
-    def rest(self, steps: list[ShownStep]) -> Iterator[_Numbered]:
-        """The steps of the chosen chain that were not shown yet."""
-        for place in range(self._count, len(steps)):
-            yield _Numbered(place, steps[place].text, steps[place].score)
-
-    def _show(self, score: float | None) -> Iterator[_Numbered]:
-        for text in self._waiting:
-            yield _Numbered(self._count, text, score)
-            self._count += 1
-        self._waiting = []
 
 
 def _steps(result: SearchResult) -> list[ShownStep]:

@@ -30,7 +30,6 @@ from typing import Annotated
 from urllib.parse import quote, urlsplit
 
 from fastapi import Depends, HTTPException, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -74,20 +73,29 @@ class Safety:
     bounds: Bounds = field(default_factory=Bounds)
 
 
-def caller(request: Request) -> Caller:
-    """Who asks."""
+async def caller(request: Request) -> Caller:
+    """Who asks. Not `def`: FastAPI would take a thread for it."""
     return request.state.caller
 
 
-def admin(who: Annotated[Caller, Depends(caller)]) -> Caller:
+async def admin(who: Annotated[Caller, Depends(caller)]) -> Caller:
     """Who asks, if that is the administrator.
 
     Raises:
         HTTPException: 403 for anybody else.
     """
+    check_admin(who)
+    return who
+
+
+def check_admin(who: Caller) -> None:
+    """See that the administrator asks.
+
+    Raises:
+        HTTPException: 403, for anybody else.
+    """
     if not who.is_admin:
         raise HTTPException(403, "only the administrator may do this")
-    return who
 
 
 class Guard:
@@ -157,7 +165,7 @@ class Guard:
     async def _owner(self, token: str | None) -> Caller | None:
         if not token or self._safety.find is None:
             return None
-        return await run_in_threadpool(self._safety.find, hash_of(token))
+        return await self._safety.find(hash_of(token))
 
     async def _log_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = await answer_login(Request(scope, receive), self._owner)

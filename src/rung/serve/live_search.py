@@ -13,6 +13,7 @@ from rung.core.types import Problem
 from rung.search import SearchResult
 from rung.search.log import Begun
 from rung.serve.answers import as_events, event, service_of
+from rung.serve.certain import SureStep
 from rung.serve.refusal import FAILURES
 from rung.serve.searching import Draws, Options, Wanted
 from rung.serve.service import Service
@@ -52,6 +53,6 @@ async def _events(service: Service, request: Request, asked: Wanted) -> AsyncIte
             is_begun = True
         if isinstance(one, SearchResult):
             yield event(one, "result")
-        else:
+        elif not isinstance(one, SureStep):  # a log has no such line
             told = msgspec.to_builtins(one)
             yield event(told, told["event"])

@@ -36,17 +36,21 @@ _PAGE = f"""<!doctype html>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
 <button>Log in</button>
 </form>
-<p><a href="NEXT">I have logged in before: open the page</a></p>
+<p><a id="open" href="NEXT">I have logged in before: open the page</a></p>
 </main>
 </html>
 """
 _SCRIPT = """"use strict";
-// A link of the form PAGE#token=TOKEN logs in by itself.
+// A link of the form PAGE#token=TOKEN logs in by itself. Any other mark names a place in the page,
+// which browsers don't send: it goes along by hand.
 const token = new URLSearchParams(location.hash.slice(1)).get("token");
 if (token) {
   history.replaceState(null, "", location.pathname + location.search);
   document.getElementById("token").value = token;
   document.forms[0].requestSubmit();
+} else {
+  document.forms[0].elements.next.value += location.hash;
+  document.getElementById("open").href += location.hash;
 }
 """
 _STYLE = """:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif }
@@ -125,6 +129,6 @@ def _cookie_name(headers: Headers) -> str:
 
 def _local(next: str) -> str:
     """A page of this server, whatever a form says."""
-    next = quote(next.replace("\\", "/"), safe="/?&=%:@+,;~")
+    next = quote(next.replace("\\", "/"), safe="/?&=%:@+,;~#")
     is_ours = next.startswith("/") and not next.startswith("//") and next != LOGIN
     return next if is_ours else "/"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 
@@ -31,6 +31,7 @@ from rung.search.algorithms import UNSCORED
 from rung.search.growth import Search, root
 from rung.search.log import Event
 from rung.search.rules import MAJORITY
+from rung.serve.certain import NARROWING, SureStep, Telling
 from rung.serve.shared_policy import SharedPolicy, VisitingPolicy
 from rung.serve.shared_scorer import SharedScorer, VisitingScorer
 from rung.serve.waiting import Visitor
@@ -195,15 +196,19 @@ def search_once(
     policy: SharedPolicy,
     scorer: SharedScorer | None,
     visitor: Visitor,
-    tell: Callable[[Event], None],
+    tell: Callable[[Event | SureStep], None],
 ) -> SearchResult:
     """Search until the end, or until the visitor leaves. Blocks; what was held is let go.
+
+    Events are told as they come, and steps of the answer as they become certain.
 
     Raises:
         RungError: The search can't be made.
         Exception: What a model failed with.
     """
     search = search_for(wanted.options)
+    if wanted.options.search in NARROWING:
+        search = Telling(cast("Search", search), tell)
     visiting = None if scorer is None else VisitingScorer(scorer, visitor)
     setting = Setting(
         generator=VisitingPolicy(policy, visitor),

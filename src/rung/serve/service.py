@@ -19,6 +19,7 @@ from rung.core.types import Problem
 from rung.score import ModelScorer
 from rung.search import SearchResult
 from rung.search.log import Event
+from rung.serve.certain import SureStep
 from rung.serve.metrics import Metrics
 from rung.serve.searching import Draws, Options, Wanted, budget_of, sampling_of, search_once
 from rung.serve.sessions import Sessions
@@ -133,8 +134,8 @@ class Service:
 
     async def search(
         self, request: Request, wanted: Wanted
-    ) -> AsyncGenerator[Event | SearchResult]:
-        """A search's events as they come, and its result at last.
+    ) -> AsyncGenerator[Event | SureStep | SearchResult]:
+        """A search's events and the certain steps of its answer as they come; its result at last.
 
         Raises:
             FullError: Too many searches run.
@@ -146,9 +147,9 @@ class Service:
         scorer = self.scorer_for(wanted.options)
         if self._num_searches >= self.capacity.max_searches:
             raise FullError(f"{self._num_searches} searches run already")
-        loop, events = asyncio.get_running_loop(), asyncio.Queue[Event]()
+        loop, events = asyncio.get_running_loop(), asyncio.Queue[Event | SureStep]()
 
-        def tell(event: Event) -> None:
+        def tell(event: Event | SureStep) -> None:
             loop.call_soon_threadsafe(events.put_nowait, event)
 
         visitor = Visitor()
@@ -215,8 +216,8 @@ class Service:
 
 
 async def _next(
-    events: asyncio.Queue[Event], running: asyncio.Future[SearchResult]
-) -> Event | None:
+    events: asyncio.Queue[Event | SureStep], running: asyncio.Future[SearchResult]
+) -> Event | SureStep | None:
     """The next event; None when the search is over and all its events were given."""
     if events.empty() and not running.done():
         coming = asyncio.ensure_future(events.get())

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +30,10 @@ LOCAL = Caller("local", is_admin=True)
 """Whoever reaches a server that asks for no token."""
 ADMIN = Caller("admin", is_admin=True)
 
-Find = Callable[[str], Caller | None]
-"""From a token's hash (`hash_of`) to whose it is; None for a token that nobody has (any more). May
-block: it is called on a thread. Looking a hash up in a table is safe: whoever measures how long
-that takes learns about the hash, not about the token."""
+Find = Callable[[str], Awaitable[Caller | None]]
+"""From a token's hash (`hash_of`) to whose it is; None for a token that nobody has (any more).
+Looking a hash up in a table is safe: whoever measures how long that takes learns about the hash,
+not about the token."""
 
 
 def new_token() -> str:
@@ -53,10 +53,10 @@ def admin_by(token: str, others: Find | None = None) -> Find:
     """Finds the administrator by a token, and everybody else by `others`."""
     known = hash_of(token)
 
-    def find(hashed: str) -> Caller | None:
+    async def find(hashed: str) -> Caller | None:
         if hmac.compare_digest(hashed, known):
             return ADMIN
-        return None if others is None else others(hashed)
+        return None if others is None else await others(hashed)
 
     return find
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, func, select, text
 
 from rung.core import Chain, ChainRecord, Step
 from rung.store.inserting import insert_new
+from rung.store.queues import MAIN, made_queue, put, queued_in
 from rung.store.tables import chains, problems, steps
 from rung.store.values import ChainPath, StoredChain
 
@@ -20,31 +21,48 @@ _LOCK = 0x72756E68
 
 
 class Added(NamedTuple):
-    """What became of chains that were to be added."""
+    """What became of chains that were to be queued."""
 
     new: int
     known: int
-    """They were there already, or came twice."""
+    """They were in the queue already, or came twice."""
 
 
 def add_chains(
-    connection: Connection, records: Iterable[ChainRecord], *, is_gold: bool = False
+    connection: Connection,
+    records: Iterable[ChainRecord],
+    *,
+    queue: str = MAIN,
+    is_gold: bool = False,
 ) -> Added:
-    """Put chains behind those that are there, in this order.
+    """Put chains behind those that are in a queue, in this order; a new queue is made.
 
     A chain that is there stays as it is. A gold chain's labels are what people are measured by.
+
+    Raises:
+        RungError: The queue's name is empty or too long.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-    place = connection.execute(select(func.coalesce(func.max(chains.c.place), -1))).scalar_one()
+    queue_id = made_queue(connection, queue)
     seen, new = 0, 0
     for batch in _batches(records):
-        fresh = _unknown(connection, batch)
-        add_steps(connection, fresh)
-        rows = [_row(record, place + 1 + k, is_gold) for k, record in enumerate(fresh)]
-        insert_new(connection, chains, rows)
-        seen, new, place = seen + len(batch), new + len(fresh), place + len(fresh)
+        by_id = {record.chain.prefix_id: record for record in reversed(batch)}
+        _add_unknown(connection, list(reversed(by_id.values())), is_gold=is_gold)
+        there = queued_in(connection, queue_id, list(by_id))
+        fresh = [id for id in reversed(by_id) if id not in there]
+        put(connection, queue_id, fresh)
+        seen, new = seen + len(batch), new + len(fresh)
     return Added(new, seen - new)
+
+
+def _add_unknown(connection: Connection, records: Sequence[ChainRecord], *, is_gold: bool) -> None:
+    known = known_chains(connection, [record.chain.prefix_id for record in records])
+    fresh = [record for record in records if record.chain.prefix_id not in known]
+    place = connection.execute(select(func.coalesce(func.max(chains.c.place), -1))).scalar_one()
+    add_steps(connection, fresh)
+    rows = [_row(record, place + 1 + k, is_gold) for k, record in enumerate(fresh)]
+    insert_new(connection, chains, rows)
 
 
 def add_steps(connection: Connection, records: Sequence[ChainRecord]) -> None:
@@ -149,13 +167,6 @@ def _batches(records: Iterable[ChainRecord]) -> Iterator[list[ChainRecord]]:
             batch = []
     if batch:
         yield batch
-
-
-def _unknown(connection: Connection, records: Sequence[ChainRecord]) -> list[ChainRecord]:
-    by_id = {record.chain.prefix_id: record for record in reversed(records)}
-    for id in known_chains(connection, list(by_id)):
-        del by_id[id]
-    return list(reversed(by_id.values()))
 
 
 def _row(record: ChainRecord, place: int, is_gold: bool) -> dict[str, Any]:

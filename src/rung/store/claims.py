@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, select, update
 
+from rung.core.errors import RungError
 from rung.store.chains import decode_ids
 from rung.store.inserting import inserted
 from rung.store.opening import now_ms
-from rung.store.tables import chains, claims, events, people
+from rung.store.queues import queues_of
+from rung.store.tables import chains, claims, events, people, queued
 from rung.store.values import ADJUDICATOR, ChainPath, Claim, Person, Purpose
 
 ATTEMPTS = 1000
@@ -35,16 +38,40 @@ class Sharing:
     """A chain that was taken and not touched for so long is given to somebody else too."""
 
 
-def next_chain(connection: Connection, person: Person, sharing: Sharing) -> Claim | None:
-    """The chain that a person has begun, or else the next one; None when all is done."""
-    begun = unfinished(connection, person.id)
+def next_chain(
+    connection: Connection,
+    person: Person,
+    sharing: Sharing,
+    *,
+    queue: str | None = None,
+    open_from: Mapping[int, int] | None = None,
+) -> Claim | None:
+    """The chain that a person has begun, or else the next one; None when all is done.
+
+    Args:
+        connection: One that may write.
+        person: Who asks.
+        sharing: How chains are shared out.
+        queue: The name of a queue; None: all on which the person works, one after the other.
+        open_from: A place in each queue (by its id) before which no chain is free
+            (`rung.store.queues.first_open`), so that they are not looked through.
+
+    Raises:
+        RungError: The person does not work on this queue.
+    """
+    mine = queues_of(connection, person.id)
+    ids = [one.id for one in mine if queue in (None, one.name)]
+    if queue is not None and not ids:
+        raise RungError(f"you do not work on a queue called {queue!r}")
+    begun = unfinished(connection, person.id, None if queue is None else ids)
     if begun:
         return claim_of(connection, person.id, begun[0])
-    return (
-        _take_gold(connection, person, sharing)
-        or _take_free(connection, person, sharing)
-        or _take_over(connection, person, sharing)
-    )
+    claim = _take_gold(connection, person, sharing, ids)
+    for one in () if claim else ids:
+        claim = _take_free(connection, person, sharing, one, (open_from or {}).get(one, 0))
+        if claim:
+            break
+    return claim or _take_over(connection, person, sharing, ids)
 
 
 def take_to_settle(connection: Connection, person: Person, chain: str) -> Claim | None:
@@ -73,12 +100,19 @@ def all_claims(connection: Connection) -> list[Claim]:
     return [Claim(row.chain, row.person, row.purpose, row.slot, row.at_ms) for row in rows]
 
 
-def unfinished(connection: Connection, person: int) -> list[str]:
-    """The chains that a person has and did not submit; one that was opened again comes first."""
+def unfinished(
+    connection: Connection, person: int, queues: Sequence[int] | None = None
+) -> list[str]:
+    """The chains that a person has and did not submit; one that was opened again comes first.
+
+    With `queues`, those that are in one of them.
+    """
     ends = select(events.c.chain, events.c.kind)
     ends = ends.where(events.c.person == person, events.c.kind.in_(("submit", "reopen")))
     last = {row.chain: row.kind for row in connection.execute(ends.order_by(events.c.seq))}
     mine = select(claims.c.chain).where(claims.c.person == person).order_by(claims.c.at_ms)
+    if queues is not None:
+        mine = mine.where(_is_in(queues, claims.c.chain))
     held = connection.execute(mine).scalars().all()
     reopened = [chain for chain in held if last.get(chain) == "reopen"]
     return [*reopened, *(chain for chain in held if chain not in last)]
@@ -95,14 +129,6 @@ def finished(connection: Connection, person: int) -> list[str]:
     return [chain for chain, kind in last.items() if kind == "submit"]
 
 
-def count_turns(connection: Connection, overlap: int) -> tuple[int, int]:
-    """How many turns the queue has, k for each chain; and how many of them nobody has taken."""
-    to_rate = select(func.count()).where(chains.c.is_gold.is_(False)).select_from(chains)
-    taken = select(func.count()).where(claims.c.slot >= 0, claims.c.slot < overlap)
-    turns = overlap * connection.execute(to_rate).scalar_one()
-    return turns, turns - connection.execute(taken).scalar_one()
-
-
 def gold_of(connection: Connection, person: int) -> list[str]:
     """The gold chains that a person has."""
     mine = select(claims.c.chain).where(claims.c.person == person, claims.c.purpose == "gold")
@@ -117,7 +143,9 @@ def import_claim(connection: Connection, person: Person, chain: str) -> None:
         _claimed(connection, chain, person, "rate", slot)
 
 
-def _take_gold(connection: Connection, person: Person, sharing: Sharing) -> Claim | None:
+def _take_gold(
+    connection: Connection, person: Person, sharing: Sharing, queues: Sequence[int]
+) -> Claim | None:
     if not sharing.gold_every:
         return None
     counted = select(func.count()).where(claims.c.person == person.id)
@@ -125,17 +153,22 @@ def _take_gold(connection: Connection, person: Person, sharing: Sharing) -> Clai
     if number % sharing.gold_every != sharing.gold_every - 1:
         return None
     wanted = select(chains.c.id).where(chains.c.is_gold.is_(True), ~_has(person))
+    wanted = wanted.where(_is_in(queues, chains.c.id))
     chain = connection.execute(wanted.order_by(chains.c.place).limit(1)).scalar()
     return None if chain is None else _claimed(connection, chain, person, "gold", None)
 
 
-def _take_free(connection: Connection, person: Person, sharing: Sharing) -> Claim | None:
+def _take_free(
+    connection: Connection, person: Person, sharing: Sharing, queue: int, open_from: int
+) -> Claim | None:
     is_full = exists().where(claims.c.chain == chains.c.id, claims.c.slot == sharing.overlap - 1)
     taken = select(func.count()).where(claims.c.chain == chains.c.id, claims.c.slot >= 0)
     wanted = select(chains.c.id, taken.scalar_subquery().label("taken"))
+    wanted = wanted.join(queued, queued.c.chain == chains.c.id)
+    wanted = wanted.where(queued.c.queue == queue, queued.c.place >= open_from)
     wanted = wanted.where(chains.c.is_gold.is_(False), ~is_full, ~_has(person))
     for _ in range(ATTEMPTS):
-        row = connection.execute(wanted.order_by(chains.c.place).limit(1)).first()
+        row = connection.execute(wanted.order_by(queued.c.place).limit(1)).first()
         if row is None:
             return None
         claim = _claimed(connection, row.id, person, "rate", row.taken)
@@ -144,7 +177,9 @@ def _take_free(connection: Connection, person: Person, sharing: Sharing) -> Clai
     return None
 
 
-def _take_over(connection: Connection, person: Person, sharing: Sharing) -> Claim | None:
+def _take_over(
+    connection: Connection, person: Person, sharing: Sharing, queues: Sequence[int]
+) -> Claim | None:
     """A chain whose person has left it. That person keeps it too, but no longer a slot."""
     before_ms = now_ms() - sharing.stale_ms
     acts = and_(events.c.chain == claims.c.chain, events.c.person == claims.c.person)
@@ -154,6 +189,7 @@ def _take_over(connection: Connection, person: Person, sharing: Sharing) -> Clai
     wanted = select(claims).join(people, people.c.id == claims.c.person)
     wanted = wanted.join(chains, chains.c.id == claims.c.chain)
     wanted = wanted.where(claims.c.slot >= 0, ~ended, is_left, ~_has(person))
+    wanted = wanted.where(_is_in(queues, chains.c.id))
     row = connection.execute(wanted.order_by(chains.c.place).limit(1)).first()
     if row is None:
         return None
@@ -161,6 +197,10 @@ def _take_over(connection: Connection, person: Person, sharing: Sharing) -> Clai
     if connection.execute(update(claims).where(*old).values(slot=None)).rowcount != 1:
         return None  # somebody else was quicker
     return _claimed(connection, row.chain, person, "rate", row.slot)
+
+
+def _is_in(queues: Sequence[int], chain: ColumnElement[str]) -> ColumnElement[bool]:
+    return exists().where(queued.c.chain == chain, queued.c.queue.in_(queues))
 
 
 def _has(person: Person) -> ColumnElement[bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from rung.store.inserting import inserted
 from rung.store.opening import now_ms
@@ -59,6 +59,17 @@ def events_on(connection: Connection, chain: str) -> list[Saved]:
 def all_events(connection: Connection) -> Iterator[Saved]:
     """What everybody did to every chain."""
     return _all(connection, select(events))
+
+
+def events_after(connection: Connection, seq: int) -> Iterator[Saved]:
+    """What everybody did after an event, by its number."""
+    return _all(connection, select(events).where(events.c.seq > seq))
+
+
+def count_events(connection: Connection, *, up_to: int) -> int:
+    """How many there are up to a number."""
+    counted = select(func.count()).where(events.c.seq <= up_to)
+    return connection.execute(counted).scalar_one()
 
 
 def chains_rated_at(connection: Connection, person: int, steps: Sequence[str]) -> list[str]:

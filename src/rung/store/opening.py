@@ -18,6 +18,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError
 
 from rung.core.errors import InputError, MissingExtraError, RungError, UnavailableError
+from rung.store.grouping import Grouped
 from rung.store.tables import metadata
 
 BUSY_S = 30.0
@@ -35,7 +36,7 @@ class Store:
 
     `reading` and `writing` each give a connection in one transaction. A read sees one moment,
     whatever is written meanwhile. What is written is on the disk when `writing` ends, or not there
-    at all.
+    at all. `reads` and `writes` are the same for many small jobs that come at once.
     """
 
     def __init__(self, engine: Engine, name: str) -> None:
@@ -47,6 +48,7 @@ class Store:
         self._reader = engine.execution_options(**level)
         self._writer = engine.execution_options(rung_writes=True)
         self._turn = threading.Lock()
+        self.reads, self.writes = Grouped(self.reading), Grouped(self.writing)
 
     @contextlib.contextmanager
     def reading(self) -> Generator[Connection]:
@@ -63,7 +65,9 @@ class Store:
             yield connection
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Do what waits, and let go of the connections."""
+        self.writes.close()
+        self.reads.close()
         self._engine.dispose()
 
     def __enter__(self) -> Store:

@@ -62,6 +62,29 @@ chains = Table(
     Column("is_gold", Boolean, nullable=False),
     Index("chains_in_order", "is_gold", "place"),
 )
+queues = Table(
+    "queues",
+    metadata,
+    Column("id", _Counter, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("added_ms", BigInteger, nullable=False),
+)
+queued = Table(
+    "queued",
+    metadata,
+    Column("queue", ForeignKey("queues.id"), nullable=False),
+    Column("chain", ForeignKey("chains.id"), nullable=False),
+    Column("place", BigInteger, nullable=False),
+    PrimaryKeyConstraint("chain", "queue", name="queued_pkey"),
+    UniqueConstraint("queue", "place", name="queued_place"),
+)
+assignments = Table(
+    "assignments",
+    metadata,
+    Column("queue", ForeignKey("queues.id"), nullable=False),
+    Column("person", ForeignKey("people.id"), nullable=False),
+    PrimaryKeyConstraint("person", "queue", name="assignments_pkey"),
+)
 claims = Table(
     "claims",
     metadata,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -19,6 +19,7 @@ from rung.eval.choose import label_sources_of, reads_every_step, scorers_of
 from rung.eval.judged import judge_steps
 from rung.eval.pick_measures import has_choices
 from rung.eval.statistics import resample_weights
+from rung.label.intervals import wilson
 from rung.serve.view.documents import Chart, HeatMap, Point, Series
 
 RESAMPLES = 500
@@ -116,9 +117,9 @@ def training_charts(path: Path, name: str) -> Iterator[Chart]:
     rows = list(_rows(path, name))
     whose = f" of {Path(name).parent}" if Path(name).parent.name else ""
     true = _series(rows, {"outcome": "right answers"})
-    true += _series(rows, {"held_out_accuracy": "right, held out"}, smooth=False)
+    true += _looks(rows, "held_out_accuracy", "right, held out", _share)
     paid = _series(rows, {"reward": "paid"})
-    paid += _series(rows, {"held_out_reward": "paid, held out"}, smooth=False)
+    paid += _looks(rows, "held_out_reward", "paid, held out", _mean)
     if true or paid:
         yield Chart(
             id=f"rl-{name}",
@@ -127,7 +128,7 @@ def training_charts(path: Path, name: str) -> Iterator[Chart]:
             file=name,
             series=(*true, *(replace(series, axis="right") for series in paid)),
             note="training: means of neighboring rounds (n), with their 95% intervals; held out:"
-            " single looks",
+            " single looks at so many problems (n), with 95% intervals over problems",
         )
     losses = _series(rows, {"loss": "training"})
     losses += _series(rows, {"validation_loss": "validation"}, smooth=False)
@@ -211,6 +212,39 @@ def _series(
             points = _means(pairs) if is_long else (Point(*pair) for pair in pairs)
             found.append(Series(name, tuple(points)))
     return tuple(found)
+
+
+def _looks(
+    rows: Sequence[dict[str, Any]],
+    key: str,
+    name: str,
+    point: Callable[[dict[str, Any], float], Point],
+) -> tuple[Series, ...]:
+    """Looks at held-out problems."""
+    points = tuple(point(row, float(row[key])) for row in rows if _is_number(row.get(key)))
+    return (Series(name, points),) if points else ()
+
+
+def _share(row: dict[str, Any], share: float) -> Point:
+    """A share of problems, with Wilson's interval.
+
+    With several chains a problem it is too wide rather than too narrow: a mean of shares varies
+    less than one of single answers. Older trainings don't say how many problems there were.
+    """
+    total = row.get("held_out_problems")
+    if not total:
+        return Point(float(row["step"]), share)
+    low, high = wilson(share, total)
+    return Point(float(row["step"]), share, low, high, total)
+
+
+def _mean(row: dict[str, Any], mean: float) -> Point:
+    """A mean over problems, with the interval that their spread gives."""
+    error, total = row.get("held_out_reward_error"), row.get("held_out_problems")
+    if not _is_number(error) or total is None or total < 2:
+        return Point(float(row["step"]), mean)
+    half = 1.96 * float(error)
+    return Point(float(row["step"]), mean, mean - half, mean + half, total)
 
 
 def _is_number(value: object) -> bool:
