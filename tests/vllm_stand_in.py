@@ -49,6 +49,7 @@ class StandIn:
         self.url, self.reply, self.model = url, reply, model
         self.asked: list[Asked] = []
         self.keys: list[str | None] = []
+        self.keys_of_gets: list[str | None] = []
         self.left = 0
         """Answers that the client did not want to the end."""
         self.lock = Lock()
@@ -93,6 +94,7 @@ def logits_by(folder: Path, *, tag: int | None) -> Callable[[Any, int], Reply]:
 def stand_in(reply: Callable[[Any, int], Reply], model: str = "prm") -> Iterator[StandIn]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            state.keys_of_gets.append(self.headers["Authorization"])
             self.send(state.answer(self.path, None))
 
         def do_POST(self) -> None:

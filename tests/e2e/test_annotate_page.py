@@ -350,6 +350,47 @@ def test_people_log_in_by_their_link_and_work_for_themselves(chromium: Browser, 
             assert claim_of(connection, ann.id, CHAINS[0].chain.prefix_id) is not None
 
 
+def test_a_person_who_types_the_token_comes_to_the_page_that_was_asked_for(
+    chromium: Browser, ratings: Store
+):
+    token = new_token()
+    with ratings.writing() as connection:
+        add_person(connection, "chris", "lead", hash_of(token))
+    with (
+        desk(ratings, asks_token=True) as address,
+        contextlib.closing(chromium.new_context()) as context,
+    ):
+        page = context.new_page()
+        page.goto(f"{address}/#/annotate/team")
+        for typed in ("wrong" * 8, token):
+            page.get_by_label("Your token").fill(typed)
+            page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("heading", name="Team")).to_be_visible()
+        assert page.url == f"{address}/#/annotate/team"
+
+
+def test_people_choose_a_queue_and_see_how_far_each_is(page: Page, ratings: Store):
+    with ratings.writing() as connection:
+        queue_chains(connection, [rated_chain(7, "Seven.")], queue="hard & new")
+    with desk(ratings) as address:
+        open_chain(page, address)
+        choice = page.get_by_label("Queue")
+        expect(choice).to_contain_text("hard & new: 0 of 1")
+        choice.select_option("hard & new")
+        expect(page.get_by_role("region", name="Problem")).to_contain_text("in 7?")
+        expect(page.get_by_text("1 of 1 taken")).to_be_visible()
+        check_accessible(page)
+        page.reload()
+        expect(choice).to_have_value("hard & new")
+        page.keyboard.press("3")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("no chain left for you to rate in the queue")).to_be_visible()
+        page.goto(f"{address}/#/annotate/team")
+        row = page.get_by_role("row", name=re.compile("^hard & new"))
+        expect(row).to_contain_text("all who are assigned to none")
+        check_accessible(page)
+
+
 def test_whoever_must_log_in_again_keeps_what_was_not_sent(chromium: Browser, ratings: Store):
     token, other = new_token(), new_token()
     with ratings.writing() as connection:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def addresses(tree: str) -> dict[str, str]:
         f"{CHAINS}/0?a=prm&b=prm-2&step=1": "First error",
         "#/runs/searches/searches/beam.jsonl.events": "searches",
         f"{tree}?node=0.2": "The chain up to step",
-        f"{tree}?with=mcts.jsonl.events&at=8": "tokens",
+        f"{tree}?with=searches/mcts.jsonl.events&at=8": "tokens",
         "#/runs/scored/charts": "Best of n",
         "#/runs/scored/charts?kind=reliability": "share right",
         "#/runs/scored/charts?kind=positions": "mean",
@@ -205,7 +206,7 @@ def test_a_search_is_replayed_by_keyboard(page: Page, site: str, tree: str) -> N
 
 def test_two_searches_are_compared_at_equal_tokens(page: Page, site: str, tree: str) -> None:
     page.goto(site + tree)
-    page.get_by_label("Compare with").select_option("mcts.jsonl.events")
+    page.get_by_label("Compare with").select_option(label="mcts.jsonl.events")
     page.get_by_role("heading", name="mcts").wait_for()
     page.keyboard.press("Home")
     page.keyboard.press(".")
@@ -218,6 +219,26 @@ def test_two_searches_are_compared_at_equal_tokens(page: Page, site: str, tree: 
     page.goto(address)
     page.get_by_role("heading", name="mcts").wait_for()
     expect(page.locator("output")).to_contain_text(f"{tokens} of")
+
+
+def test_searches_of_different_runs_are_compared_by_an_address(
+    page: Page, chromium: Browser, runs: Path, tmp_path: Path, web: Path, tree: str
+) -> None:
+    for run in ("one", "two"):
+        shutil.copytree(runs / "searches", tmp_path / run)
+    (tmp_path / "two" / "beam.jsonl.events").unlink()
+    with served(create_app(view_routes(Library(tmp_path)), pages=web)) as address:
+        page.goto(address + tree.replace("runs/searches", "runs/one"))
+        choice = page.get_by_label("Compare with")
+        choice.focus()
+        choice.select_option(label="two/mcts.jsonl.events")
+        page.get_by_role("region", name="two/mcts.jsonl.events").wait_for()
+        shared = page.url
+        page.goto("about:blank")
+        page.goto(shared)
+        page.get_by_role("region", name="two/mcts.jsonl.events").wait_for()
+        page.get_by_role("region", name="beam.jsonl.events", exact=True).wait_for()
+        expect(choice).to_have_value("two/mcts.jsonl.events")
 
 
 def test_curves_show_the_numbers_of_the_file_and_rules_can_be_chosen(

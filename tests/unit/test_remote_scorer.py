@@ -12,6 +12,7 @@ from transformers import LlamaConfig, MistralConfig, Qwen2Config
 from conftest import TinyReward
 from published import WIDTH, qwen_tokenizer, random_heads, save, two_layer_heads
 from rung import Chain, Problem, RungError, Scorer
+from rung.cli.scorers import Opening
 from rung.core.http import Patience
 from rung.model.serving import Serving, serving
 from rung.score import RemoteScorer, load_scorer, remote_scorer
@@ -319,6 +320,27 @@ def test_the_model_on_the_server_is_the_one_of_the_folders_name_or_the_only_one(
             connect(server.url, "c")
         named(server, "a")
         assert connect(f"{server.url}/", "c").model == "a"
+
+
+def test_the_token_is_sent_to_the_server_and_shown_nowhere(tiny_reward: TinyReward):
+    folder = tiny_reward()
+    with stand_in(logits_by(folder)) as server:
+        scorer = remote_scorer(folder, server.url, key="secret")
+        scorer.score(chains(2))
+        without = remote_scorer(folder, server.url)
+    assert (server.keys, server.keys_of_gets) == (["Bearer secret"], ["Bearer secret", None])
+    assert scorer.fingerprint == without.fingerprint
+    assert "secret" not in repr(scorer)
+
+
+def test_a_token_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch):
+    how = Opening(family="auto", options={}, key_env="RUNG_NO_SUCH_TOKEN")
+    monkeypatch.delenv("RUNG_NO_SUCH_TOKEN", raising=False)
+    with pytest.raises(RungError, match="--scorer-key-env RUNG_NO_SUCH_TOKEN: there is no such"):
+        _ = how.key
+    monkeypatch.setenv("RUNG_NO_SUCH_TOKEN", " token ")
+    assert how.key == "token"
+    assert Opening(family="auto", options={}).key is None
 
 
 def test_fingerprints_differ_with_server_and_reading(tiny_reward: TinyReward):

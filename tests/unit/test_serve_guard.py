@@ -150,9 +150,9 @@ def test_a_person_logs_in_and_comes_back_to_the_page():
         page = asks.get("/who?a=<b>&c=d", headers=HTML)
         assert page.status_code == 401
         assert 'value="/who?a=%3Cb%3E&amp;c=d"' in page.text
-        form = {"token": f" {EVA} ", "next": "/who?c=d"}
+        form = {"token": f" {EVA} ", "next": "/who?c=d#/runs/a?b=1"}
         entered = asks.post("/login", data=form, follow_redirects=False)
-        assert (entered.status_code, entered.headers["location"]) == (303, "/who?c=d")
+        assert (entered.status_code, entered.headers["location"]) == (303, form["next"])
         cookie = entered.headers["set-cookie"]
         assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(cookie.split("; "))
         assert cookie.startswith("rung-8000=")  # another port on this machine is another server

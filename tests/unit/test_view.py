@@ -17,6 +17,7 @@ from rung.search import EarlyAbort, SearchLog, Setting, rule, run_searches
 from rung.serve import openapi
 from rung.serve.app import create_app
 from rung.serve.view.bundle import write_bundle
+from rung.serve.view.charts import training_charts
 from rung.serve.view.finding import find_runs
 from rung.serve.view.library import Library, NotHereError, documents
 from rung.serve.view.routes import view_routes
@@ -298,6 +299,18 @@ def test_reward_stands_beside_truth(library: Library) -> None:
     assert [series.axis for series in chart.series] == ["left", "left", "right", "right"]
     assert all(p.low is not None for series in chart.series[::2] for p in series.points)
     assert [p.x for p in chart.series[1].points] == [0, 10, 20, 30]
+    first, *_ = chart.series[1].points
+    assert (first.y, first.low, first.n) == (0, 0, 50)
+    assert first.high == pytest.approx(0.0713, abs=1e-4)  # Wilson's, of 0 in 50
+    paid = chart.series[3].points[1]
+    assert (paid.low, paid.high) == pytest.approx((paid.y - 0.098, paid.y + 0.098))
+
+
+def test_looks_of_a_training_that_counts_no_problems_have_no_interval(tmp_path: Path) -> None:
+    rows = [{"step": k, "held_out_accuracy": 0.5, "held_out_reward": 1.0} for k in range(3)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    [chart] = training_charts(tmp_path / "metrics.jsonl", "metrics.jsonl")
+    assert all(p.low is None and p.n is None for one in chart.series for p in one.points)
 
 
 def test_a_broken_file_costs_its_chart_alone(tmp_path: Path) -> None:

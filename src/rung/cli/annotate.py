@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from rung.cli.annotate_store import (
-    STORE,
-    Export,
-    Import,
-    People,
-    Queues,
-    Status,
-    StoreOption,
-    opened,
-)
+from rung.cli.annotate_opening import STORE, StoreOption, opened
+from rung.cli.annotate_queues import Queues
+from rung.cli.annotate_store import Export, Import, People, Status
 from rung.cli.inputs import Files, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.cli.serving import LOCALLY, ServerOptions, check_installed
-from rung.core import RungError, Skipped
+from rung.core import ChainRecord, RungError, Skipped, Verdict
 
 if TYPE_CHECKING:
     from rung.label.rating_queue import Queued
@@ -51,6 +44,10 @@ class Serve:
     """Where ratings are kept: a file of SQLite, or postgresql://USER@HOST/NAME."""
     queue: str = "main"
     """The queue into which the chains and the gold ones go; a new name makes one."""
+    only: Literal["all", "wrong", "right"] = "all"
+    """Queue only chains whose answer is wrong, or right."""
+    most: int | None = None
+    """Queue at most so many of them: those that teach most."""
     gold: Files = ()
     """Labeled chains to mix in, by which each person is measured."""
     gold_every: int = 10
@@ -83,6 +80,8 @@ class Serve:
         """Queue the chains, and serve until stopped."""
         if self.overlap < 1 or self.gold_every < 0 or self.alternatives < 0:
             raise RungError("--overlap is at least 1; --gold-every and --alternatives 0 or more")
+        if self.most is not None and self.most < 1:
+            raise RungError("--most is at least 1")
         check_installed()
         with opened(self.store, is_new=bool(self.chains)) as store:
             self._serve(store, out)
@@ -123,6 +122,10 @@ class Serve:
             max_alternatives=self.alternatives,
         )
 
+    def _is_wanted(self, record: ChainRecord) -> bool:
+        is_other = bool(record.meta.get("is_alternative"))
+        return is_other or self.only == "all" or record.outcome == _OUTCOMES[self.only]
+
     def _queue(self, store: Store, out: Output) -> dict[str, int]:
         from rung.label.rating_queue import queue_chains, queue_gold
 
@@ -133,7 +136,12 @@ class Serve:
             with read_twice(self.chains) as places, store.writing() as connection:
                 records = records_of(places, self.format, "good", counted)
                 queued = queue_chains(
-                    connection, records, queue=self.queue, scorers=self.scorer, rule=self.rule
+                    connection,
+                    (record for record in records if self._is_wanted(record)),
+                    queue=self.queue,
+                    scorers=self.scorer,
+                    rule=self.rule,
+                    most=self.most,
                 )
             found = _counted(queued, "chains", out)
             found["alternatives"] = queued.alternatives
@@ -145,6 +153,9 @@ class Serve:
             found |= _counted(queued, "gold chains", out)
         tell_skipped(out.progress, skipped)
         return found
+
+
+_OUTCOMES = {"wrong": Verdict.INCORRECT, "right": Verdict.CORRECT}
 
 
 def _counted(queued: Queued, what: str, out: Output) -> dict[str, int]:

@@ -31,8 +31,11 @@ def queue_chains(
     queue: str = MAIN,
     scorers: Sequence[str] = (),
     rule: str = "min",
+    most: int | None = None,
 ) -> Queued:
     """Put chains behind those that are in a queue, in the order of `next_to_label`.
+
+    With `most`, no more than the first so many of those that are not there yet.
 
     Raises:
         RungError: A named scorer scored no chain, there is no such aggregation, or the queue's name
@@ -45,10 +48,10 @@ def queue_chains(
     ids = [record.chain.prefix_id for record in mains]
     known = queued_in(connection, made_queue(connection, queue), ids)
     fresh = [record for record in mains if record.chain.prefix_id not in known]
-    order = next_to_label(fresh, scorers=scorers, rule=rule) if fresh else []
+    order = next_to_label(fresh, most, scorers=scorers, rule=rule) if fresh else []
     added = add_chains(connection, [fresh[choice.index] for choice in order], queue=queue)
     add_steps(connection, branches)
-    return Queued(added.new, len(mains) - added.new, len(branches))
+    return Queued(added.new, len(mains) - len(fresh) + added.known, len(branches))
 
 
 def queue_gold(

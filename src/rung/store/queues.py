@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Select, and_, delete, exists, func, insert, select
+from sqlalchemy import Connection, and_, delete, exists, func, insert, select
 
 from rung.core.errors import RungError
 from rung.store.inserting import insert_new
@@ -61,14 +61,15 @@ def known_queue(connection: Connection, name: str) -> Queue:
 
 def all_queues(connection: Connection) -> list[Queue]:
     """Every queue, in the order in which they were made."""
-    return [Queue(*row) for row in connection.execute(_listed().order_by(queues.c.id))]
+    wanted = select(queues.c.id, queues.c.name).order_by(queues.c.id)
+    return [Queue(*row) for row in connection.execute(wanted)]
 
 
 def queues_of(connection: Connection, person: int) -> list[Queue]:
     """The queues on which a person works, in order."""
-    mine = assignments.c.queue == queues.c.id, assignments.c.person == person
-    assigned = connection.execute(_listed().join(assignments, and_(*mine)).order_by(queues.c.id))
-    return [Queue(*row) for row in assigned] or all_queues(connection)
+    wanted = select(queues.c.id, queues.c.name).join(assignments)
+    assigned = wanted.where(assignments.c.person == person).order_by(queues.c.id)
+    return [Queue(*row) for row in connection.execute(assigned)] or all_queues(connection)
 
 
 def assign(connection: Connection, queue: str, names: Sequence[str]) -> None:
@@ -195,7 +196,3 @@ def first_open(connection: Connection, queue: int, overlap: int, after: int) -> 
     wanted = wanted.where(chains.c.is_gold.is_(False), ~is_full)
     found = connection.execute(wanted.order_by(queued.c.place).limit(1)).scalar()
     return after if found is None else found
-
-
-def _listed() -> Select[tuple[int, str]]:
-    return select(queues.c.id, queues.c.name)

@@ -20,8 +20,12 @@ export function loadTask(chain: string): Promise<Task> {
   return getJson(`${BASE}/chains/${encodeURIComponent(chain)}`);
 }
 
-export async function nextTask(purpose: 'rate' | 'adjudicate'): Promise<Task | null> {
-  return (await sendJson<Schemas['Given']>(`${BASE}/next`, { purpose })).task;
+/** The chain that is begun, or the next one: of a queue by its name, or of all of the person's. */
+export async function nextTask(
+  purpose: 'rate' | 'adjudicate',
+  queue: string | null,
+): Promise<Task | null> {
+  return (await sendJson<Schemas['Given']>(`${BASE}/next`, { purpose, queue })).task;
 }
 
 export async function sendEvents(events: readonly Sent[]): Promise<readonly Answer[]> {

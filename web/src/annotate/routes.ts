@@ -7,6 +7,7 @@ import TeamPage from './TeamPage.svelte';
 export const annotateRoutes: readonly Route[] = [
   { pattern: '/annotate', component: NextPage },
   { pattern: '/annotate/settle', component: NextPage },
+  { pattern: '/annotate/queues/:queue', component: NextPage },
   { pattern: '/annotate/team', component: TeamPage },
   { pattern: '/annotate/chains/:chain', component: RatePage },
 ];

@@ -1,5 +1,6 @@
 /** Who rates, what waits to be saved, and what was done since the page was opened. */
 import { loadMe, type Answer, type Me, type Sent } from './data';
+import { match, path, router } from '../lib/router.svelte';
 import { Outbox } from './outbox.svelte';
 
 type Listener = (answer: Answer, event: Sent) => void;
@@ -19,6 +20,15 @@ export const session = {
   /** Chains submitted since the page was opened. */
   get submitted(): number {
     return submitted;
+  },
+  /** The queue that the address names; null for all of the person's, one after the other. */
+  get queue(): string | null {
+    return match('/annotate/queues/:queue', router.path)?.['queue'] ?? router.query.get('queue');
+  },
+  /** The address at which the next chain is found. */
+  get nextPath(): string {
+    const { queue } = session;
+    return queue === null ? '/annotate' : path('annotate', 'queues', queue);
   },
   /** Asks who this is and how far everything is. */
   async refresh(): Promise<Me> {

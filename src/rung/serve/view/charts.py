@@ -241,7 +241,7 @@ def _share(row: dict[str, Any], share: float) -> Point:
 def _mean(row: dict[str, Any], mean: float) -> Point:
     """A mean over problems, with the interval that their spread gives."""
     error, total = row.get("held_out_reward_error"), row.get("held_out_problems")
-    if not _is_number(error) or total is None or total < 2:
+    if error is None or total is None or total < 2:
         return Point(float(row["step"]), mean)
     half = 1.96 * float(error)
     return Point(float(row["step"]), mean, mean - half, mean + half, total)
