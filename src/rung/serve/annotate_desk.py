@@ -89,9 +89,10 @@ class RatingDesk:
         """Who asks, and how far everything is."""
         with self.store.reading() as connection:
             person = self.person(connection, who)
-            queues = queues_of(connection, person.id)
-            turns, left = self._turns(connection, [one.id for one in queues])
-            far = [(one.name, self._turns(connection, [one.id])) for one in queues]
+            far = [
+                QueueLeft(name, *self._turns(connection, id))
+                for id, name in queues_of(connection, person.id)
+            ]
             took_ms = last_times_ms(connection, person.id, LATEST)
             gold = list(chains_by_id(connection, gold_of(connection, person.id)))
             saved = events_of(connection, person.id, [chain.id for chain in gold])
@@ -101,9 +102,9 @@ class RatingDesk:
                 is_lead=who.is_admin,
                 rate_all=self.rate_all,
                 chains=len(finished(connection, person.id)),
-                left=left,
-                turns=turns,
-                queues=[QueueLeft(name, *counted) for name, counted in far],
+                left=sum(one.left for one in far),
+                turns=sum(one.turns for one in far),
+                queues=far,
                 median_step_s=median(took_ms) / 1000 if took_ms else None,
                 gold=gold_agreement(gold, works, batch=GOLD_BATCH),
             )
@@ -127,9 +128,9 @@ class RatingDesk:
             self._look_ahead(connection, person)
             return self._task(connection, person, claim)
 
-    def _turns(self, connection: Connection, queues: Sequence[int]) -> Turns:
+    def _turns(self, connection: Connection, queue: int) -> Turns:
         how = self.sharing
-        return count_turns(connection, queues, overlap=how.overlap, gold_every=how.gold_every)
+        return count_turns(connection, queue, overlap=how.overlap, gold_every=how.gold_every)
 
     def _look_ahead(self, connection: Connection, person: Person) -> None:
         """Pass over what is taken for good. Here, where nothing can be undone any more."""

@@ -184,7 +184,8 @@ class Me:
     chains: int
     """Submitted by this person."""
     left: int
-    """Turns left in the person's queues, for everybody together."""
+    """Turns left in the person's queues, for everybody together; what is in several counts in
+    each."""
     turns: int
     """Chains times people a chain, and gold chains."""
     queues: Sequence[QueueLeft]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Row, func, select, text
+from sqlalchemy import Connection, Row, func, select
 
 from rung.core import Chain, ChainRecord, Step
 from rung.store.inserting import insert_new
@@ -16,8 +16,6 @@ from rung.store.values import ChainPath, StoredChain
 
 BATCH = 500
 """Rows in one statement."""
-_LOCK = 0x72756E68
-"""PostgreSQL's lock while chains are added."""
 
 
 class Added(NamedTuple):
@@ -42,8 +40,6 @@ def add_chains(
     Raises:
         RungError: The queue's name is empty or too long.
     """
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     queue_id = made_queue(connection, queue)
     seen, new = 0, 0
     for batch in _batches(records):

@@ -196,7 +196,11 @@ def _take_over(
     old = claims.c.chain == row.chain, claims.c.person == row.person, claims.c.slot == row.slot
     if connection.execute(update(claims).where(*old).values(slot=None)).rowcount != 1:
         return None  # somebody else was quicker
-    return _claimed(connection, row.chain, person, "rate", row.slot)
+    claim = _claimed(connection, row.chain, person, "rate", row.slot)
+    if claim is None:  # the person got it meanwhile: the slot is not left empty
+        is_it = claims.c.chain == row.chain, claims.c.person == row.person
+        connection.execute(update(claims).where(*is_it).values(slot=row.slot))
+    return claim
 
 
 def _is_in(queues: Sequence[int], chain: ColumnElement[str]) -> ColumnElement[bool]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, delete, exists, func, insert, select
+from sqlalchemy import Connection, and_, delete, exists, func, insert, select, text
 
 from rung.core.errors import RungError
 from rung.store.inserting import insert_new
@@ -21,6 +21,8 @@ from rung.store.values import MAX_NAME_CHARS
 MAIN = "main"
 """The queue of chains for which none is named."""
 BATCH = 500
+_LOCK = 0x72756E68
+"""PostgreSQL's lock while chains are added."""
 
 
 class Queue(NamedTuple):
@@ -33,6 +35,8 @@ class Queue(NamedTuple):
 def made_queue(connection: Connection, name: str) -> int:
     """The id of the queue of this name, which is made where there is none.
 
+    From here to its end, no other transaction on PostgreSQL adds to any queue.
+
     Raises:
         RungError: The name is empty or too long.
     """
@@ -41,6 +45,8 @@ def made_queue(connection: Connection, name: str) -> int:
         raise RungError(
             f"a queue's name is 1 to {MAX_NAME_CHARS} printable characters, not {name!r}"
         )
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     insert_new(connection, queues, [{"name": name, "added_ms": now_ms()}])
     return connection.execute(select(queues.c.id).where(queues.c.name == name)).scalar_one()
 
@@ -143,7 +149,7 @@ def queue_sizes(connection: Connection) -> dict[tuple[int, bool], int]:
 
 
 class Turns(NamedTuple):
-    """How far queues are.
+    """How far a queue is.
 
     Gold chains count like others, so that a count which stands still tells nobody that a chain was
     one; how many there will be is estimated.
@@ -155,24 +161,20 @@ class Turns(NamedTuple):
     """Of these, those that nobody has taken; 0 when there are none to rate but gold ones."""
 
 
-def count_turns(
-    connection: Connection, ids: Sequence[int], *, overlap: int, gold_every: int
-) -> Turns:
-    """The turns of these queues together; a chain that is in several counts once."""
-    is_here = exists().where(queued.c.chain == chains.c.id, queued.c.queue.in_(ids))
-    wanted = select(chains.c.is_gold, func.count()).where(is_here).group_by(chains.c.is_gold)
-    count = {bool(is_gold): number for is_gold, number in connection.execute(wanted)}
-    mine = exists().where(queued.c.chain == claims.c.chain, queued.c.queue.in_(ids))
+def count_turns(connection: Connection, queue: int, *, overlap: int, gold_every: int) -> Turns:
+    """The turns of a queue. Asked at each submitted chain: it counts by indexes alone."""
+    is_here = exists().where(queued.c.chain == chains.c.id, queued.c.queue == queue)
+    size = select(func.count()).where(queued.c.queue == queue).scalar_subquery()
+    gold = select(func.count()).where(chains.c.is_gold.is_(True), is_here).scalar_subquery()
+    num_chains, num_gold = connection.execute(select(size, gold)).one()
     is_turn = and_(claims.c.slot >= 0, claims.c.slot < overlap)
-    held = select(
-        func.count().filter(is_turn), func.count().filter(claims.c.purpose == "gold")
-    ).where(mine)
-    taken, gold_taken = connection.execute(held).one()
-    turns = overlap * count.get(False, 0)
-    all = turns + _gold_turns(connection, turns, count.get(True, 0), gold_every)
-    if taken >= turns:
-        return Turns(all, 0)
-    return Turns(all, max(1, all - taken - gold_taken))
+    is_gold = claims.c.purpose == "gold"
+    held = select(func.count().filter(is_turn), func.count().filter(is_gold))
+    held = held.join_from(claims, queued, queued.c.chain == claims.c.chain)
+    taken, gold_taken = connection.execute(held.where(queued.c.queue == queue)).one()
+    turns = overlap * (num_chains - num_gold)
+    all = turns + _gold_turns(connection, turns, num_gold, gold_every)
+    return Turns(all, max(1, all - taken - gold_taken) if taken < turns else 0)
 
 
 def _gold_turns(connection: Connection, turns: int, gold: int, gold_every: int) -> int:
