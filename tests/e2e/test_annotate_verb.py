@@ -59,6 +59,15 @@ def test_people_are_added_with_a_link_each(capsys: pytest.CaptureFixture[str]):
     assert b"token=" not in Path("ratings.db").read_bytes()
 
 
+def test_a_queue_is_filled_assigned_and_shown(capsys: pytest.CaptureFixture[str]):
+    assert run(capsys, "import", "rated.jsonl", "--queue", "old", "--json")["chains"] == 1
+    run(capsys, "people", "add", "ann", "--json")
+    [old] = run(capsys, "queues", "assign", "old", "ann", "--json")
+    assert (old["name"], old["chains"], old["done"], old["people"]) == ("old", 1, 1, ["ann"])
+    [free] = run(capsys, "queues", "unassign", "old", "ann", "--json")
+    assert free["people"] == []
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
@@ -67,6 +76,11 @@ def test_people_are_added_with_a_link_each(capsys: pytest.CaptureFixture[str]):
         (["people", "link", "ann"], "there are no ratings"),
         (["people", "add"], "name the people"),
         (["people", "list", "ann"], "name the people"),
+        (["queues"], "there are no ratings"),
+        (["queues", "list", "old"], "a list takes no names"),
+        (["queues", "assign", "old"], "assign takes a queue and the people"),
+        (["rated.jsonl", "--most", "0"], "--most is at least 1"),
+        (["rated.jsonl", "--port", "0", "--queue", " "], "1 to 80 printable characters"),
         (["serve"], "there are no ratings"),
         (["rated.jsonl", "--overlap", "0"], "--overlap is at least 1"),
         (["nosuch"], "there is no verb 'nosuch'"),

@@ -324,7 +324,7 @@ def test_the_model_on_the_server_is_the_one_of_the_folders_name_or_the_only_one(
 
 def test_the_token_is_sent_to_the_server_and_shown_nowhere(tiny_reward: TinyReward):
     folder = tiny_reward()
-    with stand_in(logits_by(folder)) as server:
+    with stand_in(logits_by(folder, tag=None)) as server:
         scorer = remote_scorer(folder, server.url, key="secret")
         scorer.score(chains(2))
         without = remote_scorer(folder, server.url)

@@ -52,7 +52,7 @@ def test_no_step_that_was_told_is_taken_back(name: str, tokens: int | None):
 
 
 def test_a_beam_that_narrows_tells_its_steps_before_it_ends():
-    tree = {"": ["a", "b"], "a": ["c"], "a c": ["d", "e"]}
+    tree = {"": ["a", "b"], "a": ["c"], "b": ["c"], "a c": ["d", "e"]}
     scores = {"a": 0.9, "b": 0.1, "c": 0.8, "d": 0.3, "e": 0.7}
     told: list[SureStep] = []
     search = Telling(ALGORITHMS["beam"](Knobs(n=2, width=2)), told.append)

@@ -96,7 +96,7 @@ def test_a_queue_shows_how_far_it_is(store: Store):
     ann = Rater(store, somebody(store, "ann"))
     with store.writing() as connection:
         queues.assign(connection, "hard", ["ann"])
-        add_chains(connection, [with_labels(rated_chain(9), 1)], queue="hard", is_gold=True)
+        add_chains(connection, [with_labels(rated_chain(9, "Yes."), 1)], queue="hard", is_gold=True)
         next_chain(connection, ann.person, ONCE)
     ann.rate_and_submit(rated_chain(2), 1, 1, 1)
     with store.writing() as connection:
@@ -130,7 +130,9 @@ def test_no_place_before_the_first_open_one_is_looked_at(store: Store):
 def test_a_gold_chain_moves_the_count_like_any_other(store: Store):
     with store.writing() as connection:
         queue_chains(connection, [rated_chain(k) for k in range(6)])
-        queue_gold(connection, [with_labels(rated_chain(k), 1) for k in (10, 11)], "gold.jsonl")
+        queue_gold(
+            connection, [with_labels(rated_chain(k, "Yes."), 1) for k in (10, 11)], "gold.jsonl"
+        )
         add_person(connection, "ann", "rater", "hash")
     desk = RatingDesk(store=store, sharing=Sharing(overlap=1, gold_every=3))
     ann, seen = Caller("ann"), [(8, 8)]
