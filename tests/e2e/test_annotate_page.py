@@ -382,6 +382,7 @@ def test_people_choose_a_queue_and_see_how_far_each_is(page: Page, ratings: Stor
         page.reload()
         expect(page.get_by_text("1 of 1 taken")).to_be_visible()
         expect(choice).to_have_value("hard & new")
+        expect(step(page, "step 1")).to_contain_text("Seven.")
         page.keyboard.press("3")
         page.keyboard.press("Enter")
         expect(page.get_by_text("no chain left for you to rate in the queue")).to_be_visible()
