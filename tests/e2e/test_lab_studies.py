@@ -247,6 +247,18 @@ def test_steps_said_twice_keep_labels_and_outcome(study: Study) -> None:
         assert {y for text, y in pairs if text in "efgh"} == {None}
 
 
+@pytest.mark.parametrize("name", ["prm-vs-orm", "regimes", "data-efficiency"])
+def test_a_folder_without_a_finished_quickstart_is_one_sentence(
+    name: str, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = study(name)
+    told = ["run.py", "--quickstarts", str(tmp_path), "--out", str(tmp_path / "out")]
+    told += ["--mixed", str(tmp_path)] if name == "regimes" else []
+    monkeypatch.setattr(sys, "argv", told)
+    with pytest.raises(SystemExit, match=f"^{name}: {tmp_path}: no finished 'rung quickstart"):
+        run.run_command(run.main, run.Recipe, name, None)
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_pages_and_pictures_are_those_of_the_results(name: str, study: Study) -> None:
     if not (RECIPES / name / "results.json").exists():

@@ -75,6 +75,12 @@ def test_paired_difference_counts_wins_and_losses_and_ignores_rounding():
     assert (second.wins, second.losses, second.p_value) == (0, 0, 1.0)
 
 
+def test_rounding_alone_is_no_evidence():
+    columns = np.random.default_rng(0).choice([1e-16, -1e-17], (50, 1))
+    (found,) = paired_differences(columns, resample_weights(50, resamples=100))
+    assert (found.difference, found.low, found.high, found.p_value) == (0.0, 0.0, 0.0, 1.0)
+
+
 def test_a_clear_difference_has_an_interval_above_zero_and_a_small_p():
     columns = np.random.default_rng(0).normal(0.3, 0.2, (80, 1))
     (found,) = paired_differences(columns, resample_weights(80))

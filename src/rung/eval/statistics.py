@@ -210,9 +210,10 @@ def paired_differences(
     The p-value is that of the sign-flip test (Fisher's randomization test for pairs): under the
     null hypothesis each problem's difference could as well have had the other sign.
     """
+    differences_PK = np.where(np.abs(differences_PK) <= TINY, 0.0, differences_PK)
     mean_K, low_K, high_K = bootstrap_means(differences_PK, weights_RP, confidence=confidence)
     p_K = sign_flip_p_values(differences_PK, flips=weights_RP.shape[0], seed=seed)
-    wins_K, losses_K = (differences_PK > TINY).sum(axis=0), (differences_PK < -TINY).sum(axis=0)
+    wins_K, losses_K = (differences_PK > 0).sum(axis=0), (differences_PK < 0).sum(axis=0)
     columns = zip(mean_K, low_K, high_K, p_K, wins_K, losses_K, strict=True)
     return [
         PairedDifference(float(mean), float(low), float(high), float(p), int(wins), int(losses))
