@@ -15,8 +15,8 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 
-import tyro
 from bias import accuracies, leanings
+from command import run_command
 from lab_labels import SOURCES, LabStudy, make
 from lab_runs import LabRun, lab_runs
 from pages import made_by, write_results
@@ -107,7 +107,4 @@ def _part(name: str, runs: Sequence[Sequence[ChainRecord]], scorer: str) -> dict
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Recipe, description=__doc__))
-    except RungError as error:
-        raise SystemExit(f"aggregation: {error}") from None
+    run_command(main, Recipe, "aggregation", __doc__)

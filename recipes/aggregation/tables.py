@@ -7,7 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from bias import BASE, RULES
-from pages import IMAGES, RESULTS_PAGE, image, interval, made, put, table, write_results
+from pages import (
+    IMAGES,
+    RESULTS_PAGE,
+    holds,
+    image,
+    interval,
+    made,
+    points,
+    put,
+    table,
+    write_results,
+)
 
 from rung.core.files import replacing
 from rung.eval.share_chart import Series, Share, share_chart
@@ -54,7 +65,7 @@ def claims(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "claim": f"no rule picks better than {BASE}",
                 "labels": part["labels"],
                 "holds": rivals[best]["low"] <= 0,
-                "said": f"{CALLED[best]} minus {BASE}: {_points(rivals[best])}",
+                "said": f"{CALLED[best]} minus {BASE}: {points(rivals[best])}",
             }
         )
         for rule, way in LONGER.items():
@@ -87,7 +98,7 @@ def short(results: Mapping[str, Any]) -> str:
         [
             claim["claim"],
             PARTS[claim["labels"]],
-            "yes" if claim["holds"] else "**no**",
+            holds(claim),
             claim["said"],
         ]
         for claim in results["claims"]
@@ -135,15 +146,11 @@ def _accuracy(part: Mapping[str, Any]) -> str:
         [
             CALLED[rule],
             *map(interval, part["accuracy"][rule]["accuracy"]),
-            "" if rule == BASE else _points(part["accuracy"][rule]["minus_base"][-1]),
+            "" if rule == BASE else points(part["accuracy"][rule]["minus_base"][-1]),
         ]
         for rule in RULES
     ]
     return f"{part['num_problems']} problems.\n\n{table(head, rows)}"
-
-
-def _points(gap: Mapping[str, float]) -> str:
-    return interval(gap, of="difference", sign="+")
 
 
 def _signed(found: Mapping[str, float | None] | None) -> str:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 
 import numpy as np
-import tyro
+from command import run_command
 from pages import made_by, write_results
 from plain import is_unequal
 from table import publish, show
@@ -196,7 +196,4 @@ def _tell_alarms(recipe: Recipe, alarms: Sequence[tuple[Step, StepCheck]]) -> No
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Recipe, description=__doc__))
-    except RungError as error:
-        raise SystemExit(f"calculator: {error}") from None
+    run_command(main, Recipe, "calculator", __doc__)

@@ -83,5 +83,15 @@ def interval(
     found: Mapping[str, float], *, of: str = "value", sign: str = "", digits: int = 1
 ) -> str:
     """A share with its interval, in percent."""
-    value, low, high = (f"{100 * found[key]:{sign}.{digits}f}" for key in (of, "low", "high"))
+    value, low, high = (f"{100 * found[key]:{sign}z.{digits}f}" for key in (of, "low", "high"))
     return f"{value} [{low}, {high}]"
+
+
+def points(gap: Mapping[str, float]) -> str:
+    """A difference of shares with its interval, in points."""
+    return interval(gap, of="difference", sign="+")
+
+
+def holds(claim: Mapping[str, Any]) -> str:
+    """Whether a claim does; what does not is to be seen."""
+    return "yes" if claim["holds"] else "**no**"

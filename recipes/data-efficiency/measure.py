@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from cells import first, read_scores, with_more
 from lab_runs import LabRun
+from pages import points
 from picks import picks
 
 from rung.core import ChainRecord
@@ -144,9 +145,3 @@ def claims(sizes: Sequence[Mapping[str, Any]], chosen: Mapping[str, Any]) -> lis
 def _clear(sizes: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> bool:
     """Whether the PRM's lead is clear of 0 with so many chains and with all larger numbers."""
     return all(r["gap"][-1]["low"] > 0 for r in sizes if r["chains"] >= row["chains"])
-
-
-def points(gap: Mapping[str, float]) -> str:
-    """A difference with its interval, in points."""
-    value, low, high = (f"{100 * gap[key]:+.1f}" for key in ("difference", "low", "high"))
-    return f"{value} [{low}, {high}]"

@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from measure import ARMS, PRM, points
+from measure import ARMS, PRM
 from pages import (
     IMAGES,
     RESULTS_PAGE,
+    holds,
     image,
     interval,
     made,
     percent,
+    points,
     put,
     table,
     write_results,
@@ -46,10 +48,7 @@ def short(results: Mapping[str, Any]) -> str:
         f"{len(results['seeds'])} seeds, {results['sizes'][0]['num_problems']} problems in all."
         f" {made(results)}"
     )
-    rows = [
-        [claim["claim"], "yes" if claim["holds"] else "**no**", claim["said"]]
-        for claim in results["claims"]
-    ]
+    rows = [[claim["claim"], holds(claim), claim["said"]] for claim in results["claims"]]
     return "\n\n".join([said, table(["claim", "holds", "points"], rows), _sizes(results)])
 
 

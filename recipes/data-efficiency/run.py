@@ -14,8 +14,8 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 
-import tyro
 from cells import KINDS, Cell, choosing_job, draw, first, optimization, scoring_job, with_more
+from command import run_command
 from lab_runs import LabRun, at_once, lab_runs
 from measure import choice, claims, size_row
 from pages import made_by, write_results
@@ -152,7 +152,4 @@ def _epochs(recipe: Recipe, runs: Sequence[LabRun], count: int) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Recipe, description=__doc__))
-    except RungError as error:
-        raise SystemExit(f"data-efficiency: {error}") from None
+    run_command(main, Recipe, "data-efficiency", __doc__)

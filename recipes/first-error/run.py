@@ -18,7 +18,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 
 import msgspec
 import torch
-import tyro
+from command import run_command
 from floor import BagOfWords, train_floor
 from head import fit_head
 from measure import auroc_gap, on_same_steps
@@ -162,4 +162,4 @@ def _sizes(chains: Chains) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Recipe, description=__doc__))
+    run_command(main, Recipe, "first-error", __doc__)

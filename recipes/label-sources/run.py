@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 sys.path.append(str(Path(__file__).resolve().parents[1] / "rollout-labels"))
 
 import msgspec
-import tyro
+from command import run_command
 from evaluate import estimates, measures
 from pages import made_by, write_results
 from policy import MAX_TOKENS, open_policy, train_lab_policy, write_chains
@@ -203,4 +203,4 @@ def _row(
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Recipe))
+    run_command(main, Recipe, "label-sources", __doc__)

@@ -16,7 +16,7 @@ sys.path.append(str(Path(__file__).resolve().parent))
 sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 sys.path.append(str(Path(__file__).resolve().parents[1] / "first-error"))
 
-import tyro
+from command import run_command
 from pages import made_by, write_results
 from report import publish, show
 from sizes import LAB, SMOLLM2, Size
@@ -154,4 +154,4 @@ def _at(curve: Sequence[dict[str, Any]], n: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Recipe))
+    run_command(main, Recipe, "modern-recipe", __doc__)

@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 sys.path.append(str(Path(__file__).resolve().parents[1] / "rl-step-reward"))
 
 import msgspec
-import tyro
+from command import run_command
 from pages import IMAGES, made_by, put, table, write_results
 from policies import problems_for, slipping, train_base, unlearn
 
@@ -133,4 +133,4 @@ def _publish(recipe: Recipe, results: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Recipe))
+    run_command(main, Recipe, "planted-prm", __doc__)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from pages import points
 
 from rung.core import ChainRecord
 from rung.eval import BestOfN, best_of_n, best_of_n_over_seeds
@@ -69,7 +70,7 @@ def claims(
             {
                 "claim": f"ahead of {orm} at every N of 4 and more, on every seed",
                 "holds": least > 0,
-                "said": f"the least lead is {_points(least)}",
+                "said": f"the least lead is {_said(least)}",
             }
         )
         at = dict(zip(ns, gaps[orm], strict=True))
@@ -78,7 +79,7 @@ def claims(
                 {
                     "claim": f"at least 10 points ahead of {orm} at N = 64",
                     "holds": at[64]["low"] >= AT_LEAST,
-                    "said": _interval(at[64]),
+                    "said": points(at[64]),
                 }
             )
         if 256 in at:
@@ -86,7 +87,7 @@ def claims(
                 {
                     "claim": f"its lead over {orm} at N = 256 is not below that at N = 16",
                     "holds": at[256]["difference"] >= at[16]["difference"],
-                    "said": f"{_points(at[256]['difference'])}, {_points(at[16]['difference'])}",
+                    "said": f"{_said(at[256]['difference'])}, {_said(at[16]['difference'])}",
                 }
             )
     return sorted(found, key=lambda claim: claim["holds"])
@@ -98,10 +99,5 @@ def _least(ns: Sequence[int], of_seeds: Sequence[Sequence[Gap]]) -> float:
     )
 
 
-def _points(share: float) -> str:
-    return f"{100 * share:+.1f}"
-
-
-def _interval(gap: Gap) -> str:
-    low, high = _points(gap["low"]), _points(gap["high"])
-    return f"{_points(gap['difference'])} [{low}, {high}]"
+def _said(share: float) -> str:
+    return f"{100 * share:+z.1f}"

@@ -7,7 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from measure import PRM
-from pages import IMAGES, RESULTS_PAGE, interval, made, percent, put, table, write_results
+from pages import (
+    IMAGES,
+    RESULTS_PAGE,
+    holds,
+    interval,
+    made,
+    percent,
+    points,
+    put,
+    table,
+    write_results,
+)
 
 from rung.core.files import replacing
 from rung.eval.share_chart import Series, Share, share_chart
@@ -46,10 +57,7 @@ def short(results: Mapping[str, Any]) -> str:
         f"{len(results['seeds'])} seeds, {results['num_problems']} problems in all, of whose chains"
         f" {percent(results['pass_at_1'])} % are right. {made(results)}"
     )
-    rows = [
-        [claim["claim"], "yes" if claim["holds"] else "**no**", claim["said"]]
-        for claim in results["claims"]
-    ]
+    rows = [[claim["claim"], holds(claim), claim["said"]] for claim in results["claims"]]
     return "\n\n".join([said, table(["the PRM is", "holds", "points"], rows), _curves(results)])
 
 
@@ -74,7 +82,7 @@ def _leads(results: Mapping[str, Any]) -> str:
 
 
 def _tested(gap: Mapping[str, float]) -> str:
-    return f"{interval(gap, of='difference', sign='+')}, p {gap['p_value']:.4f}"
+    return f"{points(gap)}, p {gap['p_value']:.4f}"
 
 
 def _by_seed(results: Mapping[str, Any]) -> str:
@@ -82,7 +90,7 @@ def _by_seed(results: Mapping[str, Any]) -> str:
     places = [k for k, n in enumerate(results["ns"]) if n in SHOWN_NS]
     head = ["PRM minus", "N", *(f"seed {seed}" for seed in results["seeds"])]
     rows = [
-        [CALLED[other], str(results["ns"][k]), *(f"{100 * lead[k]:+.1f}" for lead in of_other)]
+        [CALLED[other], str(results["ns"][k]), *(f"{100 * lead[k]:+z.1f}" for lead in of_other)]
         for other, of_other in results["by_seed"].items()
         for k in places
     ]

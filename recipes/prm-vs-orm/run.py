@@ -14,7 +14,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 
 import msgspec
-import tyro
+from command import run_command
 from lab_runs import LabRun, at_once, lab_runs, sampling_job, scored_by, training_job
 from measure import measured
 from pages import made_by, write_results
@@ -140,4 +140,4 @@ def _scored(recipe: Recipe, run: LabRun, rates: dict[str, float]) -> list[ChainR
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Recipe))
+    run_command(main, Recipe, "prm-vs-orm", __doc__)

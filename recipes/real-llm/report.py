@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from measure import RULE, SHOWN
-from pages import IMAGES, interval, percent, put, table, write_results
+from pages import IMAGES, interval, percent, points, put, table, write_results
 
 HERE = Path(__file__).resolve().parent
 PICTURE = IMAGES / "real-llm.svg"
@@ -74,7 +74,7 @@ _OTHERS = ("orm", "majority")
 
 
 def _compared(gap: Mapping[str, Any]) -> list[str]:
-    difference = interval(gap, of="difference", sign="+")
+    difference = points(gap)
     return [difference, f"{gap['p_value']:.3f}", f"{gap['wins']}, {gap['losses']}"]
 
 

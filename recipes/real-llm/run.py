@@ -17,7 +17,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 sys.path.append(str(Path(__file__).resolve().parents[1] / "first-error"))
 
 import torch
-import tyro
+from command import run_command
 from labels import SOURCE, with_step_labels
 from measure import ORM, PRM, RULE, curves, measured
 from pages import made_by, write_results
@@ -182,4 +182,4 @@ def _learning(recipe: Recipe) -> tuple[Any, ...]:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Recipe, description=__doc__))
+    run_command(main, Recipe, "real-llm", __doc__)

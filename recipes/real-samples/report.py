@@ -7,7 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pages import IMAGES, RESULTS_PAGE, image, interval, made, put, table, write_results
+from pages import (
+    IMAGES,
+    RESULTS_PAGE,
+    holds,
+    image,
+    interval,
+    made,
+    points,
+    put,
+    table,
+    write_results,
+)
 
 from rung.core.files import replacing
 from rung.eval.share_chart import Series, Share, share_chart
@@ -63,8 +74,8 @@ def short(results: Mapping[str, Any]) -> str:
         [
             claim["claim"],
             POOLS[claim["pool"]],
-            "yes" if claim["holds"] else "**no**",
-            interval(claim["gap"], of="difference", sign="+"),
+            holds(claim),
+            points(claim["gap"]),
         ]
         for claim in results["claims"]
     ]
@@ -98,7 +109,7 @@ def _gap(pool: Mapping[str, Any], other: str) -> str:
     gap = pool["gaps"].get(other)
     if gap is None:
         return ""
-    return f"{interval(gap, of='difference', sign='+')}, p {gap['p_value']:.4f}"
+    return f"{points(gap)}, p {gap['p_value']:.4f}"
 
 
 def publish(results: Mapping[str, Any]) -> None:

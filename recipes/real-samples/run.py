@@ -18,7 +18,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 sys.path.append(str(Path(__file__).resolve().parents[1] / "first-error"))
 
 import torch
-import tyro
+from command import run_command
 from compare import ORM, PRM, claims, compared
 from head import fit_head
 from pages import made_by, write_results
@@ -119,7 +119,4 @@ def drawn(records: Sequence[ChainRecord], num_problems: int | None) -> list[Chai
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Recipe, description=__doc__))
-    except RungError as error:
-        raise SystemExit(f"real-samples: {error}") from None
+    run_command(main, Recipe, "real-samples", __doc__)

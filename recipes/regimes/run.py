@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 
-import tyro
+from command import run_command
 from lab_runs import lab_runs
 from labels import LabelStudy, by_labels
 from lengths import by_length
@@ -70,4 +70,4 @@ def main(recipe: Recipe) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Recipe))
+    run_command(main, Recipe, "regimes", __doc__)

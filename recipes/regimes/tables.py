@@ -6,7 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pages import IMAGES, RESULTS_PAGE, interval, made, percent, put, table, write_results
+from pages import (
+    IMAGES,
+    RESULTS_PAGE,
+    holds,
+    interval,
+    made,
+    percent,
+    points,
+    put,
+    table,
+    write_results,
+)
 
 from rung.core.files import replacing
 from rung.eval.share_chart import Series, Share, share_chart
@@ -43,14 +54,19 @@ def _claims(results: Mapping[str, Any]) -> str:
     first, last = results["lengths"][0], results["lengths"][-1]
     shortest, longest = (row["gaps"]["orm"][-1] for row in (first, last))
     meet = shortest["low"] <= 0 <= shortest["high"]
+    ahead = longest["low"] > 0
     claims = [
-        (meet, f"with {_steps(first)} step they can't be told apart", _gap(first, "orm")),
-        (longest["low"] > 0, f"with {_steps(last)} steps the PRM is ahead", _gap(last, "orm")),
+        {
+            "claim": f"with {_steps(first)} step they can't be told apart",
+            "holds": meet,
+            "at": first,
+        },
+        {"claim": f"with {_steps(last)} steps the PRM is ahead", "holds": ahead, "at": last},
     ]
     head = ["claim", "holds", f"PRM minus ORM at N = {first['n']}"]
     rows = [
-        [claim, "yes" if holds else "**no**", gap]
-        for holds, claim, gap in sorted(claims, key=lambda claim: claim[0])
+        [claim["claim"], holds(claim), _gap(claim["at"], "orm")]
+        for claim in sorted(claims, key=lambda claim: claim["holds"])
     ]
     return table(head, rows)
 
@@ -104,7 +120,7 @@ def _steps(row: Mapping[str, Any]) -> str:
 def _gap(row: Mapping[str, Any], other: str, n: int | None = None) -> str:
     """The PRM's lead with so many chains, or with the most."""
     found = next(p for p in row["gaps"][other] if p["n"] == (n or row["n"]))
-    return interval(found, of="difference", sign="+")
+    return points(found)
 
 
 def publish(results: Mapping[str, Any]) -> None:

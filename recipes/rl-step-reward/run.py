@@ -13,8 +13,8 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 
 import msgspec
-import tyro
 from cells import TARGET, TUNED, Cell, Lost, Pay, Study
+from command import run_command
 from lab_runs import at_once
 from measure import ratios
 from pages import made_by, write_results
@@ -100,4 +100,4 @@ def _base(recipe: Recipe) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Recipe))
+    run_command(main, Recipe, "rl-step-reward", __doc__)

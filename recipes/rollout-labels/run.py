@@ -15,7 +15,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 
 import msgspec
-import tyro
+from command import run_command
 from measure import (
     Labeled,
     by_omega,
@@ -148,4 +148,4 @@ def _row(
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Recipe))
+    run_command(main, Recipe, "rollout-labels", __doc__)

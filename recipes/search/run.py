@@ -15,6 +15,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 import msgspec
 import torch
 import tyro
+from command import run_command
 from grid import GRIDS
 from measure import Models, lines, measure
 from pages import made_by
@@ -97,4 +98,4 @@ TRUTH = Lines(enough=0.5, below=0.5)
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Recipe))
+    run_command(main, Recipe, "search", __doc__)
