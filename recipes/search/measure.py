@@ -19,6 +19,7 @@ from rung.core import (
     ChainRecord,
     Generator,
     Problem,
+    RungError,
     Sampling,
     Scorer,
     StepScores,
@@ -193,7 +194,11 @@ def _run(
         pick=rule(search.rule, scorer=None, answer_key=_key),
         sampling=models.sampling,
     )
-    return run_searches(search, problems, setting, log=log, busy=busy)
+    results = run_searches(search, problems, setting, log=log, busy=busy)
+    failed = [result for result in results if result.reason == "failed"]
+    if failed:
+        raise RungError(f"{cell.name}: {len(failed)} searches failed ({failed[0].error})")
+    return results
 
 
 def _pool(result: SearchResult) -> list[ChainRecord]:

@@ -10,7 +10,7 @@ import numpy as np
 from pages import IMAGES, interval, put, table, write_results
 from picture import write_picture
 
-from rung.eval.statistics import bootstrap_means, resample_weights
+from rung.eval.statistics import bootstrap_means, two_level_weights
 
 HERE = Path(__file__).resolve().parent
 FILES = {"whole": "results", "small": "results-smollm2"}
@@ -18,7 +18,7 @@ PICTURES = {"whole": "searches", "small": "searches-smollm2"}
 
 
 def summarize(rows: Sequence[Mapping[str, Any]], base_name: str) -> list[dict[str, Any]]:
-    """One row a cell over all quickstarts' problems, with intervals, held against the base."""
+    """One row a cell, held against the base; intervals over quickstarts and their problems."""
     pooled: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         pooled.setdefault(row["name"], []).append(row)
@@ -31,7 +31,8 @@ def _summary(same: Sequence[Mapping[str, Any]], base: dict[str, Any]) -> dict[st
     tokens = ours["sampled"] + ours["scored"]
     base_tokens = base["sampled"] + base["scored"]
     columns = np.stack([ours["right"], ours["right"] - base["right"]], axis=1)
-    value, low, high = bootstrap_means(columns, resample_weights(len(columns)))
+    weights = two_level_weights([len(row["right"]) for row in same])
+    value, low, high = bootstrap_means(columns, weights)
     first = same[0]
     return {
         **{name: first[name] for name in ("name", "scorer", "algorithm", "n", "width")},

@@ -37,6 +37,7 @@ from rung.search import (
     rule,
     run_searches,
 )
+from rung.search.growth import PART
 from rung.search.scoring import growing
 from tree_policy import PROBLEM, DicePolicy, TableScorer, words
 
@@ -330,3 +331,31 @@ def test_a_step_costs_the_scorer_its_own_tokens_and_a_problem_that_is_over_no_me
     scorer.forget(PROBLEM)
     assert scorer._session.kept_tokens == 0  # type: ignore[attr-defined]
     assert scorer.score([chain])[0].scores[-1] is not None
+
+
+def test_a_look_goes_on_behind_steps_whose_scores_are_from_a_log(tiny_reward: TinyReward) -> None:
+    """A log has the scores of whole steps, the session not yet their keys and values."""
+    scorer = load_scorer(tiny_reward())
+    whole = Chain(PROBLEM, ()).extend("we add").extend("two more")
+    [known] = scorer.score([whole])
+    no_word, one_word = (
+        replace(whole.extend(text), source=Provenance(finish_reason=PART))
+        for text in ("then", "then we")
+    )
+    for first, second in ((no_word, one_word), (one_word, no_word)):
+        search = growing(scorer)
+        told = {len(c.texts[-1]): search.score([c])[0].scores for c in (first, second)}
+        assert told[len("then")][-1] is None and told[len("then we")][-1] is not None
+        assert all(scores[:2] == pytest.approx(known.scores, abs=1e-5) for scores in told.values())
+
+
+def test_a_step_that_reads_as_a_part_of_another_is_not_taken_for_it(
+    tiny_reward: TinyReward,
+) -> None:
+    search = growing(load_scorer(tiny_reward()))
+    part = replace(Chain(PROBLEM, ()).extend("we add"), source=Provenance(finish_reason=PART))
+    search.score([replace(part.prefix(0).extend("we add on"), source=part.source)])
+    whole = Chain(PROBLEM, ()).extend("we add").extend("two")  # "we add" was scored in a log
+    assert len(search.score([whole])[0].known) == 2
+    search.forget(PROBLEM)
+    assert search._session.kept_tokens == 0  # type: ignore[attr-defined]

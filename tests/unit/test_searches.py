@@ -198,6 +198,14 @@ def test_early_abort_gives_up_hopeless_chains_and_forks_living_ones() -> None:
     assert result.spent.calls == 12
 
 
+def test_early_abort_does_not_end_with_a_chain_that_it_would_give_up() -> None:
+    tree = {"": ["poor", "good"], "poor": ["no"], "good": ["yes"]}
+    scores = {"poor": 0.6, "good": 0.6, "no": 0.1, "yes": 0.7}
+    result, policy, _ = run(EarlyAbort(below=0.5, enough=0.05, n=3, in_flight=1), tree, scores)
+    assert policy.asked == [("", 1), ("poor", 1), ("", 1), ("good", 1)]
+    assert chosen(result) == "good yes"
+
+
 def test_early_abort_starts_anew_where_nothing_lives_and_ends_with_what_there_is() -> None:
     tree = {"": ["bad"], "bad": ["no"]}
     result, policy, _ = run(EarlyAbort(below=0.5, n=5, in_flight=2), tree, {"bad": 0.2})

@@ -40,7 +40,8 @@ def draw_lines(
 ) -> Lines:
     """The lines that keep the error, by the chains of a file.
 
-    With `looks` inside steps, giving up at their ends and inside them may each err half as often.
+    With `looks` inside steps, giving up at their ends and inside them may each err half as often,
+    and chains don't end together, `batch` at a time: each is taken or left alone.
 
     Raises:
         RungError: A problem has no scored chain, or the scorer can't look inside steps.
@@ -49,7 +50,7 @@ def draw_lines(
         raise RungError(f"{scorer.name} can't score a step before it ends; leave out --look-every")
     pools, aggregation = _pools(path), AGGREGATIONS[by]
     share = error / 2 if looks else error
-    enough = stop_above(pools, aggregation, scorer.name, error, batch)
+    enough = stop_above(pools, aggregation, scorer.name, error, 1 if looks else batch)
     below = abort_below(pools, aggregation, scorer.name, share)
     told, inside = f"stop at {enough:.4f}, give up under {below:.4f}", -math.inf
     if looks:

@@ -24,7 +24,8 @@ class EarlyAbort:
     below: float
     """A running value under which a chain is given up."""
     enough: float = 2.0
-    """A finished chain's value at which the search ends; above 1 never."""
+    """A finished chain's value at which the search ends; above 1 never. Under `below` no chain is
+    enough: the lines are drawn apart, and where best-of-N itself picks badly this one is low."""
     look_every: int | None = None
     """Tokens between looks inside a step; None: chains are judged where steps end."""
     below_inside: float = -math.inf
@@ -44,10 +45,11 @@ class EarlyAbort:
         draws = random.Random(f"{self.seed} {problem.root_id}")
         flying = min(self.n, self.in_flight)
         left = self.n - flying
+        enough = max(self.enough, self.below)
         asks = [Expand(root(problem), flying, look_after=self.look_every)]
         while asks:
             grown = flat((yield asks))
-            if any(one.is_finished and self._value(one) >= self.enough for one in grown):
+            if any(one.is_finished and self._value(one) >= enough for one in grown):
                 return
             alive = [one for one in grown if one.is_open and self._has_hope(one)]
             freed = min(left, flying - len(alive))

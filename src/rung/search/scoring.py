@@ -74,6 +74,8 @@ class InSession:
         """By problem: the score of each step id."""
         self._live: dict[str, set[str]] = {}
         """By problem: the prefixes that the session holds."""
+        self._looked: dict[str, set[str]] = {}
+        """By problem: those whose last step is a part, which can't be extended."""
 
     def score(self, chains: Sequence[Chain]) -> list[StepScores]:
         """Score what is new in them."""
@@ -96,13 +98,16 @@ class InSession:
     def _look(self, chains: Sequence[Chain]) -> dict[str, float | None]:
         """By the chain's prefix id: the score of what there is of its last step."""
         texts = {chain.prefix_id: whole_words(chain.texts[-1]) for chain in chains}
+        before = {chain.prefix_id: self._live_before(chain) for chain in chains}
         read = [chain for chain in chains if texts[chain.prefix_id]]
-        before = [self._live_before(chain) for chain in read]
         if not read:
             return {}
-        peeked = self._session.peek(before, [texts[c.prefix_id] for c in read], hold=True)
+        names = [chain.prefix_id for chain in read]
+        peeked = self._session.peek(
+            [before[name] for name in names], [texts[name] for name in names], hold=True
+        )
         for chain, look in zip(read, peeked, strict=True):
-            self._live[chain.problem.root_id].add(look.id)
+            self._looked.setdefault(chain.problem.root_id, set()).add(look.id)
         return {chain.prefix_id: look.score for chain, look in zip(read, peeked, strict=True)}
 
     def _live_before(self, chain: Chain) -> str:
@@ -120,6 +125,7 @@ class InSession:
         self._known.pop(problem.root_id, None)
         if self._session is not None:
             self._session.drop(self._live.pop(problem.root_id, ()))
+            self._session.drop(self._looked.pop(problem.root_id, ()))
 
     def _extend(self, chains: Sequence[Chain]) -> None:
         for chain in chains:
