@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
+
 import msgspec
 import tyro
+from command import run_command
+from pages import put, write_results
 from plan import Assumed, Measured, Rollouts, measured_table, table
 
 HERE = Path(__file__).resolve().parent
@@ -38,35 +43,32 @@ class Recipe:
     publish: bool = False
     """Put the tables into docs/guides/scale.md."""
 
-    def run(self) -> None:
-        """Print, and publish."""
-        if self.measure:
-            self._measure()
-        measured = msgspec.json.decode(MEASURED.read_bytes(), type=Measured)
-        parts = {
-            "measured": measured_table(measured),
-            "plan": table(measured, rollouts(), self.assumed),
-        }
-        print("\n\n".join(parts.values()))
-        if self.publish:
-            GUIDE.write_text(published(GUIDE.read_text("utf-8"), parts), encoding="utf-8")
 
-    def _measure(self) -> None:
-        from measure import measure
+def main(recipe: Recipe) -> None:
+    """Print, and publish."""
+    if recipe.measure:
+        _measure(recipe)
+    measured = msgspec.json.decode(MEASURED.read_bytes(), type=Measured)
+    parts = {
+        "measured": measured_table(measured),
+        "plan": table(measured, rollouts(), recipe.assumed),
+    }
+    print("\n\n".join(parts.values()))
+    for name, text in parts.items() if recipe.publish else ():
+        put(GUIDE, name, text)
 
-        from rung.generate import TransformersGenerator
-        from rung.model import load_causal_lm
-        from rung.verify import extract_answer
 
-        policy = TransformersGenerator(*load_causal_lm(self.policy), extract_answer=extract_answer)
-        tokenizer: Any = load_causal_lm("smollm2").tokenizer
-        found = measure(
-            self.data,
-            tokenizer,
-            policy,
-            num_chains=self.num_chains,
-        )
-        MEASURED.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
+def _measure(recipe: Recipe) -> None:
+    from measure import measure
+
+    from rung.generate import TransformersGenerator
+    from rung.model import load_causal_lm
+    from rung.verify import extract_answer
+
+    policy = TransformersGenerator(*load_causal_lm(recipe.policy), extract_answer=extract_answer)
+    tokenizer: Any = load_causal_lm("smollm2").tokenizer
+    found = measure(recipe.data, tokenizer, policy, num_chains=recipe.num_chains)
+    write_results(msgspec.to_builtins(found), MEASURED)
 
 
 def rollouts() -> list[Rollouts]:
@@ -84,14 +86,5 @@ def rollouts() -> list[Rollouts]:
     ]
 
 
-def published(page: str, parts: dict[str, str]) -> str:
-    """The page with the tables between their marks."""
-    for name, text in parts.items():
-        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-        before, rest = page.split(begin)
-        page = f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}"
-    return page
-
-
 if __name__ == "__main__":
-    tyro.cli(Recipe).run()
+    run_command(main, Recipe, "scale", __doc__)

@@ -244,20 +244,26 @@ def test_reference_programs_are_put_through_the_sandbox(
 ):
     with gzip.open(shared_data / "problems_mbpp.jsonl.gz", "rb") as stream:
         (tmp_path / "few.jsonl").write_bytes(b"".join(islice(stream, 3)))
-    printed = run("verify-code", tmp_path / "few.jsonl")
-    assert "3 programs, {'correct': 3}" in printed
+    printed = run("verify-code", "--files", tmp_path / "few.jsonl", "--out", tmp_path, "--runs", 2)
+    assert "| few.jsonl | 3 | 3 | none |" in printed
     assert "ms bare" in printed
 
 
-def test_known_non_sequiturs_are_found_and_right_steps_are_left_alone():
+def test_known_non_sequiturs_are_found_and_right_steps_are_left_alone(tmp_path: Path):
     made = module("verify-proofs", "made")
     chains = [made.make(family, k) for family in made.FAMILIES for k in range(3)]
     firsts = [one.kinds.count("first wrong") for one in chains]
     assert 0 < sum(firsts) <= len(chains)
-    rows = run("verify-proofs", "--chains", 6).splitlines()[2:]
+    run("verify-proofs", "--chains", 6, "--out", tmp_path)
+    rows = json.loads((tmp_path / "results.json").read_bytes())["rows"]
     assert len(rows) == len(made.FAMILIES)
-    for row in rows:
-        _, _, _, right, first, later, _, _ = (cell.strip() for cell in row.split("|"))
-        assert right.endswith("/ 0 / 0")
-        assert first.startswith("0 /") and first.endswith("/ 0")
-        assert later.startswith("0 /")
+    for found in (row["found"] for row in rows):
+        assert (found["right"]["0"], found["right"]["none"]) == (0, 0)
+        assert (found["first wrong"]["1"], found["first wrong"]["none"]) == (0, 0)
+        assert found["first wrong"]["0"] > 0 and found["later wrong"]["1"] == 0
+
+
+@pytest.mark.parametrize("name", ["verify-code", "verify-proofs"])
+def test_a_verifiers_table_is_that_of_its_results(name: str):
+    results = json.loads((RECIPES / name / "results.json").read_bytes())
+    assert module(name, "run").show(results) in (RECIPES / name / "README.md").read_text()

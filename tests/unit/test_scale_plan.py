@@ -41,12 +41,9 @@ def parts(recipe: dict[str, ModuleType]) -> tuple[Any, Any, Any]:
 def test_the_guide_shows_what_the_recipe_computes(recipe: dict[str, ModuleType]) -> None:
     plan, run = recipe["plan"], recipe["run"]
     measured, rollouts, assumed = parts(recipe)
-    tables = {
-        "measured": plan.measured_table(measured),
-        "plan": plan.table(measured, rollouts, assumed),
-    }
     page = run.GUIDE.read_text("utf-8")
-    assert run.published(page, tables) == page, "run recipes/scale/run.py --publish"
+    for text in (plan.measured_table(measured), plan.table(measured, rollouts, assumed)):
+        assert f"\n{text}\n" in page, "run recipes/scale/run.py --publish"
 
 
 def test_hours_go_with_the_chains_and_money_with_the_prices(recipe: dict[str, ModuleType]) -> None:
