@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pages import put, table, write_results
+from pages import made, put, table, write_results
 
 HERE = Path(__file__).resolve().parent
 CALLED = {"sft": "SFT", "rl": "SFT, then RL paid by step"}
@@ -38,7 +38,7 @@ def _about(results: Mapping[str, Any], paid: Mapping[str, Any]) -> str:
     return (
         f"RL: {paid['steps']} rounds ({paid['ended']}), {paid['tokens_sampled']:,} tokens sampled;"
         f" held-out accuracy {paid['first']['accuracy']:.1%} before, {paid['best']['accuracy']:.1%}"
-        f" at the look that was kept. Made by `{results['command']}` on {results['date']}."
+        f" at the look that was kept. {made(results)}"
     )
 
 

@@ -263,7 +263,14 @@ def test_known_non_sequiturs_are_found_and_right_steps_are_left_alone(tmp_path: 
         assert found["first wrong"]["0"] > 0 and found["later wrong"]["1"] == 0
 
 
-@pytest.mark.parametrize("name", ["verify-code", "verify-proofs"])
-def test_a_verifiers_table_is_that_of_its_results(name: str):
-    results = json.loads((RECIPES / name / "results.json").read_bytes())
-    assert module(name, "run").show(results) in (RECIPES / name / "README.md").read_text()
+@pytest.mark.parametrize(
+    ("recipe", "table", "file"),
+    [
+        ("verify-code", "run", "results.json"),
+        ("verify-proofs", "run", "results.json"),
+        ("modern-recipe", "report", "results-lab.json"),
+    ],
+)
+def test_a_table_is_that_of_its_results(recipe: str, table: str, file: str):
+    results = json.loads((RECIPES / recipe / file).read_bytes())
+    assert module(recipe, table).show(results) in (RECIPES / recipe / "README.md").read_text()
