@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from rung.eval.raters import RatingStatus
@@ -44,18 +45,18 @@ Lead = Annotated[Caller, Depends(admin)]
 
 
 @annotate.get("/me")
-def me(desk: Desk, who: Who) -> Me:
+async def me(desk: Desk, who: Who) -> Me:
     """Who asks, how far everything is, and how rating is set up."""
-    return desk.me(who)
+    return await desk.in_turn(lambda: desk.me(who))
 
 
 @annotate.post("/next")
-def next_task(asked: Asked, desk: Desk, who: Who) -> Given:
+async def next_task(asked: Asked, desk: Desk, who: Who) -> Given:
     """The chain that the person has begun, or the next one."""
     if asked.purpose == "adjudicate":
         check_admin(who)
-        return Given(desk.next_to_settle(who))
-    return Given(desk.next(who, asked.queue))
+        return Given(await run_in_threadpool(desk.next_to_settle, who))
+    return Given(await desk.in_turn(lambda: desk.next(who, asked.queue)))
 
 
 @annotate.get("/chains/{chain}")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import getpass
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from statistics import median
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -31,17 +33,18 @@ from rung.store.chains import alternatives, chain_by_id, chains_by_id
 from rung.store.claims import (
     Sharing,
     claim_of,
-    finished,
     gold_of,
     next_chain,
     take_to_settle,
 )
+from rung.store.ended import count_finished, latest_finished
 from rung.store.events import events_of, last_times_ms
 from rung.store.opening import Store
 from rung.store.people import person_named, person_with_token
 from rung.store.queues import Turns, count_turns, first_open, queues_of
 from rung.store.values import Claim, Event, Person, StoredChain
 
+T = TypeVar("T")
 LATEST = 200
 """Ratings whose median time a person is shown."""
 
@@ -68,6 +71,15 @@ class RatingDesk:
     fold: RatingFold = field(default_factory=RatingFold)
     open_from: dict[int, int] = field(default_factory=dict[int, int])
     """A place in each queue before which no chain is free: `rung.store.queues.first_open`."""
+    opening: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "rung-desk"))
+
+    async def in_turn(self, job: Callable[[], T]) -> T:
+        """Do a job when those before it are done.
+
+        Where many open chains at once, as in the morning, each in a thread of its own, whoever
+        sends a rating meanwhile waits for all of them.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self.opening, job)
 
     async def find(self, token_hash: str) -> Caller | None:
         """Whose token it is, for the guard."""
@@ -101,7 +113,7 @@ class RatingDesk:
                 name=person.name,
                 is_lead=who.is_admin,
                 rate_all=self.rate_all,
-                chains=len(finished(connection, person.id)),
+                chains=count_finished(connection, person.id),
                 left=sum(one.left for one in far),
                 turns=sum(one.turns for one in far),
                 queues=far,
@@ -216,7 +228,6 @@ class RatingDesk:
         stands = standing(connection, person, chain.path, rate_all=self.rate_all)
         settles = claim.purpose == "adjudicate"
         problem = chain.record.chain.problem
-        done = [id for id in finished(connection, person.id) if id != chain.id]
         scores = [ScoredBy(s.scorer, s.scores) for s in chain.record.scores]
         return Task(
             chain=chain.id,
@@ -233,7 +244,7 @@ class RatingDesk:
             opinions=opinions_on(chain, self.fold.ratings(connection), person) if settles else [],
             has_scores=self.offers_scores and bool(scores),
             scores=scores if stands.work.scores_shown and self.offers_scores else [],
-            previous=done[-1] if done else None,
+            previous=latest_finished(connection, person.id, but=chain.id),
         )
 
     def _alternatives(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, Select, bindparam, func, select
 
 from rung.core import Chain, ChainRecord, Step
 from rung.store.inserting import insert_new
@@ -16,6 +16,13 @@ from rung.store.values import ChainPath, StoredChain
 
 BATCH = 500
 """Rows in one statement."""
+# Asked for each chain that a person opens, so built once.
+_WANTED = bindparam("wanted", expanding=True)
+_CHAINS = select(chains).where(chains.c.id.in_(_WANTED)).order_by(chains.c.place)
+_STEPS = select(steps.c.id, steps.c.content).where(steps.c.id.in_(_WANTED))
+_PROBLEMS = select(problems.c.id, problems.c.content).where(problems.c.id.in_(_WANTED))
+_NEXT_STEPS = select(steps).where(steps.c.parent.in_(_WANTED)).order_by(steps.c.id)
+_PARENT = select(steps.c.parent).where(steps.c.id == bindparam("step"))
 
 
 class Added(NamedTuple):
@@ -83,8 +90,8 @@ def chain_by_id(connection: Connection, id: str) -> StoredChain | None:
 def chains_by_id(connection: Connection, ids: Sequence[str]) -> Iterator[StoredChain]:
     """Chains, in the queue's order."""
     for start in range(0, len(ids), BATCH):
-        wanted = select(chains).where(chains.c.id.in_(ids[start : start + BATCH]))
-        yield from _stored(connection, connection.execute(wanted.order_by(chains.c.place)).all())
+        rows = connection.execute(_CHAINS, {"wanted": ids[start : start + BATCH]})
+        yield from _stored(connection, rows.all())
 
 
 def known_chains(connection: Connection, ids: Sequence[str]) -> set[str]:
@@ -136,15 +143,14 @@ def alternatives(connection: Connection, parents: Sequence[str]) -> list[Alterna
     """All steps that follow these prefixes, those of the chains too, by id."""
     found: list[Alternative] = []
     for start in range(0, len(parents), BATCH):
-        wanted = select(steps).where(steps.c.parent.in_(parents[start : start + BATCH]))
-        for row in connection.execute(wanted.order_by(steps.c.id)):
+        for row in connection.execute(_NEXT_STEPS, {"wanted": parents[start : start + BATCH]}):
             found.append(Alternative(row.parent, _step(row), row.written_by))
     return found
 
 
 def step_parent(connection: Connection, id: str) -> str | None:
     """What a step follows; None where there is no such step."""
-    return connection.execute(select(steps.c.parent).where(steps.c.id == id)).scalar()
+    return connection.execute(_PARENT, {"step": id}).scalar()
 
 
 def count_chains(connection: Connection) -> tuple[int, int]:
@@ -189,8 +195,8 @@ def _step_rows(chain: Chain) -> Iterator[dict[str, Any]]:
 def _stored(connection: Connection, rows: Sequence[Row[Any]]) -> Iterator[StoredChain]:
     paths = {row.id: decode_ids(row.step_ids) for row in rows}
     wanted = list(dict.fromkeys(id for path in paths.values() for id in path))
-    content = _contents(connection, steps, wanted)
-    asked = _contents(connection, problems, list(dict.fromkeys(row.problem for row in rows)))
+    content = _contents(connection, _STEPS, wanted)
+    asked = _contents(connection, _PROBLEMS, list(dict.fromkeys(row.problem for row in rows)))
     for row in rows:
         rest = msgspec.json.decode(row.rest)
         rest["chain"]["problem"] = msgspec.json.decode(asked[row.problem])
@@ -198,12 +204,13 @@ def _stored(connection: Connection, rows: Sequence[Row[Any]]) -> Iterator[Stored
         yield StoredChain(row.id, msgspec.convert(rest, ChainRecord), bool(row.is_gold))
 
 
-def _contents(connection: Connection, table: Any, ids: Sequence[str]) -> dict[str, str]:
+def _contents(
+    connection: Connection, asked: Select[str, str], ids: Sequence[str]
+) -> dict[str, str]:
     found: dict[str, str] = {}
     for start in range(0, len(ids), BATCH):
-        wanted = select(table.c.id, table.c.content)
-        wanted = wanted.where(table.c.id.in_(ids[start : start + BATCH]))
-        found.update((row.id, row.content) for row in connection.execute(wanted))
+        rows = connection.execute(asked, {"wanted": ids[start : start + BATCH]})
+        found.update((row.id, row.content) for row in rows)
     return found
 
 

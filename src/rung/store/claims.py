@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, select, update
+from sqlalchemy import Connection, and_, bindparam, exists, func, select, update
 
 from rung.core.errors import RungError
 from rung.store.chains import decode_ids
+from rung.store.ended import first_unfinished
 from rung.store.inserting import inserted
 from rung.store.opening import now_ms
 from rung.store.queues import queues_of
@@ -18,12 +19,46 @@ from rung.store.values import ADJUDICATOR, ChainPath, Claim, Person, Purpose
 ATTEMPTS = 1000
 """Others may be quicker to take a chain; each attempt that fails gave one to somebody else."""
 
-_PATH_HELD = (
-    select(chains.c.problem, chains.c.step_ids)
-    .join(claims, claims.c.chain == chains.c.id)
-    .where(claims.c.chain == bindparam("held_chain"), claims.c.person == bindparam("held_by"))
+# Building a statement takes ten times as long as running it: each is built once.
+_BY = bindparam("by")
+_IS_HELD = and_(claims.c.chain == bindparam("held"), claims.c.person == _BY)
+_HELD = select(claims).where(_IS_HELD)
+_PATH_HELD = select(chains.c.problem, chains.c.step_ids).join_from(chains, claims).where(_IS_HELD)
+_NUM_HELD = select(func.count()).where(claims.c.person == _BY)
+_GOLD = select(claims.c.chain).where(claims.c.person == _BY, claims.c.purpose == "gold")
+
+_mine = claims.alias()
+_has = exists().where(_mine.c.chain == chains.c.id, _mine.c.person == _BY)
+_is_in = exists().where(
+    queued.c.chain == chains.c.id, queued.c.queue.in_(bindparam("queues", expanding=True))
 )
-"""Asked for every event, so built once."""
+_FREE_GOLD = (
+    select(chains.c.id).where(chains.c.is_gold.is_(True), ~_has, _is_in).order_by(chains.c.place)
+).limit(1)
+
+_is_full = exists().where(claims.c.chain == chains.c.id, claims.c.slot == bindparam("last_slot"))
+_taken = select(func.count()).where(claims.c.chain == chains.c.id, claims.c.slot >= 0)
+_FREE = (
+    select(chains.c.id, _taken.scalar_subquery().label("taken"))
+    .join(queued, queued.c.chain == chains.c.id)
+    .where(queued.c.queue == bindparam("queue"), queued.c.place >= bindparam("open_from"))
+    .where(chains.c.is_gold.is_(False), ~_is_full, ~_has)
+    .order_by(queued.c.place)
+    .limit(1)
+)
+
+_acts = and_(events.c.chain == claims.c.chain, events.c.person == claims.c.person)
+_last_ms = select(func.coalesce(func.max(events.c.saved_ms), claims.c.at_ms)).where(_acts)
+_is_left = (_last_ms.scalar_subquery() < bindparam("before_ms")) | people.c.token_hash.is_(None)
+_LEFT = (
+    select(claims)
+    .join(people, people.c.id == claims.c.person)
+    .join(chains, chains.c.id == claims.c.chain)
+    .where(claims.c.slot >= 0, ~exists().where(_acts, events.c.kind == "submit"), _is_left)
+    .where(~_has, _is_in)
+    .order_by(chains.c.place)
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +98,9 @@ def next_chain(
     ids = [one.id for one in mine if queue in (None, one.name)]
     if queue is not None and not ids:
         raise RungError(f"you do not work on a queue called {queue!r}")
-    begun = unfinished(connection, person.id, None if queue is None else ids)
-    if begun:
-        return claim_of(connection, person.id, begun[0])
+    begun = first_unfinished(connection, person.id, None if queue is None else ids)
+    if begun is not None:
+        return claim_of(connection, person.id, begun)
     claim = _take_gold(connection, person, sharing, ids)
     for one in () if claim else ids:
         claim = _take_free(connection, person, sharing, one, (open_from or {}).get(one, 0))
@@ -81,14 +116,13 @@ def take_to_settle(connection: Connection, person: Person, chain: str) -> Claim 
 
 def claim_of(connection: Connection, person: int, chain: str) -> Claim | None:
     """How a person has a chain; None when the person doesn't."""
-    wanted = select(claims).where(claims.c.chain == chain, claims.c.person == person)
-    row = connection.execute(wanted).first()
+    row = connection.execute(_HELD, {"by": person, "held": chain}).first()
     return None if row is None else Claim(row.chain, row.person, row.purpose, row.slot, row.at_ms)
 
 
 def path_held(connection: Connection, person: int, chain: str) -> ChainPath | None:
     """The ids of a chain that a person has; None when the person doesn't have it."""
-    row = connection.execute(_PATH_HELD, {"held_by": person, "held_chain": chain}).first()
+    row = connection.execute(_PATH_HELD, {"by": person, "held": chain}).first()
     if row is None:
         return None
     return ChainPath(chain, row.problem, decode_ids(row.step_ids))
@@ -100,39 +134,9 @@ def all_claims(connection: Connection) -> list[Claim]:
     return [Claim(row.chain, row.person, row.purpose, row.slot, row.at_ms) for row in rows]
 
 
-def unfinished(
-    connection: Connection, person: int, queues: Sequence[int] | None = None
-) -> list[str]:
-    """The chains that a person has and did not submit; one that was opened again comes first.
-
-    With `queues`, those that are in one of them.
-    """
-    ends = select(events.c.chain, events.c.kind)
-    ends = ends.where(events.c.person == person, events.c.kind.in_(("submit", "reopen")))
-    last = {row.chain: row.kind for row in connection.execute(ends.order_by(events.c.seq))}
-    mine = select(claims.c.chain).where(claims.c.person == person).order_by(claims.c.at_ms)
-    if queues is not None:
-        mine = mine.where(_is_in(queues, claims.c.chain))
-    held = connection.execute(mine).scalars().all()
-    reopened = [chain for chain in held if last.get(chain) == "reopen"]
-    return [*reopened, *(chain for chain in held if chain not in last)]
-
-
-def finished(connection: Connection, person: int) -> list[str]:
-    """The chains that a person submitted, the latest last."""
-    ends = select(events.c.chain, events.c.kind)
-    ends = ends.where(events.c.person == person, events.c.kind.in_(("submit", "reopen")))
-    last: dict[str, str] = {}
-    for row in connection.execute(ends.order_by(events.c.seq)):
-        last.pop(row.chain, None)
-        last[row.chain] = row.kind
-    return [chain for chain, kind in last.items() if kind == "submit"]
-
-
 def gold_of(connection: Connection, person: int) -> list[str]:
     """The gold chains that a person has."""
-    mine = select(claims.c.chain).where(claims.c.person == person, claims.c.purpose == "gold")
-    return list(connection.execute(mine).scalars())
+    return list(connection.execute(_GOLD, {"by": person}).scalars())
 
 
 def import_claim(connection: Connection, person: Person, chain: str) -> None:
@@ -148,27 +152,20 @@ def _take_gold(
 ) -> Claim | None:
     if not sharing.gold_every:
         return None
-    counted = select(func.count()).where(claims.c.person == person.id)
-    number = connection.execute(counted).scalar_one()
+    number = connection.execute(_NUM_HELD, {"by": person.id}).scalar_one()
     if number % sharing.gold_every != sharing.gold_every - 1:
         return None
-    wanted = select(chains.c.id).where(chains.c.is_gold.is_(True), ~_has(person))
-    wanted = wanted.where(_is_in(queues, chains.c.id))
-    chain = connection.execute(wanted.order_by(chains.c.place).limit(1)).scalar()
+    chain = connection.execute(_FREE_GOLD, {"by": person.id, "queues": list(queues)}).scalar()
     return None if chain is None else _claimed(connection, chain, person, "gold", None)
 
 
 def _take_free(
     connection: Connection, person: Person, sharing: Sharing, queue: int, open_from: int
 ) -> Claim | None:
-    is_full = exists().where(claims.c.chain == chains.c.id, claims.c.slot == sharing.overlap - 1)
-    taken = select(func.count()).where(claims.c.chain == chains.c.id, claims.c.slot >= 0)
-    wanted = select(chains.c.id, taken.scalar_subquery().label("taken"))
-    wanted = wanted.join(queued, queued.c.chain == chains.c.id)
-    wanted = wanted.where(queued.c.queue == queue, queued.c.place >= open_from)
-    wanted = wanted.where(chains.c.is_gold.is_(False), ~is_full, ~_has(person))
+    wanted = {"by": person.id, "queue": queue, "open_from": open_from}
+    wanted["last_slot"] = sharing.overlap - 1
     for _ in range(ATTEMPTS):
-        row = connection.execute(wanted.order_by(queued.c.place).limit(1)).first()
+        row = connection.execute(_FREE, wanted).first()
         if row is None:
             return None
         claim = _claimed(connection, row.id, person, "rate", row.taken)
@@ -181,16 +178,8 @@ def _take_over(
     connection: Connection, person: Person, sharing: Sharing, queues: Sequence[int]
 ) -> Claim | None:
     """A chain whose person has left it. That person keeps it too, but no longer a slot."""
-    before_ms = now_ms() - sharing.stale_ms
-    acts = and_(events.c.chain == claims.c.chain, events.c.person == claims.c.person)
-    last_ms = select(func.coalesce(func.max(events.c.saved_ms), claims.c.at_ms)).where(acts)
-    ended = exists().where(acts, events.c.kind == "submit")
-    is_left = (last_ms.scalar_subquery() < before_ms) | people.c.token_hash.is_(None)
-    wanted = select(claims).join(people, people.c.id == claims.c.person)
-    wanted = wanted.join(chains, chains.c.id == claims.c.chain)
-    wanted = wanted.where(claims.c.slot >= 0, ~ended, is_left, ~_has(person))
-    wanted = wanted.where(_is_in(queues, chains.c.id))
-    row = connection.execute(wanted.order_by(chains.c.place).limit(1)).first()
+    wanted = {"by": person.id, "queues": list(queues), "before_ms": now_ms() - sharing.stale_ms}
+    row = connection.execute(_LEFT, wanted).first()
     if row is None:
         return None
     old = claims.c.chain == row.chain, claims.c.person == row.person, claims.c.slot == row.slot
@@ -201,15 +190,6 @@ def _take_over(
         is_it = claims.c.chain == row.chain, claims.c.person == row.person
         connection.execute(update(claims).where(*is_it).values(slot=row.slot))
     return claim
-
-
-def _is_in(queues: Sequence[int], chain: ColumnElement[str]) -> ColumnElement[bool]:
-    return exists().where(queued.c.chain == chain, queued.c.queue.in_(queues))
-
-
-def _has(person: Person) -> ColumnElement[bool]:
-    mine = claims.alias()
-    return exists().where(mine.c.chain == chains.c.id, mine.c.person == person.id)
 
 
 def _claimed(

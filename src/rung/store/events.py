@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Row, Select, bindparam, func, select
 
 from rung.store.inserting import inserted
 from rung.store.opening import now_ms
@@ -16,6 +16,18 @@ BATCH = 500
 _FIELDS = (
     *("key", "chain", "kind", "step", "rating", "is_unsure", "finish", "text", "undoes"),
     *("scores_shown", "took_ms", "at_ms"),
+)
+# Asked at each of a person's acts, so built once.
+_IS_OWN = events.c.person == bindparam("by")
+_WANTED = bindparam("wanted", expanding=True)
+_WITH_KEY = select(events).where(_IS_OWN, events.c.key == bindparam("key"))
+_ON_CHAINS = select(events).where(_IS_OWN, events.c.chain.in_(_WANTED)).order_by(events.c.seq)
+_RATED_AT = select(events.c.chain).where(_IS_OWN, events.c.step.in_(_WANTED)).distinct()
+_TIMES_MS = (
+    select(events.c.took_ms)
+    .where(_IS_OWN, events.c.kind == "rate", events.c.took_ms.is_not(None))
+    .order_by(events.c.seq.desc())
+    .limit(bindparam("most"))
 )
 
 
@@ -30,8 +42,7 @@ def append_event(
 
 def event_with_key(connection: Connection, person: int, key: str) -> Saved | None:
     """The person's event of this key; None where there is none."""
-    wanted = select(events).where(events.c.person == person, events.c.key == key)
-    row = connection.execute(wanted).first()
+    row = connection.execute(_WITH_KEY, {"by": person, "key": key}).first()
     return None if row is None else _saved(row)
 
 
@@ -39,16 +50,14 @@ def events_of(connection: Connection, person: int, chains: Sequence[str]) -> lis
     """What a person did to some chains."""
     found: list[Saved] = []
     for start in range(0, len(chains), BATCH):
-        mine = events.c.person == person, events.c.chain.in_(chains[start : start + BATCH])
-        found += _all(connection, select(events).where(*mine))
+        wanted = {"by": person, "wanted": chains[start : start + BATCH]}
+        found += map(_saved, connection.execute(_ON_CHAINS, wanted))
     return sorted(found, key=lambda saved: saved.seq)
 
 
 def last_times_ms(connection: Connection, person: int, count: int) -> list[int]:
     """How long a person took for the latest ratings."""
-    mine = events.c.person == person, events.c.kind == "rate", events.c.took_ms.is_not(None)
-    wanted = select(events.c.took_ms).where(*mine).order_by(events.c.seq.desc()).limit(count)
-    return list(connection.execute(wanted).scalars())
+    return list(connection.execute(_TIMES_MS, {"by": person, "most": count}).scalars())
 
 
 def events_on(connection: Connection, chain: str) -> list[Saved]:
@@ -76,8 +85,8 @@ def chains_rated_at(connection: Connection, person: int, steps: Sequence[str]) -
     """The chains in which a person rated one of these steps."""
     found: set[str] = set()
     for start in range(0, len(steps), BATCH):
-        mine = events.c.person == person, events.c.step.in_(steps[start : start + BATCH])
-        found.update(connection.execute(select(events.c.chain).where(*mine)).scalars())
+        wanted = {"by": person, "wanted": steps[start : start + BATCH]}
+        found.update(connection.execute(_RATED_AT, wanted).scalars())
     return sorted(found)
 
 

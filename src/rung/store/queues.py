@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, delete, exists, func, insert, select, text
+from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, select, text
 
 from rung.core.errors import RungError
 from rung.store.inserting import insert_new
@@ -23,6 +23,34 @@ MAIN = "main"
 BATCH = 500
 _LOCK = 0x72756E68
 """PostgreSQL's lock while chains are added."""
+
+# Asked for each chain that a person opens, so built once.
+_QUEUES = select(queues.c.id, queues.c.name).order_by(queues.c.id)
+_is_own = assignments.c.person == bindparam("by")
+_OWN_QUEUES = _QUEUES.where(
+    exists().where(assignments.c.queue == queues.c.id, _is_own) | ~exists().where(_is_own)
+)
+_IN_QUEUE = queued.c.queue == bindparam("queue")
+_is_full = exists().where(claims.c.chain == chains.c.id, claims.c.slot == bindparam("last_slot"))
+_OPEN = (
+    select(queued.c.place)
+    .join(chains, chains.c.id == queued.c.chain)
+    .where(_IN_QUEUE, queued.c.place >= bindparam("after"), chains.c.is_gold.is_(False), ~_is_full)
+    .order_by(queued.c.place)
+    .limit(1)
+)
+
+# Asked at each submitted chain: counted by indexes alone.
+_size = select(func.count()).where(_IN_QUEUE).scalar_subquery()
+_is_here = exists().where(queued.c.chain == chains.c.id, _IN_QUEUE)
+_num_gold = select(func.count()).where(chains.c.is_gold.is_(True), _is_here).scalar_subquery()
+_SIZES = select(_size, _num_gold)
+_is_turn = and_(claims.c.slot >= 0, claims.c.slot < bindparam("overlap"))
+_TAKEN = (
+    select(func.count().filter(_is_turn), func.count().filter(claims.c.purpose == "gold"))
+    .join_from(claims, queued, queued.c.chain == claims.c.chain)
+    .where(_IN_QUEUE)
+)
 
 
 class Queue(NamedTuple):
@@ -67,15 +95,12 @@ def known_queue(connection: Connection, name: str) -> Queue:
 
 def all_queues(connection: Connection) -> list[Queue]:
     """Every queue, in the order in which they were made."""
-    wanted = select(queues.c.id, queues.c.name).order_by(queues.c.id)
-    return [Queue(*row) for row in connection.execute(wanted)]
+    return [Queue(*row) for row in connection.execute(_QUEUES)]
 
 
 def queues_of(connection: Connection, person: int) -> list[Queue]:
     """The queues on which a person works, in order."""
-    wanted = select(queues.c.id, queues.c.name).join(assignments)
-    assigned = wanted.where(assignments.c.person == person).order_by(queues.c.id)
-    return [Queue(*row) for row in connection.execute(assigned)] or all_queues(connection)
+    return [Queue(*row) for row in connection.execute(_OWN_QUEUES, {"by": person})]
 
 
 def assign(connection: Connection, queue: str, names: Sequence[str]) -> None:
@@ -162,16 +187,10 @@ class Turns(NamedTuple):
 
 
 def count_turns(connection: Connection, queue: int, *, overlap: int, gold_every: int) -> Turns:
-    """The turns of a queue. Asked at each submitted chain: it counts by indexes alone."""
-    is_here = exists().where(queued.c.chain == chains.c.id, queued.c.queue == queue)
-    size = select(func.count()).where(queued.c.queue == queue).scalar_subquery()
-    gold = select(func.count()).where(chains.c.is_gold.is_(True), is_here).scalar_subquery()
-    num_chains, num_gold = connection.execute(select(size, gold)).one()
-    is_turn = and_(claims.c.slot >= 0, claims.c.slot < overlap)
-    is_gold = claims.c.purpose == "gold"
-    held = select(func.count().filter(is_turn), func.count().filter(is_gold))
-    held = held.join_from(claims, queued, queued.c.chain == claims.c.chain)
-    taken, gold_taken = connection.execute(held.where(queued.c.queue == queue)).one()
+    """The turns of a queue."""
+    num_chains, num_gold = connection.execute(_SIZES, {"queue": queue}).one()
+    held = {"queue": queue, "overlap": overlap}
+    taken, gold_taken = connection.execute(_TAKEN, held).one()
     turns = overlap * (num_chains - num_gold)
     all = turns + _gold_turns(connection, turns, num_gold, gold_every)
     return Turns(all, max(1, all - taken - gold_taken) if taken < turns else 0)
@@ -192,9 +211,6 @@ def first_open(connection: Connection, queue: int, overlap: int, after: int) -> 
     Nobody gives a slot back, so no place before it opens again: a search may begin there. Where
     there is none, `after`.
     """
-    is_full = exists().where(claims.c.chain == chains.c.id, claims.c.slot == overlap - 1)
-    wanted = select(queued.c.place).join(chains, chains.c.id == queued.c.chain)
-    wanted = wanted.where(queued.c.queue == queue, queued.c.place >= after)
-    wanted = wanted.where(chains.c.is_gold.is_(False), ~is_full)
-    found = connection.execute(wanted.order_by(queued.c.place).limit(1)).scalar()
+    wanted = {"queue": queue, "after": after, "last_slot": overlap - 1}
+    found = connection.execute(_OPEN, wanted).scalar()
     return after if found is None else found
