@@ -22,11 +22,13 @@ from rung.serve.annotate_desk import RatingDesk
 from rung.serve.tokens import Caller
 from rung.store import queues
 from rung.store.chains import add_chains
-from rung.store.claims import Sharing, next_chain
+from rung.store.claims import Sharing, all_claims, next_chain
+from rung.store.ended import count_finished, first_unfinished, latest_finished
 from rung.store.events import append_event
 from rung.store.grouping import Grouped
 from rung.store.opening import Store, open_store
 from rung.store.people import add_person, all_people, person_named
+from rung.store.queues import known_queue
 from rung.store.tables import events
 from rung.store.values import Event
 
@@ -254,3 +256,75 @@ def test_an_event_that_is_seen_late_is_not_missed(store: Store):
             connection.execute(insert(events), {**row, "is_unsure": False, "scores_shown": False})
         with store.reading() as connection:
             assert len(fold.ratings(connection).by_step) == seen
+
+
+def test_a_chain_is_finished_until_it_is_opened_again(store: Store):
+    filled(store)
+    ann = Rater(store, somebody(store, "ann"))
+    bob = Rater(store, somebody(store, "bob"))
+    with store.writing() as connection:
+        easy, hard = ([known_queue(connection, name).id] for name in ("easy", "hard"))
+        for _ in range(2):
+            assert next_chain(connection, ann.person, ONCE, queue="easy")
+            [chain] = [c.chain for c in all_claims(connection)][-1:]
+            end = Event(key=chain, chain=chain, kind="submit", finish="give_up", text="x")
+            append_event(connection, ann.person.id, end)
+        assert next_chain(connection, ann.person, ONCE, queue="hard")
+    zero, one, two = ids(0, 1, 2)
+    with store.reading() as connection:
+        assert count_finished(connection, ann.person.id) == 2
+        assert latest_finished(connection, ann.person.id, but=two) == one
+        assert latest_finished(connection, ann.person.id, but=one) == zero
+        assert first_unfinished(connection, ann.person.id) == two
+        assert first_unfinished(connection, ann.person.id, easy) == two  # it is in both
+        assert count_finished(connection, bob.person.id) == 0
+        assert latest_finished(connection, bob.person.id, but=two) is None
+        assert first_unfinished(connection, bob.person.id) is None
+    assert ann.send(ann.event("reopen", rated_chain(0)))[0].status == "saved"
+    with store.reading() as connection:
+        assert count_finished(connection, ann.person.id) == 1
+        assert latest_finished(connection, ann.person.id, but=two) == one
+        assert first_unfinished(connection, ann.person.id) == zero  # before the one begun later
+        assert first_unfinished(connection, ann.person.id, hard) == two
+    ann.submit(rated_chain(0), finish="give_up", text="x")
+    with store.reading() as connection:
+        assert count_finished(connection, ann.person.id) == 2
+        assert latest_finished(connection, ann.person.id, but=two) == zero  # ended last
+        assert first_unfinished(connection, ann.person.id) == two
+
+
+def test_a_rating_does_not_wait_for_those_who_open_chains(store: Store):
+    filled(store)
+    somebody(store, "ann")
+    desk, ann, go = RatingDesk(store=store, sharing=ONCE), Caller("ann"), threading.Event()
+
+    async def rate() -> list[str]:
+        task = desk.next(ann)
+        assert task is not None
+        opened = [asyncio.ensure_future(desk.in_turn(lambda: go.wait(30))) for _ in range(3)]
+        await asyncio.sleep(0)
+        event = Event(key="one", chain=task.chain, kind="rate", step=task.steps[0].id, rating=1)
+        answers = await desk.take(ann, [event])
+        assert not any(one.done() for one in opened)
+        go.set()
+        await asyncio.gather(*opened)
+        return [one.status for one in answers]
+
+    assert asyncio.run(rate()) == ["saved"]
+
+
+def test_chains_are_opened_one_at_a_time(store: Store):
+    desk, open_now, most = RatingDesk(store=store), 0, 0
+
+    def opening() -> None:
+        nonlocal open_now, most
+        open_now += 1
+        most = max(most, open_now)
+        store.reads.ask(lambda connection: connection.execute(text("SELECT 1")).scalar()).result()
+        open_now -= 1
+
+    async def many() -> None:
+        await asyncio.gather(*(desk.in_turn(opening) for _ in range(8)))
+
+    asyncio.run(many())
+    assert (most, open_now) == (1, 0)

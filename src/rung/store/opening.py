@@ -36,7 +36,8 @@ class Store:
 
     `reading` and `writing` each give a connection in one transaction. A read sees one moment,
     whatever is written meanwhile. What is written is on the disk when `writing` ends, or not there
-    at all. `reads` and `writes` are the same for many small jobs that come at once.
+    at all. `reads` and `writes` are for many small jobs that come at once: each of the `reads`
+    is one statement, which sees one moment without a transaction around it.
     """
 
     def __init__(self, engine: Engine, name: str) -> None:
@@ -46,14 +47,21 @@ class Store:
         self._is_sqlite = engine.dialect.name == "sqlite"
         level = {} if self._is_sqlite else {"isolation_level": "REPEATABLE READ"}
         self._reader = engine.execution_options(**level)
+        single = {"rung_single": True} if self._is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        self._single = engine.execution_options(**single)
         self._writer = engine.execution_options(rung_writes=True)
         self._turn = threading.Lock()
-        self.reads, self.writes = Grouped(self.reading), Grouped(self.writing)
+        self.reads, self.writes = Grouped(self._looking), Grouped(self.writing)
 
     @contextlib.contextmanager
     def reading(self) -> Generator[Connection]:
         """A transaction that only reads."""
         with self._told(), self._reader.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _looking(self) -> Generator[Connection]:
+        with self._told(), self._single.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
@@ -155,8 +163,11 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    if options.get("rung_single", False):
+        return
     # a transaction that reads first and writes later may fail; one that will write says so
-    writes = connection.get_execution_options().get("rung_writes", False)
+    writes = options.get("rung_writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
