@@ -21,6 +21,7 @@ from rung.core.files import replacing
 from rung.model import Reading, new_reward_model, save_reward_model
 from rung.model.engine import PrefixEngine, Request
 from rung.model.reading import Kind
+from rung.score.reward import dtype_for
 from rung.train import Method, RewardTraining
 from rung.train.distributed import World
 from rung.train.examples import Example, reward_examples
@@ -90,8 +91,9 @@ def _regression(states_KD: np.ndarray, examples: Sequence[Example]) -> tuple[np.
 def _states(trunk: Path, examples: Sequence[Example], folder: Path) -> np.ndarray:
     """The states where the examples are read (K, D); a file of them is made once."""
     folder.mkdir(parents=True, exist_ok=True)
-    model, _ = new_reward_model(trunk, seed=0, dtype=torch.bfloat16)
-    engine = PrefixEngine(model.trunk.eval(), batch_tokens=BATCH_TOKENS)
+    model, _ = new_reward_model(trunk, seed=0)
+    dtype = dtype_for("auto", model.trunk, torch.device("cpu"))  # bf16 where that is fast
+    engine = PrefixEngine(model.trunk.eval().to(dtype), batch_tokens=BATCH_TOKENS)
     files = list[Path]()
     for start in range(0, len(examples), CHAINS_A_FILE):
         files.append(folder / f"{start:06}.npy")
