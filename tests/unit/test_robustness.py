@@ -21,6 +21,7 @@ from rung.core import (
 )
 from rung.eval import robustness, variant_records
 from rung.eval.variants import CHANGES, FILLER, variants_of, without_number
+from vllm_stand_in import logits_by, stand_in
 
 TEXTS = ("1. We add 3 and 4.", "2. That is 7.", "3. The answer is 7.")
 
@@ -180,3 +181,22 @@ def test_rung_eval_robustness_says_what_is_missing(tmp_path, capsys):
     assert "give --scorer, or write variants with --variants" in capsys.readouterr().err
     assert main(["eval", "robustness", str(source), "--scorer", str(tmp_path / "no")]) == 2
     assert main(["eval", "robustness"]) == 2
+
+
+def test_rung_eval_robustness_gives_its_token_to_a_server(
+    tiny_reward: TinyReward, tmp_path, capsys, monkeypatch
+):
+    source, folder = tmp_path / "in.jsonl", tiny_reward("prm")
+    write_records(source, originals(2))
+    monkeypatch.setenv("PRM_TOKEN", "secret")
+    command = ["eval", "robustness", str(source), "--resamples", "50", "--json"]
+    assert main([*command, "--scorer", f"prm={folder}"]) == 0
+    here = json.loads(capsys.readouterr().out)
+    with stand_in(logits_by(folder, tag=None)) as server:
+        there = [*command, "--scorer", f"prm={folder}@{server.url}"]
+        assert main([*there, "--scorer-key-env", "PRM_TOKEN"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["mean_size"]["value"] for row in found["changes"]] == pytest.approx(
+        [row["mean_size"]["value"] for row in here["changes"]], abs=1e-4
+    )
+    assert set(server.keys) == set(server.keys_of_gets) == {"Bearer secret"}

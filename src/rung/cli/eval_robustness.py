@@ -37,10 +37,12 @@ class RobustnessCommand:
     scorer: Annotated[
         tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="FOLDER")
     ] = ()
-    """A checkpoint folder, or NAME=FOLDER, that scores the variants now; give it again for another.
-    Without it the chains must be scored variants."""
+    """A checkpoint folder, NAME=FOLDER, or FOLDER@URL, that scores the variants now; give it again
+    for another. Without it the chains must be scored variants."""
     family: str = "auto"
     """How the scorers are read: auto tells it from their files, or a published family's name."""
+    scorer_key_env: str | None = None
+    """The environment variable with the token that the server of FOLDER@URL asks for."""
     variants: Path | None = None
     """Write chains and variants into this rung file, for 'rung score' or another scorer."""
     threshold: float = 0.5
@@ -62,7 +64,8 @@ class RobustnessCommand:
         if places or self.variants is not None:
             records = list(variant_records(records))
         if places:
-            records = _score(records, places, self.family, out.progress)
+            how = Opening(family=self.family, options={}, key_env=self.scorer_key_env)
+            records = _score(records, places, how, out.progress)
         if self.variants is not None:
             write_records(self.variants, records)
             out.progress.log(f"{len(records)} chains, variants among them, in {self.variants}")
@@ -78,11 +81,10 @@ class RobustnessCommand:
 
 
 def _score(
-    records: Sequence[ChainRecord], places: Sequence[Place], family: str, progress: Progress
+    records: Sequence[ChainRecord], places: Sequence[Place], how: Opening, progress: Progress
 ) -> list[ChainRecord]:
     from rung.score import score_windows
 
-    how = Opening(family=family, options={})
     scorers = [open_scorer(place, how, progress) for place in places]
     progress.start("score chains and variants", len(records))
     scored: list[ChainRecord] = []
