@@ -12,12 +12,14 @@ from rung.eval import (
     Stage,
     best_of_n,
     choose_examples,
+    rewards_of,
     step_metrics,
     write_curves_svg,
     write_report,
 )
 from rung.eval.charts import ticks
 from rung.eval.report import headline
+from rung.eval.reward_chart import reward_chart
 from rung.eval.svg import Markup, spread, tag
 
 HOSTILE = "<script>alert('x')</script><img src=http://evil.example/x onerror=alert(1)> & </li>"
@@ -196,3 +198,30 @@ def test_ticks_are_round_and_inside():
 def test_markup_escapes_text_and_attributes():
     assert tag("text", "<b>", title='"<') == '<text title="&quot;&lt;">&lt;b&gt;</text>'
     assert tag("g", Markup("<b/>")) == "<g><b/></g>"
+
+
+def looks(**counted: float) -> list[dict[str, float]]:
+    said = zip((0, 100, 200), (0.5, 0.6, 0.7), (1.0, 1.5, 3.0), strict=True)
+    return [
+        {"tokens_sampled": n, "held_out_accuracy": right, "held_out_reward": paid, **counted}
+        for n, right, paid in said
+    ]
+
+
+def test_rewards_and_truth_have_their_intervals():
+    found = rewards_of("rl", looks(held_out_problems=100, held_out_reward_error=0.5))
+    assert found is not None
+    assert found.accuracy[0].interval == pytest.approx((0.4038, 0.5962), abs=1e-4)  # Wilson's
+    assert found.reward[2].interval == pytest.approx((3 - 0.98, 3 + 0.98))
+    chart = reward_chart(found)
+    assert chart.count('class="band"') == 2
+    assert "right 0.700 (0.604 to 0.781) at the end, paid 3.000 (2.020 to 3.980) at the end" in chart
+    assert "3 (0.02 to 3.98)" in chart  # the axis of rewards has room for the band
+
+
+def test_looks_that_count_no_problems_have_no_band():
+    found = rewards_of("rl", looks())
+    assert found is not None
+    chart = reward_chart(found)
+    assert 'class="band"' not in chart and "right 0.700 at the end, paid 3.000 at the end" in chart
+    assert rewards_of("rl", [{"step": 1, "loss": 0.5}]) is None

@@ -17,7 +17,7 @@ BISECTIONS = 50
 
 
 class Interval(NamedTuple):
-    """Where a share lies."""
+    """Where a value lies, as a rule a share."""
 
     low: float
     high: float

@@ -18,8 +18,9 @@ from rung.eval.calibration import calibration
 from rung.eval.choose import label_sources_of, reads_every_step, scorers_of
 from rung.eval.judged import judge_steps
 from rung.eval.pick_measures import has_choices
+from rung.eval.reward_chart import accuracy_interval, reward_interval
 from rung.eval.statistics import resample_weights
-from rung.label.intervals import wilson
+from rung.label.intervals import Interval
 from rung.serve.view.documents import Chart, HeatMap, Point, Series
 
 RESAMPLES = 500
@@ -117,9 +118,9 @@ def training_charts(path: Path, name: str) -> Iterator[Chart]:
     rows = list(_rows(path, name))
     whose = f" of {Path(name).parent}" if Path(name).parent.name else ""
     true = _series(rows, {"outcome": "right answers"})
-    true += _looks(rows, "held_out_accuracy", "right, held out", _share)
+    true += _looks(rows, "held_out_accuracy", "right, held out", accuracy_interval)
     paid = _series(rows, {"reward": "paid"})
-    paid += _looks(rows, "held_out_reward", "paid, held out", _mean)
+    paid += _looks(rows, "held_out_reward", "paid, held out", reward_interval)
     if true or paid:
         yield Chart(
             id=f"rl-{name}",
@@ -218,33 +219,16 @@ def _looks(
     rows: Sequence[dict[str, Any]],
     key: str,
     name: str,
-    point: Callable[[dict[str, Any], float], Point],
+    interval_of: Callable[[dict[str, Any]], Interval | None],
 ) -> tuple[Series, ...]:
     """Looks at held-out problems."""
-    points = tuple(point(row, float(row[key])) for row in rows if _is_number(row.get(key)))
-    return (Series(name, points),) if points else ()
-
-
-def _share(row: dict[str, Any], share: float) -> Point:
-    """A share of problems, with Wilson's interval.
-
-    With several chains a problem it is too wide rather than too narrow: a mean of shares varies
-    less than one of single answers. Older trainings don't say how many problems there were.
-    """
-    total = row.get("held_out_problems")
-    if not total:
-        return Point(float(row["step"]), share)
-    low, high = wilson(share, total)
-    return Point(float(row["step"]), share, low, high, total)
-
-
-def _mean(row: dict[str, Any], mean: float) -> Point:
-    """A mean over problems, with the interval that their spread gives."""
-    error, total = row.get("held_out_reward_error"), row.get("held_out_problems")
-    if error is None or total is None or total < 2:
-        return Point(float(row["step"]), mean)
-    half = 1.96 * float(error)
-    return Point(float(row["step"]), mean, mean - half, mean + half, total)
+    points: list[Point] = []
+    for row in rows:
+        if _is_number(row.get(key)):
+            found = interval_of(row)
+            known = (None, None, None) if found is None else (*found, row["held_out_problems"])
+            points.append(Point(float(row["step"]), float(row[key]), *known))
+    return (Series(name, tuple(points)),) if points else ()
 
 
 def _is_number(value: object) -> bool:
