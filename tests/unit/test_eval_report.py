@@ -215,7 +215,9 @@ def test_rewards_and_truth_have_their_intervals():
     assert found.reward[2].interval == pytest.approx((3 - 0.98, 3 + 0.98))
     chart = reward_chart(found)
     assert chart.count('class="band"') == 2
-    assert "right 0.700 (0.604 to 0.781) at the end, paid 3.000 (2.020 to 3.980) at the end" in chart
+    assert (
+        "right 0.700 (0.604 to 0.781) at the end, paid 3.000 (2.020 to 3.980) at the end" in chart
+    )
     assert "3 (0.02 to 3.98)" in chart  # the axis of rewards has room for the band
 
 

@@ -225,9 +225,11 @@ def _looks(
     points: list[Point] = []
     for row in rows:
         if _is_number(row.get(key)):
-            found = interval_of(row)
-            known = (None, None, None) if found is None else (*found, row["held_out_problems"])
-            points.append(Point(float(row["step"]), float(row[key]), *known))
+            point, found = Point(float(row["step"]), float(row[key])), interval_of(row)
+            if found is not None:
+                low, high = found
+                point = replace(point, low=low, high=high, n=row["held_out_problems"])
+            points.append(point)
     return (Series(name, tuple(points)),) if points else ()
 
 
