@@ -52,6 +52,26 @@ def test_what_earns_nothing_is_not_paid_for():
     assert paid(["a", "b"], [0.5, 0.5], outcome=True) == [0.5, 1.5]
 
 
+@pytest.mark.parametrize("form", ["difference", "progress", "implicit"])
+def test_what_is_lost_in_a_step_that_earns_nothing_is_lost(form):
+    """Else "..." pulls the score down for nothing, and each rise from there is paid again."""
+    texts, scores = ["a", "...", "b", " ", "c"], [0.9, 0.1, 0.9, 0.1, 0.9]
+    farmed, free = (
+        sum(paid(texts, scores, form, blank_steps_pay=pays)) for pays in (False, True)
+    )
+    assert farmed == pytest.approx(free, abs=1e-5)
+
+
+@pytest.mark.parametrize("form", ["difference", "progress", "implicit"])
+def test_no_guard_makes_a_chain_earn_more(form):
+    texts, scores = ["a", "...", "a", "b", "c"], [0.5, 0.9, 0.2, 0.7, 0.3]
+    free = sum(paid(texts, scores, form, blank_steps_pay=True))
+    for guards in ({}, {"most_steps": 1}, {"most_steps": 4}):
+        assert sum(paid(texts, scores, form, **guards)) <= free + 1e-5
+    repeated = sum(paid(["a", "b", "a"], [0.5, 0.8, 0.8], "difference"))
+    assert repeated == pytest.approx(0.0, abs=1e-6)  # what shaping takes back at the end
+
+
 def test_there_is_nothing_to_win_above_the_highest_score():
     assert paid(["a", "b"], [0.5, 1.0], most_score=0.75) == [0.5, 0.75]
 

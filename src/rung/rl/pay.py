@@ -37,7 +37,7 @@ class Judged:
     scores_BS: Tensor
     """0 where a step has no score: as little as a step can be worth."""
     earning_BS: Tensor
-    """Which steps the guards let earn something."""
+    """Which steps the guards let earn something; the others can only lose."""
     group_B: Tensor
     """Equal numbers for the chains of one problem."""
 
@@ -93,7 +93,10 @@ def judged(
 
 
 def pay(found: Judged, paying: Paying, process_BS: Tensor | None = None) -> Paid:
-    """What each step earns.
+    """What each step earns; one that the guards don't let earn can still lose.
+
+    Were its loss forgiven, a policy that is paid for rises could let the score fall in blank steps
+    and be paid for every rise from there.
 
     Args:
         found: The chains.
@@ -101,7 +104,7 @@ def pay(found: Judged, paying: Paying, process_BS: Tensor | None = None) -> Paid
         process_BS: What the steps earn, where it is not their scores that say so.
     """
     process_BS = _process(found, paying) if process_BS is None else process_BS
-    process_BS = torch.where(found.earning_BS, process_BS, 0.0)
+    process_BS = torch.where(found.earning_BS, process_BS, process_BS.clamp(max=0.0))
     outcome_BS = outcome_only(found.outcomes_B, found.num_steps_B, process_BS.shape[1])
     outcome_BS = paying.outcome_weight * outcome_BS
     return Paid(process_BS, mixed(outcome_BS, process_BS, weight=paying.process_weight))
