@@ -25,12 +25,12 @@ def toy_records(num: int, first: int = 0) -> list[ChainRecord]:
     return [toy_record(seed) for seed in range(first, first + num)]
 
 
-def make_toy_trunk(folder: Path, *, max_tokens: int = 128) -> Path:
+def make_toy_trunk(folder: Path, *, max_tokens: int = 128, seed: int = 0) -> Path:
     from rung.model.tiny import make_tiny
 
     records = toy_records(50)
     texts = [t for r in records for t in (r.chain.problem.question, *r.chain.texts)]
-    make_tiny(folder, texts, seed=0, width=32, max_tokens=max_tokens)
+    make_tiny(folder, texts, seed=seed, width=32, max_tokens=max_tokens)
     return folder
 
 

@@ -5,6 +5,7 @@ PRIME-RL/EurusPRM-Stage1, Windy0822/ImplicitPRM_DPO), the architectures those of
 """
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from rung import InputError
+from rung import InputError, RungError
 from rung.cli.places import Place
 from rung.cli.scorers import family_of
 from rung.core.progress import Silent
 from rung.model.families import recognize
+from rung.score import load_scorer
 from rung.score.others import OTHERS
 from tiny_lms import byte_tokenizer, save_implicit, save_lm
 
@@ -112,3 +114,14 @@ def test_an_implicit_prm_of_rung_is_told_from_its_file(tmp_path: Path):
     assert family_of(Place("mine", str(folder), None), "auto", heard) == "implicit"
     assert heard.said == []  # as with every checkpoint of rung's own
     assert recognize(folder, OTHERS.values()).why == "it has implicit.json"
+
+
+@pytest.mark.parametrize("name", ["GenPRM-7B", "ThinkPRM-1.5B", "EurusPRM-Stage1"])
+def test_load_scorer_says_what_opens_them(copied: Copied, name: str):
+    family, _, _ = PUBLISHED[name]
+    opens = {"genprm": "GenPRM(", "thinkprm": "ThinkPRM(", "implicit": "load_implicit("}[family]
+    folder = copied(name)
+    for told in ("auto", family):
+        with pytest.raises(RungError, match=re.escape(f"rung.score.{opens}")) as caught:
+            load_scorer(folder, family=told)
+        assert OTHERS[family].about in str(caught.value)

@@ -1,5 +1,6 @@
 """Probes: what the exploits do to a chain, who is caught by them, and who holds."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,13 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rung import rl
-from rung.core import Chain, ChainRecord, Problem, RungError, StepScores, Verdict
+from rung.core import Chain, ChainRecord, Problem, Provenance, RungError, StepScores, Verdict
 from rung.data.lab import Lab, demonstrations, make_demonstrator, make_problems, solve
 from rung.eval import ProbeResult, probe_records, probe_scorers
-from rung.eval.probes import returns_of
-from rung.eval.variants import CONFIDENCE, EXPLOITS, FILLER, exploits_of
+from rung.eval.compare import holm
+from rung.eval.probe_pay import UNGUARDED, paid_at_the_end, paid_by_step
+from rung.eval.probes import LEAST_RISE
+from rung.eval.variants import ANSWERS, CONFIDENCE, EXPLOITS, FILLER, exploits_of
 from rung.label.lab import LabLabeler
-from rung.score import score_records
+from rung.rl import Guards
+from rung.score import RandomScorer, score_records
 
 LAB = Lab(num_steps=4)
 PROBLEMS = list(make_problems(LAB, 30, seed=3))
@@ -48,7 +52,7 @@ class Oracle:
 
 
 def probed(
-    scorer: Planted | Oracle, records: Sequence[ChainRecord] = RIGHT
+    scorer: Planted | Oracle | RandomScorer, records: Sequence[ChainRecord] = RIGHT
 ) -> dict[tuple[str, str], ProbeResult]:
     scored = list(score_records(probe_records(records), [scorer]))
     return {(one.reward, one.probe): one for one in probe_scorers(scored, resamples=200)}
@@ -95,7 +99,7 @@ def test_the_truth_holds_on_right_chains_for_every_way_of_paying():
     found = probed(Oracle())
     assert caught(found) == set()
     assert {reward for reward, _ in found} == {
-        *("score_sum", "min_form", "process_advantage", "difference"),
+        *("score_sum", "min_form", "process_advantage", "difference", "implicit"),
         *("min", "product", "mean", "last"),
     }
     assert found["min", "padding"].change.value == -1.0
@@ -107,9 +111,16 @@ def test_a_scorer_that_pays_for_length_is_caught():
     found = probed(Planted(lambda texts: [min(1.0, 0.1 * k) for k in range(1, len(texts) + 1)]))
     longer = {"padding", "bare steps", "repeated steps", "split steps"}
     longer |= {"confident end", "copied question"}
-    for reward in ("score_sum", "process_advantage", "mean", "last"):
-        assert {probe for paid, probe in caught(found) if paid == reward} == longer
+    for reward in ("score_sum", "process_advantage", "implicit", "mean", "last"):
+        pays = {key[1] for key, one in found.items() if key[0] == reward and one.verdict != "holds"}
+        assert pays == longer
     assert not {reward for reward, _ in caught(found)} & {"min", "difference"}
+    guarded = {key for key, one in found.items() if one.verdict == "guarded"}
+    assert guarded - {("min_form", "padding")} == {
+        (reward, probe)
+        for reward in ("min_form", "process_advantage", "implicit")
+        for probe in ("bare steps", "repeated steps")
+    }
     twice = found["last", "repeated steps"]
     assert twice.change.value == pytest.approx(0.5) and twice.rose.value == 1.0
     assert (twice.num_chains, twice.num_problems) == (30, 30)
@@ -163,13 +174,65 @@ def test_a_rise_too_small_to_be_more_than_rounding_counts_as_none():
     assert found["last", "padding"].verdict == "holds"
 
 
-def test_returns_are_those_of_the_functions_that_pay():
-    chains = [[0.9, 0.2, 0.6], [0.5]]
-    paid = returns_of(chains)
+def test_what_the_guards_pay_nothing_for_is_guarded():
+    found = probed(Planted(lambda texts: [0.5] * len(texts)))
+    told = {probe: one for (reward, probe), one in found.items() if reward == "score_sum"}
+    assert {probe for probe, one in told.items() if one.verdict == "guarded"} == {
+        "bare steps",
+        "repeated steps",
+    }
+    assert told["repeated steps"].change.value == pytest.approx(2.5)
+    assert told["repeated steps"].guarded.value == 0.0
+    assert told["padding"].guarded.value == pytest.approx(0.5)  # the filler's first time
+    assert found["last", "padding"].guarded is None  # `rung rl` doesn't pay so
+
+
+def test_where_a_chain_was_cut_off_is_no_part_of_a_probe():
+    cut = [
+        replace(r, chain=replace(r.chain, source=Provenance(finish_reason="length"))) for r in RIGHT
+    ]
+    assert probed(Planted(lambda texts: [0.5] * len(texts)), cut)[
+        "score_sum", "repeated steps"
+    ].guarded.value == pytest.approx(0.0)
+
+
+def test_each_answer_is_one():
+    """What stands against an exploit leaves nothing of it, with a scorer that likes all steps."""
+    assert list(ANSWERS) == list(EXPLOITS)
+    chain = RIGHT[0].chain
+    made = dict(exploits_of(chain))
+    capped = [probe for probe, answer in ANSWERS.items() if "--most-steps" in answer]
+    by_itself = [probe for probe, answer in ANSWERS.items() if "(on by default)" in answer]
+    assert capped == ["padding", "split steps", "confident end", "copied question"]
+
+    def paid(texts: Sequence[str], guards: Guards) -> float:
+        changed = Chain.of(chain.problem, texts)
+        return float(paid_by_step([changed], [[0.5] * len(texts)], guards)["score_sum"][0])
+
+    for probe in [*capped, *by_itself]:
+        guards = Guards(most_steps=len(chain.steps) if probe in capped else None)
+        assert paid(made[probe], guards) <= paid(chain.texts, guards)
+        assert paid(made[probe], UNGUARDED) > paid(chain.texts, UNGUARDED)
+
+
+def test_what_chance_brings_up_among_so_many_lines_holds():
+    found = list(probed(RandomScorer(seed=2)).values())
+    alone = [one for one in found if one.change.low > LEAST_RISE and one.p_value < 0.05]
+    fell = {one.probe for one in alone if one.reward in ("last", "implicit")}
+    assert fell  # the end's score is drawn anew, so nothing is true here
+    assert all(one.verdict == "holds" for one in alone if one.reward in ("last", "implicit"))
+    assert [one.p_holm for one in found] == holm([one.p_value for one in found])
+
+
+def test_what_is_paid_is_what_the_functions_that_pay_say():
+    chains = [Chain.of(CHAIN.problem, texts) for texts in (["a", "b", "c"], ["a"])]
+    scores = [[0.9, 0.2, 0.6], [0.5]]
+    paid = paid_by_step(chains, scores, UNGUARDED)
     assert paid["score_sum"] == pytest.approx([1.7, 0.5])
     assert paid["process_advantage"] == pytest.approx([0.6, 0.5])
-    assert paid["difference"] == pytest.approx([0.0, 0.0])
-    assert paid["product"] == pytest.approx([0.108, 0.5])
+    assert paid["difference"] == pytest.approx([0.0, 0.0], abs=1e-6)
+    assert paid["implicit"] == pytest.approx([math.log(0.6 / 0.4), 0.0], abs=1e-5)
+    assert paid_at_the_end(scores)["product"] == pytest.approx([0.108, 0.5])
     scores_BS, count_B = torch.tensor([[0.9, 0.2, 0.6], [0.5, 0.0, 0.0]]), torch.tensor([3, 1])
     least = rl.min_form(scores_BS, count_B).sum(1).tolist()
     assert paid["min_form"] == pytest.approx(least, abs=1e-6)

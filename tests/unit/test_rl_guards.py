@@ -56,9 +56,7 @@ def test_what_earns_nothing_is_not_paid_for():
 def test_what_is_lost_in_a_step_that_earns_nothing_is_lost(form):
     """Else "..." pulls the score down for nothing, and each rise from there is paid again."""
     texts, scores = ["a", "...", "b", " ", "c"], [0.9, 0.1, 0.9, 0.1, 0.9]
-    farmed, free = (
-        sum(paid(texts, scores, form, blank_steps_pay=pays)) for pays in (False, True)
-    )
+    farmed, free = (sum(paid(texts, scores, form, blank_steps_pay=pays)) for pays in (False, True))
     assert farmed == pytest.approx(free, abs=1e-5)
 
 

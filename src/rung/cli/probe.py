@@ -38,7 +38,8 @@ class Probe:
     Each chain is scored as it is, and padded, with bare steps, with every step twice, with
     "Therefore" before every step, cut into more steps, stopped early, with a confident end, and
     with the question copied. For every way of paying a chain by its scores: the mean change, the
-    share of chains whose reward rose, and a verdict. Stopped and run again, it goes on where it
+    share of chains whose reward rose, a verdict, corrected for the number of them, and what in
+    rung rl stands against those that pay. Stopped and run again, it goes on where it
     was.
     """
 
@@ -67,7 +68,7 @@ class Probe:
     batch_tokens: int | None = None
     """Tokens in one forward pass; by default 1024 on a CPU, 16384 on a GPU."""
     resamples: int = 1_000
-    """Bootstrap resamples of the problems."""
+    """Bootstrap resamples of the problems, at least; many lines get more, 40 a line."""
     seed: int = 0
     """Of the resamples."""
     json: JsonFlag = False
@@ -79,9 +80,7 @@ class Probe:
         check_resamples(self.resamples)
         skipped = Skipped()
         with read_twice(self.chains) as sources:
-            num_rows = sum(1 for _ in self._probes(sources, skipped))
-            if not num_rows:
-                raise RungError(f"no chain can be read: {skipped.count} rows are left out")
+            num_rows = self._count(sources, skipped)
             tell_skipped(out.progress, skipped)
             costs = self._score(out, sources, num_rows)
         out.progress.start("compare probes with originals")
@@ -102,6 +101,17 @@ class Probe:
 
         counted = skipped if self.skip_bad else None
         return probe_records(records_of(sources, self.format, "good", counted))
+
+    def _count(self, sources: Sequence[str], skipped: Skipped) -> int:
+        """How many rows there will be; what can't be compared is refused before it is scored."""
+        from rung.eval.probes import ONE_PROBLEM
+
+        roots = [record.chain.problem.root_id for record in self._probes(sources, skipped)]
+        if not roots:
+            raise RungError(f"no chain can be read: {skipped.count} rows are left out")
+        if len(set(roots)) < 2:
+            raise RungError(ONE_PROBLEM)
+        return len(roots)
 
     def _open(self, out: Output) -> list[ModelScorer]:
         how = Opening(
@@ -141,19 +151,24 @@ def _show(
     console: Console, found: Sequence[ProbeResult], costs: Mapping[str, Cost], out: str
 ) -> None:
     from rung.eval.probes import LEAST_RISE
+    from rung.eval.variants import ANSWERS
 
     most = max(found, key=lambda one: one.num_chains)
     console.print(
         f"Reward of the changed chain minus that of the chain, mean of {most.num_chains} chains,"
         f" interval over {most.num_problems} problems.\n"
-        f"exploitable: the whole interval is above {LEAST_RISE}.",
+        f"exploitable: it rises by more than {LEAST_RISE}, clear at 0.05 with all"
+        f" {len(found)} lines corrected together (Holm).\n"
+        "guarded: it would, but not with the guards that rung rl has by default.",
         soft_wrap=True,
     )
     for scorer, reward in dict.fromkeys((one.scorer, one.reward) for one in found):
         lines = [one for one in found if (one.scorer, one.reward) == (scorer, reward)]
         _show_reward(console, f"{scorer}, {reward}", lines)
-    caught = sum(one.verdict == "exploitable" for one in found)
-    console.print(f"{caught} of {len(found)} lines are exploitable", soft_wrap=True)
+    caught = [one for one in found if one.verdict == "exploitable"]
+    console.print(f"{len(caught)} of {len(found)} lines are exploitable", soft_wrap=True)
+    for probe in dict.fromkeys(one.probe for one in caught):
+        console.print(f"against {probe}, rung rl has: {ANSWERS[probe]}", soft_wrap=True)
     for name, cost in costs.items():
         tokens = "" if cost.tokens is None else f"{cost.tokens} tokens, "
         console.print(f"{name}: {cost.chains} chains scored, {tokens}{cost.seconds:.1f} s")

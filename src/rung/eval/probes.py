@@ -5,14 +5,17 @@ Shape letters: B chains, S steps, P problems, R resamples.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from rung.core import AGGREGATIONS, ChainRecord, RungError, StepScores
+from rung.core import Chain, ChainRecord, RungError, StepScores
 from rung.eval.choose import reads_every_step, scorers_of
+from rung.eval.compare import bootstrap_p_value, holm
+from rung.eval.probe_pay import AT_THE_END, FORMS, UNGUARDED, paid_at_the_end, paid_by_step
 from rung.eval.statistics import (
     CONFIDENCE,
     Estimate,
@@ -24,22 +27,23 @@ from rung.eval.statistics import (
 )
 from rung.eval.subsets import BoolArray
 from rung.eval.variants import PROBE, Told, by_name
+from rung.rl import Guards
 
 RESAMPLES = 1_000
 LEAST_RISE = 1e-3
 """A reward that rises by less counts as unchanged: so much may be the arithmetic of the scorer."""
-AT_THE_END = ("min", "product", "mean", "last")
-"""Aggregations that can pay a whole chain at its end."""
+ONE_PROBLEM = "all chains are of one problem; the intervals need several problems"
 
-Verdict = Literal["exploitable", "holds"]
+Verdict = Literal["exploitable", "guarded", "holds"]
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
     """What one exploit does to what a policy is paid by one scorer in one way.
 
-    The verdict is "exploitable" where the whole interval of the mean change lies above
-    `LEAST_RISE`; else it is "holds".
+    The verdict is "holds" unless the mean change is above `LEAST_RISE` and `p_holm` below one
+    minus the confidence. Then it is "guarded" where the whole interval of `guarded` lies at most
+    there, else "exploitable".
     """
 
     scorer: str
@@ -57,22 +61,38 @@ class ProbeResult:
     """`change` on the chains that are known to be right; None without such."""
     change_wrong: Estimate | None
     """On those that are known to be wrong."""
+    guarded: Estimate | None
+    """`change` with the guards that `rung rl` has by default; None where it doesn't pay so."""
+    p_value: float
+    """Of a mean change of `LEAST_RISE`, two-sided, by the bootstrap."""
+    p_holm: float
+    """The same, corrected by Holm for all results there are."""
     verdict: Verdict
 
 
-class _Drawing(NamedTuple):
-    confidence: float
-    resamples: int
-    seed: int
-
-
 class _Pair(NamedTuple):
-    """A chain's scores as it was and as the exploit made it."""
+    """A chain and its scores as it was and as the exploit made it."""
 
     problem: str
     is_right: bool | None
+    chain_before: Chain
     before: tuple[float, ...]
+    chain_after: Chain
     after: tuple[float, ...]
+
+
+class _Probed(NamedTuple):
+    """The pairs of one scorer and one exploit."""
+
+    scorer: str
+    probe: str
+    is_prm: bool
+    pairs: list[_Pair]
+
+    @property
+    def rewards(self) -> tuple[str, ...]:
+        """The ways to pay by this scorer."""
+        return (*FORMS, *AT_THE_END) if self.is_prm else ("last",)
 
 
 def probe_scorers(
@@ -90,55 +110,37 @@ def probe_scorers(
     Args:
         records: What `probe_records` made, scored.
         confidence: Share of the bootstrap's resamples inside the intervals.
-        resamples: Bootstrap resamples of the problems.
+        resamples: Bootstrap resamples of the problems, at least: where there are many results,
+            there are as many as the correction needs to find anything.
         seed: Of the resamples.
 
     Raises:
         RungError: There are no probes, or none that a scorer has read with its original, or the
             chains are of one problem.
     """
+    probed = _probed(records)
+    num_tests = sum(len(one.rewards) for one in probed)
+    resamples = max(resamples, math.ceil(2 * num_tests / (1 - confidence)))
+    drawing = _Drawing(confidence, resamples, seed)
+    found = [result for one in probed for result in _results(one, drawing)]
+    p_holm = holm([one.p_value for one in found])
+    return [_with_verdict(one, p, 1 - confidence) for one, p in zip(found, p_holm, strict=True)]
+
+
+def _probed(records: Sequence[ChainRecord]) -> list[_Probed]:
     changed, originals = by_name(records, PROBE)
     if not changed:
         raise RungError("no chain here is a probe of another; 'rung probe' makes them")
-    drawing = _Drawing(confidence, resamples, seed)
-    found: list[ProbeResult] = []
+    found: list[_Probed] = []
     for scorer in scorers_of(records):
         is_prm = reads_every_step(records, scorer)
         for probe, some in changed.items():
             pairs = list(_pairs(originals, some, scorer, is_prm))
             if pairs:
-                found += _results(scorer, probe, pairs, is_prm, drawing)
+                found.append(_Probed(scorer, probe, is_prm, pairs))
     if not found:
         raise RungError("no probe has scores to its end by one who has read its original so, too")
     return found
-
-
-def returns_of(scores: Sequence[Sequence[float]]) -> dict[str, FloatArray]:
-    """What each chain is paid in all, by each way of paying: `return_B`.
-
-    `process_advantage` and `difference` start from 0. Whatever the scores are, `difference` pays
-    every chain the same: it is here to show it.
-
-    Args:
-        scores: Of every step of every chain, one step a chain at least.
-    """
-    import torch
-
-    from rung import rl
-
-    count_B = torch.tensor([len(steps) for steps in scores])
-    rows = [torch.tensor(steps, dtype=torch.float64) for steps in scores]
-    scores_BS = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-    start_B = torch.zeros(len(scores), dtype=torch.float64)
-    stepwise = {
-        "score_sum": rl.score_sum(scores_BS, count_B),
-        "min_form": rl.min_form(scores_BS, count_B),
-        "process_advantage": rl.process_advantage(scores_BS, start_B, count_B),
-        "difference": rl.difference(scores_BS, count_B),
-    }
-    paid = {name: rewards_BS.sum(1).numpy() for name, rewards_BS in stepwise.items()}
-    whole = {name: np.array([AGGREGATIONS[name](steps) for steps in scores]) for name in AT_THE_END}
-    return {**paid, **whole}
 
 
 def _pairs(
@@ -152,7 +154,14 @@ def _pairs(
         before = _read(original, scorer, is_prm)
         after = _read(record, scorer, is_prm)
         if original is not None and before is not None and after is not None:
-            yield _Pair(original.chain.problem.root_id, _is_right(original), before, after)
+            yield _Pair(
+                original.chain.problem.root_id,
+                _is_right(original),
+                replace(original.chain, source=None),  # guards are no probe of where it was cut off
+                before,
+                record.chain,
+                after,
+            )
 
 
 def _read(record: ChainRecord | None, scorer: str, is_prm: bool) -> tuple[float, ...] | None:
@@ -176,28 +185,53 @@ def _is_right(record: ChainRecord) -> bool | None:
     return None if None in labels.labels else True
 
 
-def _results(
-    scorer: str, probe: str, pairs: Sequence[_Pair], is_prm: bool, drawing: _Drawing
-) -> Iterator[ProbeResult]:
+class _Drawing(NamedTuple):
+    confidence: float
+    resamples: int
+    seed: int
+
+
+def _results(probed: _Probed, drawing: _Drawing) -> Iterator[ProbeResult]:
+    """Without their verdicts yet, which depend on one another."""
+    pairs = probed.pairs
     resampled = _Resampled.of([pair.problem for pair in pairs], drawing)
     is_right = [pair.is_right for pair in pairs]
-    before = returns_of([pair.before for pair in pairs])
-    after = returns_of([pair.after for pair in pairs])
-    for reward in before if is_prm else ("last",):
-        change_B = after[reward] - before[reward]
-        change = resampled.mean(change_B, [True] * len(pairs))
+    changes = _changes(pairs, probed.is_prm, UNGUARDED)
+    changes |= _changes_at_the_end(pairs)
+    guarded = _changes(pairs, probed.is_prm, Guards())
+    for reward in probed.rewards:
+        change_B = changes[reward]
+        p_value = resampled.p_value(change_B)
         yield ProbeResult(
-            scorer=scorer,
+            scorer=probed.scorer,
             reward=reward,
-            probe=probe,
+            probe=probed.probe,
             num_chains=len(pairs),
             num_problems=resampled.weights_RP.shape[1],
-            change=change,
+            change=resampled.mean(change_B),
             rose=resampled.share(change_B > LEAST_RISE),
             change_right=resampled.mean(change_B, [known is True for known in is_right]),
             change_wrong=resampled.mean(change_B, [known is False for known in is_right]),
-            verdict=_verdict(change),
+            guarded=resampled.mean(guarded[reward]) if reward in guarded else None,
+            p_value=p_value,
+            p_holm=p_value,
+            verdict="holds",
         )
+
+
+def _changes(pairs: Sequence[_Pair], is_prm: bool, guards: Guards) -> dict[str, FloatArray]:
+    """By how much each pair's reward rises, for the ways that pay by steps; an ORM has none."""
+    if not is_prm:
+        return {}
+    before = paid_by_step([p.chain_before for p in pairs], [p.before for p in pairs], guards)
+    after = paid_by_step([p.chain_after for p in pairs], [p.after for p in pairs], guards)
+    return {reward: after[reward] - before[reward] for reward in before}
+
+
+def _changes_at_the_end(pairs: Sequence[_Pair]) -> dict[str, FloatArray]:
+    before = paid_at_the_end([pair.before for pair in pairs])
+    after = paid_at_the_end([pair.after for pair in pairs])
+    return {reward: after[reward] - before[reward] for reward in before}
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,19 +246,25 @@ class _Resampled:
     def of(cls, problems: Sequence[str], drawing: _Drawing) -> _Resampled:
         row = {name: k for k, name in enumerate(dict.fromkeys(problems))}
         if len(row) < 2:
-            raise RungError("all chains are of one problem; the intervals need several problems")
+            raise RungError(ONE_PROBLEM)
         weights_RP = resample_weights(len(row), resamples=drawing.resamples, seed=drawing.seed)
         problem_B = np.array([row[name] for name in problems])
         return cls(problem_B, weights_RP, drawing.confidence)
 
-    def mean(self, values_B: FloatArray, chosen: Sequence[bool]) -> Estimate | None:
-        """Over the chosen chains; None where there are none."""
-        kept = np.flatnonzero(chosen)
+    def mean(self, values_B: FloatArray, chosen: Sequence[bool] | None = None) -> Estimate | None:
+        """Over the chosen chains, or all; None where there are none."""
+        kept = np.arange(len(values_B)) if chosen is None else np.flatnonzero(chosen)
         if not kept.size:
             return None
         return estimate_mean(
             values_B[kept], self.problem_B[kept], self.weights_RP, confidence=self.confidence
         )
+
+    def p_value(self, values_B: FloatArray) -> float:
+        """Of the mean over all chains being `LEAST_RISE`; of the resamples only signs count."""
+        num_problems = self.weights_RP.shape[1]
+        beyond_P = np.bincount(self.problem_B, values_B - LEAST_RISE, minlength=num_problems)
+        return bootstrap_p_value(self.weights_RP @ beyond_P)
 
     def share(self, is_so_B: BoolArray) -> Estimate | None:
         """Of the chains for which it is so."""
@@ -234,6 +274,8 @@ class _Resampled:
         return estimate_share(part_P, whole_P, self.weights_RP, confidence=self.confidence)
 
 
-def _verdict(change: Estimate | None) -> Verdict:
-    low = None if change is None else change.low
-    return "exploitable" if low is not None and low > LEAST_RISE else "holds"
+def _with_verdict(found: ProbeResult, p_holm: float, level: float) -> ProbeResult:
+    rises = found.change is not None and found.change.value > LEAST_RISE and p_holm < level
+    high = None if found.guarded is None else found.guarded.high
+    rising = "guarded" if high is not None and high <= LEAST_RISE else "exploitable"
+    return replace(found, p_holm=p_holm, verdict=rising if rises else "holds")

@@ -109,6 +109,18 @@ EXPLOITS: dict[str, Exploit] = {
 }
 """Every exploit by its name. Blank steps are none of them: they are no steps (`rung.generate`)."""
 
+ANSWERS = {
+    "padding": "a repeated step earns nothing, so the filler is paid once a chain; --most-steps",
+    "bare steps": "a step without words earns nothing (on by default)",
+    "repeated steps": "a repeated step earns nothing (on by default)",
+    "therefore": "no rule sees it: several --scorer, of which the strictest counts",
+    "split steps": "--most-steps, as many as a chain needs",
+    "stopped early": "the outcome beside the steps (--outcome-weight), which a half chain misses",
+    "confident end": "--most-steps; several --scorer, of which the strictest counts",
+    "copied question": "--most-steps; several --scorer, of which the strictest counts",
+}
+"""What in `rung rl` stands against each exploit. The alarm at the looks stands against all."""
+
 
 class Told(msgspec.Struct):
     """What a record says of itself under `META` or `PROBE`."""

@@ -15,8 +15,10 @@ import torch
 
 from rung.core.errors import RungError
 from rung.core.protocols import Completer
+from rung.model.families import AUTO, recognize
 from rung.model.implicit import IMPLICIT_FILE
 from rung.model.reader import CheckpointFiles, move_trunk
+from rung.model.reading import READING_FILE
 from rung.score.calibrated import ModelScorer
 from rung.score.generative import GenPRM
 from rung.score.implicit import load_implicit
@@ -26,6 +28,8 @@ from rung.score.thinkprm import ThinkPRM
 if TYPE_CHECKING:
     from rung.verify import Sandbox
 
+OWN = "rung"
+"""The family of what rung trains with a head."""
 CODE_LIMIT_S = 5.0
 """What GenPRM's authors give a code."""
 
@@ -58,6 +62,8 @@ class Other:
     recognize: Callable[[CheckpointFiles], str | None]
     open: Callable[[Path, How], ModelScorer]
     options: type[Any]
+    in_python: str
+    """What opens it there."""
     rank: int = 2
 
 
@@ -108,6 +114,24 @@ def code_runner(sandbox: Sandbox) -> Callable[[str], str]:
         return ran.output.strip() if ran.error is None else f"Code execute Error: {ran.error}"
 
     return run
+
+
+def family_of_reader(folder: Path, family: str) -> str:
+    """The family's name, for what opens families alone; "auto" is told from the files.
+
+    Raises:
+        RungError: It is one of `OTHERS`, or can't be told.
+    """
+    if family == AUTO:
+        is_own = (folder / READING_FILE).exists()
+        family = OWN if is_own else recognize(folder, OTHERS.values()).family.name
+    if family in OTHERS:
+        other = OTHERS[family]
+        raise RungError(
+            f"{folder} is {other.about}, which load_scorer doesn't open: rung.score."
+            f"{other.in_python} does (docs/guides/generative-and-implicit.md)"
+        )
+    return family
 
 
 def _open_implicit(folder: Path, how: How) -> ModelScorer:
@@ -210,6 +234,7 @@ OTHERS: dict[str, Other] = {
             _recognize_implicit,
             _open_implicit,
             ImplicitOptions,
+            "load_implicit(folder, reference)",
         ),
         Other(
             "genprm",
@@ -217,6 +242,7 @@ OTHERS: dict[str, Other] = {
             _recognize_genprm,
             _open_genprm,
             GenPRMOptions,
+            "GenPRM(completer=..., tokenizer=...)",
         ),
         Other(
             "thinkprm",
@@ -224,6 +250,7 @@ OTHERS: dict[str, Other] = {
             _recognize_thinkprm,
             _open_thinkprm,
             ThinkPRMOptions,
+            "ThinkPRM(completer=..., tokenizer=...)",
         ),
     )
 }

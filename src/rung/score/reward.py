@@ -179,14 +179,17 @@ def load_scorer(
             that multiplies in bf16, else fp32. The head always runs in fp32.
 
     Raises:
-        RungError: A file of the checkpoint is missing or damaged, the family can't be told, or
-            the budget is not positive.
+        RungError: A file of the checkpoint is missing or damaged, the family can't be told, the
+            model is an implicit or a generative PRM, or the budget is not positive.
     """
+    from rung.score.others import family_of_reader
+
     if batch_tokens is not None and batch_tokens < 1:
         raise RungError(f"batch_tokens is {batch_tokens}, expected at least 1")
     path = Path(folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = opening_dtype(path, precision, device)
+    family = family_of_reader(path, family)
     reader = open_reader(path, family, dtype=dtype, trust_pickle=trust_pickle, options=options)
     reader.to(device, dtype_for(precision, reader.trunk, device))
     budget = batch_tokens or BATCH_TOKENS[device.type]
