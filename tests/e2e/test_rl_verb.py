@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from processes import kill, start_rung, start_two
+from rung import read_records
 from rung.cli.main import main
+from rung.score import load_scorer
+
+MEASURED = {
+    *("step", "reward", "outcome", "kl", "entropy", "chain_tokens", "chain_steps"),
+    *("tokens_sampled", "tokens_scored", "seconds", "seconds_by_part"),
+}
+"""What each round tells; the held-out problems' accuracy has rows of its own."""
 
 
 def command(rl_lab, out, *more):
@@ -49,6 +57,10 @@ def test_a_run_tells_how_it_went(rl_lab, tmp_path, capsys):
     assert found["tokens_sampled"] == rows(out)[-1]["tokens_sampled"] > 0
     looks = [row for row in rows(out) if "held_out_accuracy" in row]
     assert [row["step"] for row in looks] == [0, 2, 4]
+    assert all(row.keys() >= MEASURED for row in rows(out) if "reward" in row)
+    last = rows(out)[-2]
+    assert sum(last["seconds_by_part"].values()) <= last["seconds"]
+    assert set(last["seconds_by_part"]) == {"sampling", "verifying", "scoring", "learning"}
     assert found["best"]["accuracy"] == max(row["held_out_accuracy"] for row in looks)
     assert "<svg" in (out / "reward.svg").read_text()
 
@@ -92,6 +104,25 @@ def test_every_way_of_paying_runs(rl_lab, tmp_path, told):
     out = tmp_path / "policy"
     assert main(command(rl_lab, out, "--iterations", "2", *told)) == 0
     assert all(row["gradient_norm"] >= 0 for row in rows(out) if "gradient_norm" in row)
+
+
+def test_the_strictest_of_several_scorers_pays(rl_lab, tiny_reward, tmp_path):
+    out, words = tmp_path / "policy", without_labels(command(rl_lab, tmp_path / "policy"))
+    one, two = tiny_reward(), tiny_reward("orm")
+    told = ["--iterations", "1", "--look-every", "1", "--scorer", str(one), "--scorer", str(two)]
+    assert main([*words, *told, "--form", "min"]) == 0
+    assert rows(out)[-2]["tokens_scored"] > 0
+    records = list(read_records(out / "held_out.jsonl.gz"))
+    chains = [record.chain for record in records]
+    by_each = [load_scorer(folder).score(chains) for folder in (one, two)]
+    for record, *scored in zip(records, *by_each, strict=True):
+        (found,) = record.scores
+        assert found.scorer == "least of prm, orm"
+        for score, each in zip(
+            found.scores, zip(*(s.scores for s in scored), strict=True), strict=True
+        ):
+            expected = None if None in each else pytest.approx(min(each), abs=1e-5)
+            assert score == expected
 
 
 def test_an_online_prm_learns_outcomes_and_pays(rl_lab, tmp_path):

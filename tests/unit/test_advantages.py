@@ -118,6 +118,60 @@ def test_the_expected_gradient_is_that_of_the_expected_return(policy, name):
     assert torch.allclose(found, true_gradient(policy), atol=1e-6)
 
 
+def score_of(prefix):
+    """Some potential of each prefix."""
+    return 0.2 + 0.15 * len(prefix) + 0.2 * prefix[-1] * (1 if prefix[0] else 0.5)
+
+
+def paid(form, chain):
+    """What the chain's steps earn in this way, with what it is worth in the end."""
+    steps = lengths([chain])
+    scores = torch.tensor([[score_of(chain[: k + 1]) for k in range(len(chain))]])
+    process = {
+        "sum": lambda: rl.score_sum(scores, steps),
+        "difference": lambda: rl.difference(scores, steps),
+        "progress": lambda: rl.process_advantage(scores, torch.tensor([0.3]), steps),
+        "min": lambda: rl.min_form(scores, steps),
+        "outcome": lambda: torch.zeros_like(scores),
+    }[form]()
+    outcome = rl.outcome_only(torch.tensor([WORTH[chain]]), steps, len(chain))
+    return rl.mixed(outcome, process, weight=0.5)[0]
+
+
+def gradient_of_what_is_paid(policy, form):
+    value = sum(log_steps(policy, c).sum().exp() * paid(form, c).sum() for c in CHAINS)
+    return torch.autograd.grad(value, policy)[0]
+
+
+def from_each_step_on(policy, form):
+    def advantages(group):
+        returns_BS = rl.returns_to_go(padded([paid(form, chain) for chain in group]))
+        return rl.leave_one_out(returns_BS, torch.zeros(len(group)), lengths(group))
+
+    return expected_gradient(policy, advantages, 2)
+
+
+@pytest.mark.parametrize("form", ["outcome", "sum", "difference", "progress"])
+def test_each_way_to_pay_moves_the_policy_by_the_gradient_of_what_is_paid(policy, form):
+    found = from_each_step_on(policy, form)
+    assert torch.allclose(found, gradient_of_what_is_paid(policy, form), atol=1e-6)
+    if form == "difference":  # shaping: the very gradient of the outcome
+        assert torch.allclose(found, gradient_of_what_is_paid(policy, "outcome"), atol=1e-6)
+
+
+def test_min_form_pays_a_step_by_what_comes_behind_it_so_only_whole_chains_tell_its_gradient(
+    policy,
+):
+    true = gradient_of_what_is_paid(policy, "min")
+    assert not torch.allclose(from_each_step_on(policy, "min"), true, atol=1e-3)
+
+    def advantages(group):
+        totals = torch.stack([paid("min", chain).sum() for chain in group])
+        return rl.group_relative(totals, torch.zeros(2), lengths(group), 2, scaled=False)
+
+    assert torch.allclose(expected_gradient(policy, advantages, 2), true / 2, atol=1e-6)
+
+
 def test_unscaled_group_advantages_shrink_the_gradient_by_their_own_share(policy):
     """With N chains a chain stands in its own mean: (N - 1) / N of the gradient."""
 

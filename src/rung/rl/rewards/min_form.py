@@ -16,6 +16,10 @@ def min_form(scores_BS: Tensor, num_steps_B: Tensor, *, temperature: float = 0.1
     usual sum of rewards becomes credit by the minimum. PURE feeds it scores in [-1, 1]
     (p1 - p0); any scores will do here.
 
+    A step's weight depends on the steps behind it. Returns from a step on leave out what that step
+    does to the pay of earlier ones, as in the paper; compared by whole chains (`group_relative`)
+    the expected gradient is that of the sum.
+
     >>> import torch
     >>> min_form(torch.tensor([[0.9, -0.5, 0.9]]), torch.tensor([3])).round(decimals=3).tolist()
     [[0.0, -0.5, 0.0]]
