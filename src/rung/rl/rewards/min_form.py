@@ -17,7 +17,7 @@ def min_form(scores_BS: Tensor, num_steps_B: Tensor, *, temperature: float = 0.1
     (p1 - p0); any scores will do here.
 
     A step's weight depends on the steps behind it. Returns from a step on leave out what that step
-    does to the pay of earlier ones, as in the paper; compared by whole chains (`group_relative`)
+    does to the pay of earlier ones; compared by whole chains (`group_relative`)
     the expected gradient is that of the sum.
 
     >>> import torch
