@@ -8,7 +8,7 @@ import pytest
 
 from rung import Chain, ChainRecord, Problem, RungError, StepLabels, write_records
 from rung.cli.main import main
-from rung.eval.agreement import agreement, error_profile
+from rung.eval.agreement import agreement, agreement_together, error_profile
 
 
 def records(*columns: str, domain: str | None = None) -> list[ChainRecord]:
@@ -140,3 +140,13 @@ def test_the_verb_tells_agreement_and_errors(tmp_path: Path, capsys: pytest.Capt
     assert "Errors of a" in printed
     assert main(["label", "agreement", str(path), "--source", "a", "--source", "z"]) == 2
     assert "'z'" in capsys.readouterr().err
+
+
+def test_agreement_of_all_is_the_same_without_its_pairs(monkeypatch: pytest.MonkeyPatch):
+    said = records("1100.1", "10.0.1", "010010")
+    whole = agreement(said, ["a", "b", "c"], resamples=50)
+    monkeypatch.setattr("rung.eval.agreement.kappa", None)  # no pair is looked at
+    assert whole.alpha is not None
+    assert agreement_together(said, ["a", "b", "c"], resamples=50) == (whole.alpha, 5)
+    with pytest.raises(RungError, match="two sources or more"):
+        agreement_together(said, ["a"])

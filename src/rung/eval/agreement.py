@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 
 from rung.core import ChainRecord, RungError
+from rung.eval.chance import alpha, kappa
 from rung.eval.statistics import (
     CONFIDENCE,
     RESAMPLES,
@@ -26,6 +28,7 @@ from rung.eval.statistics import (
 )
 from rung.label.step_table import StepRow, StepTable, step_table
 
+Numbers = np.ndarray[tuple[int], np.dtype[np.int64]]
 POSITIONS = (1, 2, 3, 4, 5, 9)
 """Where bins begin: the fifth to the eighth step are one, and so are those behind."""
 LENGTHS = (0, 50, 100, 200, 400)
@@ -102,17 +105,8 @@ def agreement(
     Raises:
         RungError: There are fewer than two sources, or one has no labels.
     """
-    if len(sources) < 2:
-        raise RungError("agreement needs two sources or more")
-    table = step_table(records, sources)
-    said_SL, problem_S = table.said_SL, _problems(table)
+    said_SL, problem_S = _said(records, sources)
     weights_RP = resample_weights(int(problem_S.max()) + 1, resamples=resamples, seed=seed)
-
-    def estimated(
-        counts_SC: FloatArray, read: Callable[[FloatArray], FloatArray]
-    ) -> Estimate | None:
-        return _estimate(_by_problem(counts_SC, problem_S), weights_RP, read, confidence)
-
     pairs: list[Pair] = []
     for (i, first), (j, second) in combinations(enumerate(sources), 2):
         cells_S4 = _cells(said_SL[:, i], said_SL[:, j])
@@ -124,12 +118,37 @@ def agreement(
             weights_RP,
             confidence=confidence,
         )
-        pairs.append(Pair(first, second, num_steps, same, estimated(cells_S4, kappa)))
-    units_S3 = _units(said_SL)
-    num_units = int(((~np.isnan(said_SL)).sum(axis=1) >= 2).sum())
-    return Agreement(
-        tuple(sources), tuple(pairs), estimated(units_S3, alpha), num_units, weights_RP.shape[1]
-    )
+        found = _estimate(cells_P4, weights_RP, kappa, confidence)
+        pairs.append(Pair(first, second, num_steps, same, found))
+    together = _together(said_SL, problem_S, weights_RP, confidence)
+    return Agreement(tuple(sources), tuple(pairs), *together, weights_RP.shape[1])
+
+
+class Together(NamedTuple):
+    """How far all sources agree, in one number."""
+
+    alpha: Estimate | None
+    """Krippendorff's, as in `Agreement`."""
+    num_steps: int
+    """Steps that at least two sources judged."""
+
+
+def agreement_together(
+    records: Iterable[ChainRecord],
+    sources: Sequence[str],
+    *,
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Together:
+    """What `agreement` says of all, without its pairs: of 50 people there are 1225.
+
+    Raises:
+        RungError: There are fewer than two sources, or one has no labels.
+    """
+    said_SL, problem_S = _said(records, sources)
+    weights_RP = resample_weights(int(problem_S.max()) + 1, resamples=resamples, seed=seed)
+    return _together(said_SL, problem_S, weights_RP, confidence)
 
 
 def error_profile(
@@ -160,25 +179,19 @@ def error_profile(
     return found
 
 
-def kappa(cells_R4: FloatArray) -> FloatArray:
-    """Cohen's kappa from counts (both wrong, only the second right, only the first, both right)."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ww, wr, rw, rr = cells_R4.T / cells_R4.sum(axis=1)
-        by_chance = (ww + wr) * (ww + rw) + (rw + rr) * (wr + rr)
-        return np.where(by_chance < 1, (ww + rr - by_chance) / (1 - by_chance), np.nan)
+def _said(records: Iterable[ChainRecord], sources: Sequence[str]) -> tuple[FloatArray, Numbers]:
+    if len(sources) < 2:
+        raise RungError("agreement needs two sources or more")
+    table = step_table(records, sources)
+    return table.said_SL, _problems(table)
 
 
-def alpha(units_R3: FloatArray) -> FloatArray:
-    """Krippendorff's alpha of two classes.
-
-    Args:
-        units_R3: Sums over the steps that two or more judged: wrong verdicts, right verdicts, and
-            wrong times right over one less than their number (the coincidences).
-    """
-    wrong_R, right_R, mixed_R = units_R3.T
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found_R = 1 - (wrong_R + right_R - 1) * mixed_R / (wrong_R * right_R)
-    return np.where(wrong_R * right_R > 0, found_R, np.nan)
+def _together(
+    said_SL: FloatArray, problem_S: Numbers, weights_RP: FloatArray, confidence: float
+) -> Together:
+    units_P3 = _by_problem(_units(said_SL), problem_S)
+    num_steps = int(((~np.isnan(said_SL)).sum(axis=1) >= 2).sum())
+    return Together(_estimate(units_P3, weights_RP, alpha, confidence), num_steps)
 
 
 def _units(said_SL: FloatArray) -> FloatArray:
@@ -202,15 +215,13 @@ def _cells_with_gaps(said_S: FloatArray, trusted_S: FloatArray) -> FloatArray:
     )
 
 
-def _problems(table: StepTable) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _problems(table: StepTable) -> Numbers:
     number: dict[str, int] = {}
     rows = table.rows.values()
     return np.array([number.setdefault(row.problem, len(number)) for row in rows], dtype=np.int64)
 
 
-def _by_problem(
-    counts_SC: FloatArray, problem_S: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> FloatArray:
+def _by_problem(counts_SC: FloatArray, problem_S: Numbers) -> FloatArray:
     sums_PC = np.zeros((int(problem_S.max()) + 1, counts_SC.shape[1]))
     np.add.at(sums_PC, problem_S, counts_SC)
     return sums_PC

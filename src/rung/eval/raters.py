@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from rung.core import ChainRecord
 from rung.data.rows import label_of_rating
-from rung.eval.agreement import agreement
+from rung.eval.agreement import agreement_together
 from rung.eval.statistics import Estimate
 from rung.label.human import (
     StepRating,
@@ -126,6 +126,7 @@ def rating_status(
     ended = {c.id: _submitted(ratings, c.id, "rate") >= overlap for c in ordinary}
     done = sum(ended.values())
     kept = [one for by_person in ratings.by_step.values() for one in by_person.values()]
+    independent = _independent(ratings)
     ends = Counter(str(work.finish) for work in ratings.works.values() if work.finish)
     return RatingStatus(
         num_chains,
@@ -137,8 +138,8 @@ def rating_status(
         dict(sorted(ends.items())),
         len(to_settle(connection, ratings)),
         sum(_submitted(ratings, chain.id, "adjudicate") > 0 for chain in ordinary),
-        _alpha(rated, ratings, None),
-        [_alpha(rated, ratings, week) for week in _weeks(ratings)],
+        _alpha(rated, independent, ratings.names, None),
+        [_alpha(rated, independent, ratings.names, week) for week in _weeks(ratings)],
         [person_status(one, ratings, rated) for one in all_people(connection)],
         _queues(connection, ended),
     )
@@ -232,17 +233,18 @@ def _week(rating: StepRating) -> str:
     return f"{year}-W{week:02}"
 
 
-def _alpha(rated: Sequence[StoredChain], ratings: Ratings, week: str | None) -> Alpha:
+def _alpha(
+    rated: Sequence[StoredChain], independent: ByStep, names: Mapping[int, str], week: str | None
+) -> Alpha:
     by_step = {
         step: {p: one for p, one in by.items() if week is None or _week(one) == week}
-        for step, by in _independent(ratings).items()
+        for step, by in independent.items()
     }
-    records = [_labeled(chain, by_step, ratings.names) for chain in rated]
+    records = [_labeled(chain, by_step, names) for chain in rated]
     sources = list(dict.fromkeys(y.source for record in records for y in record.labels))
     if len(sources) < 2:
         return Alpha(week, None, 0)
-    found = agreement(records, sources, resamples=RESAMPLES)
-    return Alpha(week, found.alpha, found.num_steps)
+    return Alpha(week, *agreement_together(records, sources, resamples=RESAMPLES))
 
 
 def _labeled(chain: StoredChain, by_step: ByStep, names: Mapping[int, str]) -> ChainRecord:
