@@ -94,7 +94,7 @@ class Rater:
     _line: http.client.HTTPConnection | None = None
 
     def work(self) -> None:
-        """Rate until told to stop; what was begun is saved first."""
+        """Rate until told to stop; that may be in the middle of a chain."""
         rng = random.Random(self.name)
         while not self.stop.is_set():
             task = self._ask("/v1/annotate/next", {})[0]["task"]
@@ -105,7 +105,8 @@ class Rater:
 
     def _rate(self, task: dict[str, Any], rng: random.Random) -> None:
         for step in task["steps"]:
-            self.stop.wait(rng.expovariate(1 / self.pause_s))
+            if self.stop.wait(rng.expovariate(1 / self.pause_s)):
+                return
             rating = rng.choices([-1, 0, 1], [1, 2, 7])[0]
             self._send(
                 {"kind": "rate", "chain": task["chain"], "step": step["id"], "rating": rating}

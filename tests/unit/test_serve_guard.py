@@ -328,6 +328,14 @@ def test_nobody_listens_beyond_this_machine_by_accident(tmp_path: Path):
         reach(tls_cert=tmp_path / "c")
 
 
+def test_small_answers_are_not_held_back() -> None:
+    """Without TCP_NODELAY the second part of an answer waits for the client's 40 ms of silence."""
+    with bound(Listening(port=0)) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_taken_port_and_bad_tls_files_are_one_sentence(tmp_path: Path):
     with bound(Listening(port=0)) as first:
         port = first.getsockname()[1]

@@ -123,6 +123,8 @@ def bound(where: Listening) -> Generator[socket.socket]:
             " another --port or --host"
         ) from error
     with listener:
+        # asyncio does this for sockets that it opens itself; else the end of an answer waits 40 ms
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield listener
 
 
