@@ -118,6 +118,23 @@ def test_opinions_stand_side_by_side_with_both_first_errors(page: Page, site: st
     expect(row).to_contain_text("arithmetic: 2 + 2 is 4, not 5")
 
 
+def test_what_a_colour_says_stands_in_a_sign_or_a_number_too(page: Page, site: str) -> None:
+    page.goto(f"{site}{CHAINS}/0?a=prm-2")
+    for step in page.locator(".steps li").all():
+        expect(step).to_contain_text(re.compile(r"[<>]?\.\d\d"))  # the score
+    signs = {
+        said: page.get_by_role("img", name=said, exact=True)
+        .first.locator("path")
+        .get_attribute("d")
+        for said in ("right", "wrong", "not judged")
+    }
+    assert len(set(signs.values())) == 3
+    page.goto(f"{site}#/runs/scored/charts")
+    curves = page.get_by_role("figure").first
+    for name in ("oracle (pass@n)", "PRM min", "majority"):
+        expect(curves.locator("svg").get_by_text(name, exact=True)).to_be_visible()  # at its line
+
+
 def test_text_of_models_is_text_and_its_formulas_are_typeset(page: Page, site: str) -> None:
     page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
     page.goto(f"{site}{CHAINS}/0")
