@@ -120,6 +120,7 @@ def test_opinions_stand_side_by_side_with_both_first_errors(page: Page, site: st
 
 def test_what_a_colour_says_stands_in_a_sign_or_a_number_too(page: Page, site: str) -> None:
     page.goto(f"{site}{CHAINS}/0?a=prm-2")
+    page.locator(".steps li").first.wait_for()
     for step in page.locator(".steps li").all():
         expect(step).to_contain_text(re.compile(r"[<>]?\.\d\d"))  # the score
     signs = {
