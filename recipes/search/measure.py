@@ -72,7 +72,13 @@ class Models:
 
     @classmethod
     def open(cls, folder: Path, num_test: int, num_calibration: int) -> Models:
-        """The models of the run in `folder`; its problems are passed over."""
+        """The models of the run in `folder`; its problems are passed over.
+
+        Raises:
+            RungError: It holds no run.
+        """
+        if not (folder / "stages.json").is_file():
+            raise RungError(f"{folder}: no finished 'rung quickstart --out {folder}' is there")
         told = json.loads((folder / "stages.json").read_text())["settings"]
         lab = Lab(**told["lab"])
         used = told["num_demonstrations"] + told["train_problems"]

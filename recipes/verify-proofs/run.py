@@ -20,6 +20,7 @@ from command import run_command
 from made import FAMILIES, Made, make
 from pages import made, made_by, put, table, write_results
 
+from rung.core import RungError
 from rung.verify import ProofVerifier
 
 HERE = Path(__file__).resolve().parent
@@ -44,6 +45,8 @@ class Recipe:
 
 def main(recipe: Recipe) -> None:
     """All families."""
+    if recipe.chains < 1:
+        raise RungError(f"--chains is {recipe.chains}, expected at least 1")
     recipe.out.mkdir(parents=True, exist_ok=True)
     with ProofVerifier(workers=recipe.workers, timeout_s=recipe.timeout_s) as verifier:
         rows = [checked(verifier, family, recipe.chains) for family in FAMILIES]

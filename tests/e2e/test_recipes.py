@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from rung.core import RungError
 from rung.data import load
 from rung.eval import best_of_n, step_metrics
 from rung.verify import Sandbox
@@ -254,6 +255,9 @@ def test_known_non_sequiturs_are_found_and_right_steps_are_left_alone(tmp_path: 
     chains = [made.make(family, k) for family in made.FAMILIES for k in range(3)]
     firsts = [one.kinds.count("first wrong") for one in chains]
     assert 0 < sum(firsts) <= len(chains)
+    recipe = module("verify-proofs", "run")
+    with pytest.raises(RungError, match="--chains is 0, expected at least 1"):
+        recipe.main(recipe.Recipe(chains=0, out=tmp_path))
     run("verify-proofs", "--chains", 6, "--out", tmp_path)
     rows = json.loads((tmp_path / "results.json").read_bytes())["rows"]
     assert len(rows) == len(made.FAMILIES)

@@ -3,16 +3,18 @@
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
-from rung.core import ChainRecord
+from rung.core import ChainRecord, RungError
 from rung.data.lab import Lab, make_problems, solve
 from rung.model import Reading, new_reward_model, save_reward_model
 from rung.model.tiny import make_tiny
+from rung.search import SearchResult, run_searches
 from scripts import modules_of
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "search"
@@ -42,6 +44,26 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save_reward_model(model, loaded.tokenizer, Reading(kind=kind), folder / kind)
     (folder / "stages.json").write_text(json.dumps({"settings": told}))
     return folder
+
+
+def test_a_folder_without_a_quickstart_and_a_search_that_fails_are_one_sentence(
+    recipe, quickstart: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run, measure = recipe["run"], recipe["measure"]
+    with pytest.raises(RungError, match="no finished 'rung quickstart"):
+        run.main(run.Recipe(quickstarts=(tmp_path,), out=tmp_path / "out"))
+
+    def failing(*given: Any, **more: Any) -> list[SearchResult]:
+        found = run_searches(*given, **more)
+        return [replace(one, reason="failed", error="KeyError: 'x'") for one in found]
+
+    monkeypatch.setattr(measure, "run_searches", failing)
+    cells = [recipe["grid"].Cell("prm", "best-of-n", 4, 2)]
+    monkeypatch.setitem(run.GRIDS, "small", lambda: recipe["grid"].Grid(cells[0], cells, error=0.1))
+    how = {"quickstarts": (quickstart,), "out": tmp_path, "grid": "small"}
+    with pytest.raises(RungError, match=r"prm best-of-n 4 2: 3 searches failed \(KeyError: 'x'\)"):
+        run.main(run.Recipe(**how, problems=3, calibration=20))
+    assert not list(tmp_path.rglob("*best-of-n*.json")), "a row of failed searches is not kept"
 
 
 def test_searches_are_run_once_and_told(

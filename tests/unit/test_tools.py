@@ -26,7 +26,7 @@ PRICE = '{"name": "price", "arguments": {"fruit": "apple"}}'
 
 
 @pytest.fixture(scope="module")
-def tests_are_importable() -> Iterator[None]:
+def importable_tools() -> Iterator[None]:
     """The tools are a user's module, found from the folder that rung is started in."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(Path(__file__).resolve().parents[1])
@@ -34,7 +34,7 @@ def tests_are_importable() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def verifier(tests_are_importable: None) -> Iterator[ToolVerifier]:
+def verifier(importable_tools: None) -> Iterator[ToolVerifier]:
     with ToolVerifier(TOOLS, workers=1, timeout_s=1.0) as made:
         yield made
 
@@ -274,7 +274,7 @@ def test_a_reference_to_elsewhere_is_not_fetched():
     ],
 )
 def test_a_tool_that_is_not_there_is_the_users_mistake(
-    tests_are_importable: None, tools: dict[str, str], said: str
+    importable_tools: None, tools: dict[str, str], said: str
 ):
     with pytest.raises(RungError, match=said):
         checked(ToolVerifier(tools, workers=1), (PRICE, "1"))
