@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1] / "label-sources"))
 sys.path.append(str(Path(__file__).resolve().parents[1] / "rollout-labels"))
 
-from lab_runs import LabRun, at_once, scored_by, training_job
+from lab_runs import ROLLOUT_SEED, LabRun, at_once, scored_by, training_job
 from sources import HARD, SOFT, TRUTH, rolled_out
 from wordy import said_twice
 
@@ -24,8 +24,6 @@ from rung.train import RewardTraining
 
 SOURCES = {TRUTH: "verifier", HARD: "rollouts-hard", SOFT: "rollouts-soft"}
 """What the PRMs learn from, and what they are called."""
-FRESH = 3_000
-"""Added to a run's seed for its rollouts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ def _label(study: LabStudy, run: LabRun, progress: Progress) -> int:
     if file.exists():
         return 0
     records = run.records("train")[: study.chains]
-    seed = FRESH + run.settings.seed
+    seed = ROLLOUT_SEED + run.settings.seed
     made_by = fingerprint_of([], [weights_hash(run.folder / "policy"), seed])
     with RolloutLog.open(folder / "rollouts.jsonl", made_by) as log:
         sampling = Sampling(max_tokens=run.settings.max_tokens, seed=seed)

@@ -29,6 +29,9 @@ from rung.verify import extract_answer
 
 Records = Callable[[], Sequence[ChainRecord]]
 """Reads chains; it can be pickled, as `partial(run.records, "train")`."""
+ROLLOUT_SEED = 3_000
+"""Added to a run's seed for its rollouts, in every study, so that one study's log serves another.
+"""
 
 
 class Said(Silent):

@@ -12,7 +12,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).resolve().parents[1] / "label-sources"))
 
 from judges import MadeJudge
-from lab_runs import LabRun, at_once, scored_by, training_job
+from lab_runs import ROLLOUT_SEED, LabRun, at_once, scored_by, training_job
 from lengths import lead
 
 from rung.core import ChainRecord, Progress, Sampling, StepLabels, read_records, write_records
@@ -34,8 +34,6 @@ JUDGES = {f"judge-{percent}": percent / 100 for percent in (10, 20, 30)}
 """Of each, P(says wrong | right) and P(says right | wrong)."""
 SOURCES = (TRUTH, *JUDGES, ROLLOUTS)
 ROLLOUT_RULE = RolloutRule(k=16)
-FRESH = 2_000
-"""Added to a run's seed for its rollouts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +113,7 @@ def _rolled_out(
     """The records with hard labels by rollouts of the policy that wrote them."""
     chains, outcomes = [r.chain for r in records], [r.outcome for r in records]
     machine = RolloutLabels.start(chains, outcomes, ROLLOUT_RULE)
-    seed = FRESH + run.settings.seed
+    seed = ROLLOUT_SEED + run.settings.seed
     made_by = fingerprint_of([], [weights_hash(run.folder / "policy"), seed])
     with RolloutLog.open(study.folder(run, f"{split}-rollouts.jsonl"), made_by) as log:
         sampling = Sampling(max_tokens=run.settings.max_tokens, seed=seed)
