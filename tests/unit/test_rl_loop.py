@@ -10,6 +10,7 @@ from rung.core.codec import decode_problem
 from rung.core.progress import Silent
 from rung.label import LabLabeler
 from rung.rl import Guards, Looking, Paying, RlTraining, Updating, train_rl
+from rung.rl.learner import Learner
 from rung.train.state import METRICS_FILE
 
 LAB = LabLabeler()
@@ -151,6 +152,26 @@ def test_timeouts_and_nothing_but_equal_rewards_move_nothing(rl_lab, problems, t
     assert report.weights_hash == weights_hash(out)
     weights = [f / "model.safetensors" for f in (out, rl_lab / "policy")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_problems_whose_chains_earn_the_same_are_not_read_and_nothing_else_changes(
+    rl_lab, problems, tmp_path, monkeypatch
+):
+    told, read = settings(rl_lab, paying=Paying(form="outcome")), list[int]()
+    chosen = Learner._moving
+
+    def counted(self, experiences, of):
+        moving = chosen(self, experiences, of)
+        read.append(len(moving))
+        return moving
+
+    for name, moving in (("some", counted), ("all", lambda _, experiences, of: experiences)):
+        monkeypatch.setattr(Learner, "_moving", moving)
+        train_rl(told, problems, [], tmp_path / name, verifier=LAB)
+    settled = rows(tmp_path / "some", "settled_problems")
+    assert read == [8 * (8 - count) for count in settled] and 0 < sum(settled) < 24
+    for key in ("loss", "gradient_norm", "clipped", "kl"):
+        assert rows(tmp_path / "some", key) == pytest.approx(rows(tmp_path / "all", key), abs=1e-5)
 
 
 def test_chains_that_are_cut_off_are_counted_and_earn_nothing(rl_lab, problems, tmp_path):

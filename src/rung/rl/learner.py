@@ -166,7 +166,7 @@ class Learner:
         how, has_values = self.settings.updating, VALUE_HEAD in self.weights
         count = self.world.total(len(experiences))
         total = clipped = 0.0
-        bundles, batches = batches_of(experiences, how.batch_tokens)
+        bundles, batches = batches_of(self._moving(experiences, told), how.batch_tokens)
         for batch in batches:
             chosen = [bundles[i] for i in batch]
             is_bf16 = how.precision == "bf16"
@@ -187,6 +187,14 @@ class Learner:
         if not (math.isfinite(total) and math.isfinite(norm)):
             raise RungError("the policy's loss or its gradient is no number; try a lower lr")
         return Moved(1, total / count, clipped, norm)
+
+    def _moving(
+        self, experiences: Sequence[Experience], told: dict[int, Told]
+    ) -> Sequence[Experience]:
+        """The chains that have a gradient: where all of a problem's earned the same, none has."""
+        if self.settings.updating.kl or VALUE_HEAD in self.weights:
+            return experiences
+        return [one for one in experiences if told[id(one.example)].advantages_K.any()]
 
     def _values_of(self, reading: Reading) -> Tensor:
         assert reading.hidden_KD is not None
