@@ -63,15 +63,17 @@ class Ratio:
     """By seed; None where the target was not reached."""
     pay_tokens: list[float | None]
     ratio: float | None
-    """Geometric mean over the seeds where both reached the target."""
+    """Geometric mean over the seeds; None unless both ways reached the target on all of them."""
     low: float | None
     high: float | None
     outcome_end: float
     """Accuracy at the last look, mean over seeds."""
     pay_end: float
     at_least: float | None
-    """Where outcome reward did not reach it: the budget over what step reward took, least of the
-    seeds."""
+    """The same with all that was sampled where outcome reward did not arrive, and pay by step
+    always did."""
+    at_most: float | None
+    """The other way round."""
 
 
 def curve_in(folder: Path, **about: object) -> Curve:
@@ -86,36 +88,46 @@ def curve_in(folder: Path, **about: object) -> Curve:
     )
 
 
-def ratios(curves: Sequence[Curve], target: float, budget: int) -> list[Ratio]:
-    """Each cell, and each way of paying beside the outcome."""
-    cells = dict.fromkeys(curve.cell for curve in curves)
+def ratios(curves: Sequence[Curve], target: float) -> list[Ratio]:
+    """Each cell, and each way of paying beside the outcome; none without the outcome's curves."""
+    cells = dict.fromkeys(curve.cell for curve in curves if curve.pay == "outcome")
     pays = dict.fromkeys(curve.pay for curve in curves if curve.pay != "outcome")
-    return [_ratio(curves, cell, pay, target, budget) for cell in cells for pay in pays]
+    return [_ratio(curves, cell, pay, target) for cell in cells for pay in pays]
 
 
-def _ratio(curves: Sequence[Curve], cell: Place, pay: str, target: float, budget: int) -> Ratio:
-    ours = [curve for curve in curves if curve.cell == cell]
+def _ratio(curves: Sequence[Curve], cell: Place, pay: str, target: float) -> Ratio:
     by_seed = {
-        name: {c.seed: c.tokens_to(target) for c in ours if c.pay == name}
+        name: {c.seed: c for c in curves if c.cell == cell and c.pay == name}
         for name in ("outcome", pay)
     }
     seeds = sorted(by_seed["outcome"].keys() & by_seed[pay].keys())
-    pairs = [(by_seed["outcome"][seed], by_seed[pay][seed]) for seed in seeds]
-    both = [math.log(a / b) for a, b in pairs if a and b]
-    bounds = [budget / b for a, b in pairs if a is None and b]
-    low, high = _interval(both) if len(both) == len(pairs) else (None, None)
+    alone, paid = ([by_seed[name][seed] for seed in seeds] for name in ("outcome", pay))
+    alone_took, paid_took = ([c.tokens_to(target) for c in ours] for ours in (alone, paid))
+    logs = [
+        math.log(_at_least(a, target) / _at_least(b, target))
+        for a, b in zip(alone, paid, strict=True)
+    ]
+    times, arrived = math.exp(fmean(logs)), (None not in alone_took, None not in paid_took)
+    low, high = _interval(logs) if all(arrived) else (None, None)
     return Ratio(
         *cell,
         pay,
-        fmean(curve.accuracy[0] for curve in ours),
-        [a for a, _ in pairs],
-        [b for _, b in pairs],
-        math.exp(fmean(both)) if both and len(both) == len(pairs) else None,
+        fmean(curve.accuracy[0] for curve in (*alone, *paid)),
+        alone_took,
+        paid_took,
+        times if all(arrived) else None,
         low,
         high,
-        *(fmean(c.accuracy[-1] for c in ours if c.pay == name) for name in ("outcome", pay)),
-        min(bounds) if bounds and len(bounds) == len(pairs) else None,
+        *(fmean(curve.accuracy[-1] for curve in ours) for ours in (alone, paid)),
+        times if arrived == (False, True) else None,
+        times if arrived == (True, False) else None,
     )
+
+
+def _at_least(curve: Curve, target: float) -> float:
+    """Tokens to the target, or all that were sampled without reaching it."""
+    tokens = curve.tokens_to(target)
+    return curve.tokens[-1] if tokens is None else max(tokens, 1.0)
 
 
 def _interval(logs: Sequence[float]) -> tuple[float | None, float | None]:

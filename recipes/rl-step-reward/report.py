@@ -61,6 +61,8 @@ def _tokens(by_seed: Sequence[float | None]) -> str:
 def _times(row: Mapping[str, Any]) -> str:
     if row["at_least"] is not None:
         return f"more than {row['at_least']:.1f}"
+    if row["at_most"] is not None:
+        return f"less than {row['at_most']:.1f}"
     if row["ratio"] is None:
         return "-"
     between = "" if row["low"] is None else f" [{row['low']:.1f}, {row['high']:.1f}]"

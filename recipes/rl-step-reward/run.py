@@ -87,7 +87,7 @@ def main(recipe: Recipe) -> None:
         **made_by("recipes/rl-step-reward/run.py"),
         "settings": told,
         "curves": msgspec.to_builtins(curves),
-        "ratios": msgspec.to_builtins(ratios(curves, TARGET, recipe.budget)),
+        "ratios": msgspec.to_builtins(ratios(curves, TARGET)),
     }
     write_results(results, recipe.out / "results.json")
     print(show(results))

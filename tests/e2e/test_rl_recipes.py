@@ -65,15 +65,19 @@ def test_the_ratio_has_an_interval_or_a_bound(steps):
         curve(measure, "outcome", (0.0, 0.1, 0.2, 0.3, 0.5), 1),
         curve(measure, "steps", (0.0, 0.5), 1),
     ]
-    (found,) = measure.ratios(reached, 0.5, 10_000)
+    (found,) = measure.ratios(reached, 0.5)
     assert found.ratio == pytest.approx(8**0.5) and found.low < 1 < found.high
-    assert found.at_least is None
-    never = [curve(measure, "outcome", (0.0, 0.0), 0), *reached[1:]]
-    (found,) = measure.ratios(never, 0.5, 10_000)
+    assert found.at_least is found.at_most is None
+    never = [curve(measure, "outcome", (0.0,) * 11, 0), *reached[1:]]
+    (found,) = measure.ratios(never, 0.5)
     assert found.ratio is None and found.outcome_tokens == [None, 4000.0]
-    alone = [never[0], reached[1]]
-    (found,) = measure.ratios(alone, 0.5, 10_000)
-    assert found.at_least == 10.0
+    assert found.at_least == pytest.approx(40**0.5), "10 times, as far as it ran, and 4 times"
+    late = [reached[0], curve(measure, "steps", (0.0,) * 11, 0)]
+    (found,) = measure.ratios(late, 0.5)
+    assert found.at_most == pytest.approx(0.2) and found.at_least is None
+    (found,) = measure.ratios([never[0], late[1]], 0.5)
+    assert found.at_least is found.at_most is found.ratio is None, "neither arrived"
+    assert measure.ratios([reached[1]], 0.5) == [], "nothing to compare with"
 
 
 def test_a_start_has_lost_the_right_results_or_slips(steps):
