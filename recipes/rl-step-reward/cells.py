@@ -33,8 +33,9 @@ TUNED = {
     "lr": 3e-4,
     "problems": 16,
     "chains": 16,
+    "minibatches": 16,
 }
-"""The same for every way of paying."""
+"""The same for every way of paying; README.md says what else was tried."""
 
 
 class Cell(NamedTuple):
@@ -114,6 +115,7 @@ class Study:
                 iterations=max(1, round(self.budget / a_round)),
                 problems=int(TUNED["problems"]),
                 chains=int(TUNED["chains"]),
+                minibatches=int(TUNED["minibatches"]),
                 lr=TUNED["lr"],
                 max_tokens=_most_tokens(cell),
             ),

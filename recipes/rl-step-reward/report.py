@@ -17,9 +17,10 @@ def show(results: Mapping[str, Any]) -> str:
     """How the numbers were made, and the table."""
     settings = results["settings"]
     said = (
-        f"{settings['seeds']} seeds, at most {settings['budget']:,} sampled tokens a run, learning"
-        f" rate {settings['lr']:g}, {settings['problems']} problems with {settings['chains']}"
-        f" chains a round, for every way of paying. {made(results)}"
+        f"{settings['seeds']} seeds, at most {settings['budget']:,} sampled tokens a run,"
+        f" {settings['problems']} problems with {settings['chains']} chains a round,"
+        f" {settings['minibatches']} updates from them, learning rate {settings['lr']:g}, for every"
+        f" way of paying. {made(results)}"
     )
     return f"{said}\n\n{_table(results)}"
 
