@@ -13,7 +13,6 @@ import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from types import TracebackType
 from typing import NamedTuple
 
 import msgspec
@@ -21,7 +20,7 @@ import msgspec
 from rung.core import Verdict
 from rung.verify.arithmetic import MAX_STEP_CHARS, check_step
 from rung.verify.equations import Equation, StepCheck, unless_refuted
-from rung.verify.workers import WorkerPool
+from rung.verify.workers import Closing, WorkerPool
 
 MAX_CLAIMS = 24
 """Claims of one step that are looked at, the first ones."""
@@ -95,7 +94,7 @@ class _Asked:
     request: tuple[object, ...]
 
 
-class AlgebraChecker:
+class AlgebraChecker(Closing):
     """Checks the equations of steps: the calculator first, sympy where it says nothing.
 
     Never raises on a model's text. Sympy runs in worker processes that are killed when they take
@@ -110,17 +109,6 @@ class AlgebraChecker:
         size = workers or min(4, os.cpu_count() or 1)
         self._pool = WorkerPool("rung.verify.algebra_worker", size, timeout_s)
         self._end = weakref.finalize(self, self._pool.close)
-
-    def __enter__(self) -> AlgebraChecker:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the workers; new ones start if it is used again."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Sequence
-from types import TracebackType
 
 import msgspec
 
 from rung.core import Chain, Verdict
 from rung.verify.extract import MAX_TEXT_CHARS, extract_answer
 from rung.verify.normalize import is_text, normalize, number_within, read_choice, read_number
-from rung.verify.workers import WorkerPool
+from rung.verify.workers import Closing, WorkerPool
 
 MAX_ANSWER_CHARS = 1000
 """A longer "answer" is no answer; nothing is spent on it."""
@@ -20,7 +19,7 @@ TIMEOUT_S = 2.0
 """Ordinary pairs take math-verify 3 ms; what takes this long does not come back."""
 
 
-class AnswerVerifier:
+class AnswerVerifier(Closing):
     """Checks final answers against the problems' reference answers: a `Verifier`.
 
     Never raises on a model's text. Equal text, numbers, and multiple-choice letters are settled
@@ -37,17 +36,6 @@ class AnswerVerifier:
         size = workers or min(4, os.cpu_count() or 1)
         self._pool = WorkerPool("rung.verify.math_worker", size, timeout_s)
         self._end = weakref.finalize(self, self._pool.close)
-
-    def __enter__(self) -> AnswerVerifier:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the workers; new ones start if it is used again."""

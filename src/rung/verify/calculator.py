@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Sequence
-from types import TracebackType
 
 import msgspec
 
 from rung.verify.arithmetic import check_step
-from rung.verify.workers import WorkerPool
+from rung.verify.workers import Closing, WorkerPool
 
 CHUNK = 200
 """Steps that a process is given at a time: a twentieth of a second of work."""
@@ -18,7 +17,7 @@ TIMEOUT_S = 600.0
 """The calculator takes linear time in a bounded text, so this only ends a machine's trouble."""
 
 
-class Calculator:
+class Calculator(Closing):
     """Says of many steps whether their equations are right, as `check_step` does of one.
 
     Use it as a context manager, or `close` it, to end its processes.
@@ -32,17 +31,6 @@ class Calculator:
         self._workers = workers or min(4, os.cpu_count() or 1)
         self._pool = WorkerPool("rung.verify.calculator_worker", self._workers, TIMEOUT_S)
         self._end = weakref.finalize(self, self._pool.close)
-
-    def __enter__(self) -> Calculator:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the processes; new ones start if it is used again."""

@@ -16,12 +16,12 @@ import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from types import TracebackType
 
 from rung.core import Chain, Problem, RungError, Verdict
 from rung.verify.arithmetic import MAX_STEP_CHARS
 from rung.verify.findings import Finding, Findings
 from rung.verify.lean_repl import LeanGoneError, LeanRepl, LeanReply
+from rung.verify.workers import Closing
 
 COMMAND = ("lake", "exe", "repl")
 TIMEOUT_S = 60.0
@@ -40,7 +40,7 @@ class _RefusedError(Exception):
     """Lean does not take a problem's premises."""
 
 
-class LeanVerifier:
+class LeanVerifier(Closing):
     """Checks Lean proofs step by step: a `StepChecker`, and a `Verifier` of whole proofs.
 
     Steps are judged so (label in brackets):
@@ -74,17 +74,6 @@ class LeanVerifier:
         self._timeout_s = timeout_s
         self._idle: queue.LifoQueue[_Session] = queue.LifoQueue()
         weakref.finalize(self, _close_all, self._idle)
-
-    def __enter__(self) -> LeanVerifier:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the REPLs; new ones start if it is used again."""

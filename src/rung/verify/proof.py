@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from threading import Lock
-from types import TracebackType
 
 import msgspec
 
@@ -25,7 +24,7 @@ from rung.verify.claims import claim_of
 from rung.verify.findings import Finding, Findings
 from rung.verify.sorts import Signature
 from rung.verify.theory import Statement, Theory, read_premises, script
-from rung.verify.workers import WorkerPool
+from rung.verify.workers import Closing, WorkerPool
 from rung.verify.z3_worker import Answer
 
 TIMEOUT_S = 5.0
@@ -36,7 +35,7 @@ MAX_KEPT = 10_000
 """Answers kept for questions that come again: chains share steps."""
 
 
-class ProofVerifier:
+class ProofVerifier(Closing):
     """Checks proofs step by step: a `StepChecker`, and a `Verifier` of whole proofs.
 
     Steps are judged so (label in brackets):
@@ -73,17 +72,6 @@ class ProofVerifier:
         self._kept: dict[bytes, Answer] = {}
         self._lock = Lock()
         weakref.finalize(self, self._pool.close)
-
-    def __enter__(self) -> ProofVerifier:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the processes; new ones start if it is used again."""

@@ -7,7 +7,6 @@ import re
 import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 from typing import Any, cast
 
 import msgspec
@@ -20,7 +19,7 @@ from rung.verify.sandbox import Sandbox
 from rung.verify.tool_calls import PYTHON, ToolCall, calls_in
 from rung.verify.tool_schema import ToolSchema
 from rung.verify.tool_worker import Call, Returned
-from rung.verify.workers import WorkerPool
+from rung.verify.workers import Closing, WorkerPool
 
 TIMEOUT_S = 5.0
 """Seconds for one call of a tool."""
@@ -30,7 +29,7 @@ _Replies = Mapping[int, Ran | None]
 """What became of each step's Python, by the step's index."""
 
 
-class ToolVerifier:
+class ToolVerifier(Closing):
     """Checks the steps that call tools or carry an observation: a `StepChecker`.
 
     A step's call is read from its text (`rung.verify.tool_calls`) and judged so (label in
@@ -82,17 +81,6 @@ class ToolVerifier:
         size = workers or min(4, os.cpu_count() or 1)
         self._pool = WorkerPool("rung.verify.tool_worker", size, timeout_s, specs)
         weakref.finalize(self, self._pool.close)
-
-    def __enter__(self) -> ToolVerifier:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the processes; new ones start if it is used again."""

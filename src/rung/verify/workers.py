@@ -8,15 +8,30 @@ import queue
 import subprocess
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, cast
+from typing import IO, Self, cast
 
 from rung.core import RungError
 from rung.verify.serving import READY
 
 ORPHAN_GRACE_S = 1.0
 """How much longer than its owner a worker waits before it ends itself."""
+
+
+class Closing(ABC):
+    """Holds processes, which end with a `with` block."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the processes; new ones start if it is used again."""
 
 
 class Worker:
