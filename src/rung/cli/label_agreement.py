@@ -12,10 +12,11 @@ import tyro
 
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
+from rung.cli.tables import in_percent, plain
 from rung.core import ChainRecord, RungError, Skipped
 from rung.data import Neutral
 from rung.eval.agreement import Agreement, Errors, agreement, error_profile
-from rung.eval.statistics import CONFIDENCE, RESAMPLES, Estimate
+from rung.eval.statistics import CONFIDENCE, RESAMPLES
 from rung.label.noise import measure_noise, write_noise
 from rung.label.step_table import sources_of, step_table
 
@@ -98,9 +99,9 @@ class Agree:
 def _show(console: Console, agreed: Agreement, profiles: dict[str, list[Errors]]) -> None:
     for pair in agreed.pairs:
         line = f"{pair.first} and {pair.second}: {pair.num_steps} steps, the same on"
-        line += f" {_percent(pair.agreement)}, Cohen's kappa {_number(pair.kappa)}"
+        line += f" {in_percent(pair.agreement)}, Cohen's kappa {plain(pair.kappa)}"
         console.print(line, soft_wrap=True, markup=False)
-    line = f"Krippendorff's alpha of {len(agreed.sources)} sources: {_number(agreed.alpha)}"
+    line = f"Krippendorff's alpha of {len(agreed.sources)} sources: {plain(agreed.alpha)}"
     console.print(f"{line} on {agreed.num_steps} steps", soft_wrap=True, markup=False)
     for source, errors in profiles.items():
         console.print(_table(source, errors))
@@ -113,22 +114,6 @@ def _table(source: str, errors: Sequence[Errors]) -> Table:
     for name in ("by", "group", "steps", "missed errors", "false alarms", "judged"):
         table.add_column(name)
     for one in errors:
-        shares = (_percent(one.missed), _percent(one.false_alarms), _percent(one.judged))
+        shares = (in_percent(one.missed), in_percent(one.false_alarms), in_percent(one.judged))
         table.add_row(one.by, one.group, str(one.num_steps), *shares)
     return table
-
-
-def _percent(found: Estimate | None) -> str:
-    if found is None:
-        return "-"
-    if found.low is None or found.high is None:
-        return f"{100 * found.value:.1f}%"
-    return f"{100 * found.value:.1f}% ({100 * found.low:.1f} to {100 * found.high:.1f})"
-
-
-def _number(found: Estimate | None) -> str:
-    if found is None:
-        return "-"
-    if found.low is None or found.high is None:
-        return f"{found.value:.3f}"
-    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"

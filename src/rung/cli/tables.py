@@ -54,6 +54,15 @@ def plain(estimate: Estimate | None) -> str:
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
+def in_percent(estimate: Estimate | None) -> str:
+    """The same in percent."""
+    if estimate is None:
+        return "–"
+    if estimate.low is None or estimate.high is None:
+        return f"{100 * estimate.value:.1f}%"
+    return f"{100 * estimate.value:.1f}% [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+
+
 def stacked(estimate: Estimate | None) -> str:
     """In percent, with the interval on a line of its own."""
     if estimate is None:
