@@ -11,18 +11,25 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 import torch.distributed as dist
+from safetensors.torch import load_file
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from processes import kill, start_two
-from rung import write_records
+from rung import RungError, write_records
 from rung.cli.main import main
+from rung.train.distributed import World, launch_notes, launched_strategy
+from rung.train.state import Position, RunState
 from toy_chains import make_toy_trunk, toy_records
 
-BIN = Path(sys.executable).parent
-TWO = {
-    "torchrun": [BIN / "torchrun", "--standalone", "--nproc-per-node", "2"],
-    "accelerate": [BIN / "accelerate", "launch", "--cpu", "--num_processes", "2"],
+TOLD = ["--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
+TOLD += ["--dynamo_backend", "no", "--main_process_port", "0"]
+LAUNCH = [Path(sys.executable).parent / "accelerate", "launch", *TOLD]
+"""With --cpu, accelerate starts one process, whatever their number is to be."""
+LAUNCHED = {
+    "ddp": (["--multi_gpu"], "2 processes train, each with all weights"),
+    "fsdp": (["--use_fsdp", "--fsdp_version", "2"], "2 processes train, each with a share of the"),
 }
 OPTIONS = ["--validation-fraction", "0.2", "--batch-tokens", "128", "--accumulation", "2"]
 OPTIONS += ["--epochs", "2", "--lr", "3e-3", "--evaluate-every", "4", "--patience", "0"]
@@ -42,17 +49,13 @@ def verb(inputs: Path, out: Path, *options: str) -> list[str]:
     return [*words, "--out", str(out), *OPTIONS, *options]
 
 
-def train(inputs: Path, out: Path, launcher: str, *options: str) -> dict:
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    words = [*map(str, TWO[launcher]), "-m", "rung.cli.main", *verb(inputs, out, *options)]
-    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
+def rows(out: Path) -> list[dict]:
+    found = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in found]
 
 
 def losses(out: Path) -> list[float]:
-    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return [row.get("loss", row.get("validation_loss")) for row in rows]
+    return [row.get("loss", row.get("validation_loss")) for row in rows(out)]
 
 
 @pytest.fixture(scope="module")
@@ -63,31 +66,78 @@ def alone(inputs: Path) -> tuple[Path, dict]:
     return out, json.loads(printed.getvalue())
 
 
-@pytest.mark.parametrize(("launcher", "strategy"), [("torchrun", "fsdp"), ("accelerate", "ddp")])
-def test_two_processes_give_the_losses_of_one(inputs, alone, tmp_path, launcher, strategy):
-    out, report = alone
-    found = train(inputs, tmp_path / "prm", launcher, "--strategy", strategy)
-    assert losses(tmp_path / "prm") == pytest.approx(losses(out), rel=1e-4)
+@pytest.fixture(scope="module", params=LAUNCHED)
+def launched(inputs: Path, request: pytest.FixtureRequest) -> tuple[Path, dict]:
+    """What two processes made that accelerate has started, told of the strategy by it alone."""
+    out, (how, said) = inputs / request.param, LAUNCHED[request.param]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    words = [*map(str, LAUNCH), *how, "-m", "rung.cli.main", *verb(inputs, out)]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert said in done.stderr
+    return out, json.loads(done.stdout)
+
+
+def test_two_processes_give_the_losses_of_one(alone, launched):
+    (out, report), (there, found) = alone, launched
+    assert losses(there) == pytest.approx(losses(out), rel=1e-4)
     assert found["best_step"] == report["best_step"]
-    assert {p.name for p in (tmp_path / "prm").iterdir()} == {p.name for p in out.iterdir()}
+    assert {p.name for p in there.iterdir()} == {p.name for p in out.iterdir()}
     for name in ("config.json", "rung.json"):
-        assert (tmp_path / "prm" / name).read_text() == (out / name).read_text()
+        assert (there / name).read_text() == (out / name).read_text()
 
 
-def test_a_killed_sharded_run_goes_on_in_one_process(inputs, alone, tmp_path):
-    out, _ = alone
-    here = tmp_path / "prm"
-    processes = start_two(verb(inputs, here, "--strategy", "fsdp"))
+@pytest.mark.parametrize("launched", ["fsdp"], indirect=True)
+def test_a_killed_sharded_run_goes_on_exactly_in_as_many_processes_and_in_one(
+    inputs, alone, launched, tmp_path
+):
+    here, again = tmp_path / "prm", verb(inputs, tmp_path / "prm", "--strategy", "fsdp")
+    processes = start_two(again)
     deadline_s = time.monotonic() + 200
     while not (here / "state" / "latest.safetensors").exists():
         assert all(one.is_alive() for one in processes) and time.monotonic() < deadline_s
         time.sleep(0.02)
     kill(*processes)
     assert not (here / "rung.json").exists()
-    assert main(verb(inputs, here)) == 0
-    assert losses(here) == pytest.approx(losses(out), rel=1e-4)
-    assert not (here / "state").exists()
-    shutil.rmtree(here)
+    resharded = shutil.copytree(here, tmp_path / "one")
+    for process in start_two(again):
+        process.join()
+        assert process.exitcode == 0
+    whole, _ = launched
+    assert rows(here) == rows(whole)
+    ours, theirs = (load_file(out / "model.safetensors") for out in (here, whole))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert main(verb(inputs, resharded)) == 0
+    assert losses(resharded) == pytest.approx(losses(alone[0]), rel=1e-4)
+    assert not (resharded / "state").exists()
+
+
+def test_every_process_goes_on_with_its_own_random_numbers(tmp_path, monkeypatch):
+    drawn = [torch.Generator().manual_seed(seed).get_state() for seed in (1, 2)]
+    monkeypatch.setattr(World, "gathered", lambda self, tensor: drawn)
+    monkeypatch.setattr(World, "wait", lambda self: None)
+    model = torch.nn.Linear(2, 1)
+
+    def state(rank: int) -> RunState:
+        optimizer = torch.optim.AdamW(model.parameters())
+        return RunState(tmp_path, model, optimizer, World(rank=rank, size=2))
+
+    state(0).save(Position(step=1))
+    with torch.random.fork_rng(devices=[]):
+        for rank, expected in enumerate([*drawn, drawn[0]]):  # of three, the last one is new
+            assert state(rank).restore(Position()).step == 1
+            assert torch.equal(torch.get_rng_state(), expected)
+
+
+def test_what_accelerate_was_told_is_heard():
+    assert launched_strategy({}) == "ddp"
+    assert launched_strategy({"ACCELERATE_USE_FSDP": "true"}) == "fsdp"
+    with pytest.raises(RungError, match="told to use DeepSpeed, which rung does not"):
+        launched_strategy({"ACCELERATE_USE_DEEPSPEED": "true"})
+    bf16 = {"ACCELERATE_MIXED_PRECISION": "bf16"}
+    assert launch_notes(World(), "bf16", bf16) == launch_notes(World(), "fp32", {}) == []
+    [note] = launch_notes(World(), "fp32", bf16)
+    assert "accelerate launch says mixed precision bf16, this run is in fp32" in note
 
 
 @pytest.fixture

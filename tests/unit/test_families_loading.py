@@ -60,6 +60,15 @@ def test_what_transformers_has_no_class_for_is_refused_and_its_code_not_run(
         load_scorer(folder, family="qwen-prm")
 
 
+def test_an_adapter_without_its_model_is_told_how_to_get_one(tmp_path: Path):
+    folder = tmp_path / "granite-3.3-8b-lora-math-prm"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text("{}")
+    for family in ("auto", "granite"):
+        with pytest.raises(InputError, match="a LoRA adapter without the model it belongs to"):
+            load_scorer(folder, family=family)
+
+
 def test_a_folder_that_says_nothing_is_refused_with_all_families(copied: Callable[..., Path]):
     folder = copied(architectures=["Qwen2ForCausalLM"])
     with pytest.raises(InputError, match="name its family") as refused:

@@ -123,6 +123,15 @@ def test_a_template_that_does_not_close_the_users_turn_is_taken_as_it_is():
     ]
 
 
+def test_without_an_end_token_no_turn_is_opened_again():
+    tokenizer = byte_tokenizer(bos="<|begin|>", template=R1_TEMPLATE)
+    tokenizer.eos_token = None
+    script = judges(tokenizer, lambda prompt: ("Yes", EVEN))
+    genprm(script, tokenizer, mode="direct").score([chain("we add")])
+    [([prompt], _)] = script.calls
+    assert prompt == f"<|begin|>{DIRECT}<|User|>How many?\nwe add{JUDGE}"
+
+
 def test_genprm_samples_as_its_authors_do(tokenizer: Any):
     script = judges(tokenizer, lambda prompt: ("No", EVEN))
     genprm(script, tokenizer, seed=7).score([chain("we add")])

@@ -1,6 +1,7 @@
 """Implicit PRMs: cumulative log ratios of two models, as a slow, literal reading gives them."""
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,15 @@ def test_scores_are_those_of_the_repositorys_code(pair: list[Path]):
         assert list(scores.scores) == pytest.approx(expected, abs=TOLERANCE)
         assert (scores.scorer, scores.weights_hash) == ("m0", scorer.weights_hash)
     assert max(abs(s - 0.5) for scores in scorer.score(CHAINS) for s in scores.known) > 0.05
+
+
+@pytest.mark.parametrize("pair", ["qwen"], indirect=True)
+@pytest.mark.parametrize(("name", "combined"), [("Stage1", "min"), ("Stage2", "sum")])
+def test_how_the_authors_of_eurusprm_combine_steps_is_told(
+    pair: list[Path], tmp_path: Path, name: str, combined: str
+):
+    folder = shutil.copytree(pair[0], tmp_path / f"EurusPRM-{name}")
+    assert load_implicit(folder, pair[1], coefficient=COEFFICIENT).aggregation == combined
 
 
 def test_bf16_is_near_fp32(pair: list[Path]):

@@ -338,8 +338,11 @@ def test_nothing_to_learn_is_said_and_leaves_nothing(trunk, tmp_path):
     unlabeled = [r.with_labels(StepLabels((None,) * 4, "toy")) for r in TRAIN[:3]]
     with pytest.raises(RungError, match=r"0 targets of 12 steps.*12 unlabeled"):
         train_reward(prm(trunk), unlabeled, [], tmp_path / "prm")
-    with pytest.raises(RungError, match="12 beyond the context"):
-        train_reward(replace(prm(trunk), max_tokens=4), TRAIN[:3], [], tmp_path / "prm")
+    short = replace(prm(trunk), max_tokens=4)
+    with pytest.raises(RungError, match="12 steps.*12 beyond the context"):
+        train_reward(short, TRAIN[:3], [], tmp_path / "prm")
+    with pytest.raises(RungError, match="0 targets of 3 chains.*3 beyond the context"):
+        train_reward(replace(short, kind="orm"), TRAIN[:3], [], tmp_path / "prm")
     with pytest.raises(RungError, match=r"validation: 0 targets"):
         train_reward(prm(trunk), TRAIN, unlabeled, tmp_path / "prm")
     assert not (tmp_path / "prm").exists()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import msgspec
 import tyro
 
 from rung.cli.inputs import Chains, Files, Separator, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
+from rung.cli.train_view import show_training
 from rung.core.codec import Skipped
 from rung.core.errors import RungError
 from rung.core.progress import Silent
@@ -25,13 +26,8 @@ from rung.train.settings import (
     Optimization,
     PolicyTraining,
     RewardTraining,
-    TargetCounts,
-    TrainingReport,
 )
 from rung.train.trackers import TrackerName
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,37 +272,4 @@ def _run(
     if not leads:
         return
     result = {"out": str(folder), **msgspec.to_builtins(report), "skipped_rows": skipped.count}
-    out.result(result, lambda console: _show(console, report, folder))
-
-
-def _show(console: Console, report: TrainingReport, folder: Path) -> None:
-    from rich.table import Table
-
-    table = Table("", "training", "validation", box=None, pad_edge=False)
-    for name, about in _COUNTS.items():
-        table.add_row(about, *(_cell(c, name) for c in (report.train, report.validation)))
-    loss = report.validation_loss
-    table.add_row("loss", f"{report.train_loss:.4f}", "-" if loss is None else f"{loss:.4f}")
-    console.print(table)
-    early = ", stopped early" if report.is_stopped_early else ""
-    console.print(
-        f"{report.steps} steps{early}, weights of step {report.best_step} kept; {report.tokens} "
-        f"tokens in {report.seconds:.0f} s, {report.tokens_per_s:.0f} a second",
-        soft_wrap=True,
-    )
-    console.print(f"{folder} holds the model", soft_wrap=True)
-
-
-_COUNTS = {
-    "chains": "chains",
-    "chains_used": "chains with targets",
-    "targets": "steps learned",
-    "duplicate": "steps shared with an earlier chain",
-    "unlabeled": "steps without a label",
-    "truncated": "labels lost beyond the context",
-    "tokens": "tokens a pass",
-}
-
-
-def _cell(counts: TargetCounts | None, name: str) -> str:
-    return "-" if counts is None else str(getattr(counts, name))
+    out.result(result, lambda console: show_training(console, report, settings.places, folder))

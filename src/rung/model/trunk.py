@@ -19,6 +19,8 @@ from rung.model.reading import READING_FILE
 
 WEIGHTS = "model.safetensors"
 SHARDS_INDEX = "model.safetensors.index.json"
+ADAPTER = "adapter_config.json"
+"""What peft writes beside an adapter's weights."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 
 
@@ -85,7 +87,7 @@ def weight_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError("there is no such folder", file=str(folder))
     if not (folder / "config.json").exists():
-        raise InputError("the folder lacks config.json", file=str(folder))
+        raise _no_config(folder)
     index = folder / SHARDS_INDEX
     names = {WEIGHTS}
     if index.exists():
@@ -106,7 +108,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except FileNotFoundError:
-        raise InputError("the folder lacks config.json", file=str(folder)) from None
+        raise _no_config(folder) from None
     except msgspec.DecodeError as error:
         raise InputError(f"this is no JSON object ({error})", file=str(path)) from None
 
@@ -192,6 +194,16 @@ def _load_folder(kind: Any, folder: Path, dtype: torch.dtype, name: str) -> Load
 def _unreadable(what: str, error: Exception, folder: Path) -> InputError:
     message = str(error).strip().splitlines() or [type(error).__name__]
     return InputError(f"{what} can't be read ({message[0]})", file=str(folder))
+
+
+def _no_config(folder: Path) -> InputError:
+    if (folder / ADAPTER).exists():
+        reason = (
+            "this is a LoRA adapter without the model it belongs to; merge the two first, as"
+            " docs/guides/published-models.md shows"
+        )
+        return InputError(reason, file=str(folder))
+    return InputError("the folder lacks config.json", file=str(folder))
 
 
 def _lacks(folder: Path, name: str) -> str:

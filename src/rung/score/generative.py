@@ -164,7 +164,7 @@ class GenPRM:
         for step, turn in zip(chain.steps, turns[1:], strict=False):
             messages += [("assistant", known[step.id].text), ("user", turn)]
         text, eos = chat(self.tokenizer, messages), self.tokenizer.eos_token
-        is_closed = text.endswith((eos, f"{eos}\n"))
+        is_closed = eos is not None and text.endswith((eos, f"{eos}\n"))
         return text.removesuffix("\n").removesuffix(eos) if is_closed else text
 
     def _judged(self, told: Sequence[str], number: int) -> list[Critique]:

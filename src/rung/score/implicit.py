@@ -20,6 +20,7 @@ import msgspec
 from rung.core.errors import RungError
 from rung.core.types import Chain, Problem, StepScores
 from rung.model.checkpoint import weights_hash
+from rung.model.families import checkpoint_files
 from rung.model.families.texts import chat, encode, plain_text, shown
 from rung.model.implicit import (
     IMPLICIT_FILE,
@@ -36,6 +37,8 @@ from rung.score.reward import Precision
 from rung.score.session import ScoringSession
 
 STEP_SEPARATOR = "\n\n"
+SUMMED = "EurusPRM-Stage2"
+"""Of the published models the one whose authors sum the step scores."""
 READS_A_CALL = 16_384
 """Positions whose features are kept at one time."""
 
@@ -77,8 +80,6 @@ class ImplicitScorer:
     chain a step's sum reaches into the beginning of the next, which is always "Step i: ", and at
     the chain's end it takes in the token that ends the turn: unlike with rung's own models, the
     score of a chain's last step changes a little when another step is written behind it.
-
-    The authors combine steps by their minimum (EurusPRM-Stage1) or their sum (-Stage2).
     """
 
     name: str
@@ -95,6 +96,8 @@ class ImplicitScorer:
     tokenizer: Any
     settings: Mapping[str, Any]
     """What the layout depends on besides the tokenizer, as JSON."""
+    aggregation: str = "min"
+    """How its authors combine step scores: the minimum, for EurusPRM-Stage2 the sum."""
 
     @property
     def kind(self) -> Kind:
@@ -105,11 +108,6 @@ class ImplicitScorer:
     def family(self) -> str:
         """How a table names it."""
         return "implicit"
-
-    @property
-    def aggregation(self) -> str:
-        """How step scores are combined where nothing else is asked for."""
-        return "min"
 
     @property
     def fingerprint(self) -> Any:
@@ -291,7 +289,12 @@ def load_implicit(
         has_sessions=own is not None,
         tokenizer=lm.tokenizer,
         settings={"max_tokens": max_tokens} if own is None else msgspec.to_builtins(own),
+        aggregation=_aggregation(Path(folder)) if own is None else "min",
     )
+
+
+def _aggregation(folder: Path) -> str:
+    return "sum" if checkpoint_files(folder).mentions(SUMMED) else "min"
 
 
 def _batches(told_B: Sequence[Boundaries]) -> Iterator[list[Boundaries]]:

@@ -24,7 +24,7 @@ _TOKEN_CLASSIFIER = "ForTokenClassification"
 _KINDS = {"prm": "process reward model", "orm": "outcome reward model"}
 _LOSSES = {
     "bce": "binary cross entropy, soft labels as they are (arXiv 2312.08935)",
-    "mse": "squared error of the score",
+    "mse": "squared error of the score (arXiv 2406.03816)",
     "ce": "cross entropy over the classes, soft labels as mixtures of neighboring classes",
     "pqm": "comparative ranking of a chain's steps (PQM, arXiv 2410.11287), margin {margin:g}",
 }

@@ -1,10 +1,12 @@
 """Training on several processes: started by ``accelerate launch`` or ``torchrun``, one loop.
 
 Both launchers set the same environment variables (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR), so
-`rung train` under either becomes one of the processes. The batches of an optimizer step are dealt
-out to them, and each step's gradient is the sum over all, so the losses are those of one process
-with the same settings, up to rounding. "ddp" keeps all weights in every process; "fsdp" (FSDP2,
-torch's ``fully_shard``) keeps a share of weights, gradients and optimizer state in each.
+`rung train` under either becomes one of the processes. Of accelerate's own settings it takes
+``--use_fsdp``, and says where the precision differs from the run's. The batches of an optimizer
+step are dealt out to the processes, and each step's gradient is the sum over all, so the losses are
+those of one process with the same settings, up to rounding. "ddp" keeps all weights in every
+process; "fsdp" (FSDP2, torch's ``fully_shard``) keeps a share of weights, gradients and optimizer
+state in each.
 
 States are saved whole, not in shares, so a run can go on with another number of processes.
 """
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,6 +29,10 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from rung.core.errors import RungError
 
 Strategy = Literal["ddp", "fsdp"]
+AUTO = "auto"
+HELD = {"ddp": "all weights", "fsdp": "a share of the weights"}
+"""What each process has under a strategy."""
+OTHER_ENGINES = {"ACCELERATE_USE_DEEPSPEED": "DeepSpeed", "ACCELERATE_USE_MEGATRON_LM": "Megatron"}
 HEAD_WEIGHTS = 2
 """Weight and bias: where these alone learn, the trunk has run before and there is no more to
 share."""
@@ -74,6 +80,14 @@ class World:
             else:
                 dist.all_reduce(weight.grad)
 
+    def gathered(self, tensor: Tensor) -> list[Tensor]:
+        """What every process has of a tensor on the CPU, of one shape in all, by rank."""
+        if self.size == 1:
+            return [tensor]
+        found = [torch.empty_like(tensor) for _ in range(self.size)]
+        dist.all_gather(found, tensor)
+        return found
+
     def agree(self, is_so: bool) -> bool:
         """What the leading process says, for all: clocks differ."""
         return bool(self.total(float(is_so and self.leads)))
@@ -93,16 +107,53 @@ class World:
             self.wait()
 
 
-def join_world(strategy: Strategy) -> World:
-    """The world that a launcher started this process in; one process alone without a launcher."""
+def join_world(strategy: Strategy | Literal["auto"]) -> World:
+    """The world that a launcher started this process in; one process alone without a launcher.
+
+    Args:
+        strategy: "auto" is what ``accelerate launch`` was told (see `launched_strategy`).
+
+    Raises:
+        RungError: It was told to use what rung does not.
+    """
+    chosen = launched_strategy(os.environ) if strategy == AUTO else strategy
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        return World(strategy=strategy)
+        return World(strategy=chosen)
     if not dist.is_initialized():
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
-    return World(dist.get_rank(), dist.get_world_size(), strategy)
+    return World(dist.get_rank(), dist.get_world_size(), chosen)
+
+
+def launched_strategy(environment: Mapping[str, str]) -> Strategy:
+    """FSDP2 where ``accelerate launch --use_fsdp`` started this process, else DDP.
+
+    Raises:
+        RungError: Accelerate was told to use DeepSpeed or Megatron.
+    """
+    for name, engine in OTHER_ENGINES.items():
+        if environment.get(name) == "true":
+            raise RungError(
+                f"accelerate launch was told to use {engine}, which rung does not: launch with"
+                " --use_fsdp, or with neither"
+            )
+    return "fsdp" if environment.get("ACCELERATE_USE_FSDP") == "true" else "ddp"
+
+
+def launch_notes(world: World, precision: str, environment: Mapping[str, str]) -> list[str]:
+    """What the user of a launcher should read: how many processes train, and what goes unheard."""
+    notes: list[str] = []
+    if world.size > 1:
+        notes.append(f"{world.size} processes train, each with {HELD[world.strategy]}")
+    launched = environment.get("ACCELERATE_MIXED_PRECISION", "no")
+    if launched not in ("no", precision):
+        notes.append(
+            f"careful: accelerate launch says mixed precision {launched}, this run is in"
+            f" {precision}; --precision sets it"
+        )
+    return notes
 
 
 def spread(model: nn.Module, world: World, device: torch.device) -> None:

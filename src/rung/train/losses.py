@@ -31,7 +31,11 @@ def binary_cross_entropy(
 def squared_error(
     logits_K: Float[Tensor, " K"], labels_K: Float[Tensor, " K"]
 ) -> Float[Tensor, ""]:
-    """Sum of (sigmoid(logit) - y)^2: regression onto a soft label."""
+    """Sum of (sigmoid(logit) - y)^2: regression onto a soft label.
+
+    ReST-MCTS* (arXiv 2406.03816) trains its process reward model so, on the head's bare value
+    (THUDM/ReST-MCTS, PRM/train_VM_mistral.py); the sigmoid here keeps scores in [0, 1].
+    """
     return (torch.sigmoid(logits_K) - labels_K).square().sum()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,14 @@ from rung.core.errors import RungError
 from rung.core.progress import Silent
 from rung.core.protocols import Progress
 from rung.core.types import ChainRecord
-from rung.train.distributed import World, join_world
+from rung.train.distributed import World, join_world, launch_notes
 from rung.train.examples import Examples
 from rung.train.folder import Fingerprint, begin, claim, fingerprint, finish, run_id
 from rung.train.loop import Outcome, Task, run_loop
 from rung.train.settings import (
     ImplicitTraining,
     Optimization,
+    Places,
     PolicyTraining,
     RewardTraining,
     TargetCounts,
@@ -36,6 +38,8 @@ class Run:
     tracker: Tracker
     train: Sequence[ChainRecord]
     validation: Sequence[ChainRecord]
+    places: Places
+    """What targets are counted in."""
     fingerprint: Fingerprint
 
     @property
@@ -49,9 +53,9 @@ class Run:
         Raises:
             RungError: Nothing is left to learn from.
         """
-        _check_targets(ours.counts, "training", self.progress)
+        _check_targets(ours.counts, "training", self.places, self.progress)
         if self.validation:
-            _check_targets(held_out.counts, "validation", self.progress)
+            _check_targets(held_out.counts, "validation", self.places, self.progress)
             _warn_of_overlap(self.train, self.validation, self.progress)
         begin(self.out, self.fingerprint, self.world)
 
@@ -86,7 +90,8 @@ def take_up(
     """A run that is to be begun or gone on with; the report of one that has ended.
 
     Raises:
-        RungError: The trunk is not there, or `out` holds something else.
+        RungError: The trunk is not there, `out` holds something else, or a launcher asks for what
+            rung can't do.
     """
     world = join_world(settings.optimization.strategy)
     told = (world.leads and progress) or Silent()
@@ -96,6 +101,8 @@ def take_up(
     if report := claim(out, wanted, TrainingReport):
         told.log(f"{out}: this run has ended before; nothing is left to do")
         return report
+    for note in launch_notes(world, settings.optimization.precision, os.environ):
+        told.log(note)
     told.start("opening the trunk")
     return Run(
         out=out,
@@ -104,6 +111,7 @@ def take_up(
         tracker=tracking,
         train=train,
         validation=validation,
+        places=settings.places,
         fingerprint=wanted,
     )
 
@@ -114,14 +122,14 @@ def within_context(max_tokens: int, model: Any) -> int:
     return min(max_tokens, positions or max_tokens)
 
 
-def _check_targets(counts: TargetCounts, which: str, progress: Progress) -> None:
+def _check_targets(counts: TargetCounts, which: str, places: Places, progress: Progress) -> None:
     lost = {
         "beyond the context": counts.truncated,
         "unlabeled": counts.unlabeled,
         "duplicate": counts.duplicate,
     }
     said = ", ".join(f"{number} {why}" for why, number in lost.items() if number)
-    summary = f"{which}: {counts.targets} targets of {counts.places} steps"
+    summary = f"{which}: {counts.targets} targets of {counts.places} {places}"
     if not counts.targets:
         raise RungError(f"{summary}, so there is nothing to learn from ({said or 'no chains'})")
     progress.log(

@@ -19,6 +19,7 @@ LOSSES: dict[HeadName, tuple[LossName, ...]] = {
     "tokens": ("ce",),
 }
 """The losses that a head can learn by, its usual one first."""
+Places = Literal["steps", "tokens", "chains"]
 LABEL_WORDS = ("+", "-")
 LORA_SCALE = 2
 """lora_alpha over the rank: an adapter's product is added times this."""
@@ -52,8 +53,9 @@ class Optimization:
     """bf16: matrix products in bf16, weights and their sums in fp32."""
     checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, about a third more time."""
-    strategy: Literal["ddp", "fsdp"] = "ddp"
-    """Under accelerate launch or torchrun: each process holds all weights, or a share (FSDP2)."""
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    """Under accelerate launch or torchrun: each process holds all weights, or a share (FSDP2); auto
+    is ddp, and fsdp under accelerate launch --use_fsdp."""
     evaluate_every: int | None = None
     """Steps between looks at the validation chains; without it, ten looks a run."""
     patience: int = 3
@@ -154,6 +156,13 @@ class RewardTraining:
         if self.noise is not None:
             self._check_noise(self.noise)
 
+    @property
+    def places(self) -> Places:
+        """What its targets are counted in (see `TargetCounts`)."""
+        if self.kind == "prm" or self.orm_targets == "every":
+            return "steps"
+        return "tokens" if self.orm_targets == "tokens" else "chains"
+
     def _check_noise(self, noise: Noise) -> None:
         check_noise(noise)
         if self.kind == "orm":
@@ -188,6 +197,11 @@ class ImplicitTraining:
         if self.loss == "dpo" and not self.optimization.share:
             raise RungError("dpo compares a problem's chains, which --no-share keeps apart")
 
+    @property
+    def places(self) -> Places:
+        """Its targets are outcomes."""
+        return "chains"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyTraining:
@@ -206,6 +220,11 @@ class PolicyTraining:
     def __post_init__(self) -> None:
         if self.trainable == "head":
             raise RungError("a policy's head is mostly its embeddings; train all, or last:K layers")
+
+    @property
+    def places(self) -> Places:
+        """Its targets are counted in steps, though each is several tokens."""
+        return "steps"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

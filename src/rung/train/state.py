@@ -73,7 +73,7 @@ class RunState:
         for name, weight in self._weights.items():
             for key, value in self._optimizer.state[weight].items():
                 tensors[f"optimizer.{key}.{name}"] = whole(value)
-        tensors |= _random_states(self._device)
+        tensors |= _random_states(self._device, self._world)
         if not self._world.leads:
             return
         encoded = msgspec.json.encode(position).decode()
@@ -107,7 +107,7 @@ class RunState:
                         for key in ("step", "exp_avg", "exp_avg_sq")
                         if (tensor := tensors.get(f"optimizer.{key}.{name}")) is not None
                     }
-            _set_random_states(tensors, self._device)
+            _set_random_states(tensors, self._device, self._world.rank)
             return msgspec.json.decode(metadata["position"], type=type(fresh))
         except (SafetensorError, KeyError, RuntimeError, msgspec.DecodeError) as error:
             reason = f"the state can't be read ({error}); delete {STATE_FOLDER}/ to start over"
@@ -166,17 +166,30 @@ def _until(lines: Iterable[bytes], step: int) -> Iterable[bytes]:
         yield line
 
 
-def _random_states(device: torch.device) -> dict[str, Tensor]:
-    states = {"random.cpu": torch.get_rng_state()}
+def _random_states(device: torch.device, world: World) -> dict[str, Tensor]:
+    """Of every process: each draws the dropout of its own batches."""
+    states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
-        states["random.cuda"] = torch.cuda.get_rng_state(device)
-    return states
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return {
+        _random(kind, rank): state
+        for kind, ours in states.items()
+        for rank, state in enumerate(world.gathered(ours))
+    }
 
 
-def _set_random_states(tensors: dict[str, Tensor], device: torch.device) -> None:
-    torch.set_rng_state(tensors["random.cpu"])
+def _set_random_states(tensors: dict[str, Tensor], device: torch.device, rank: int) -> None:
+    def saved(kind: str) -> Tensor:
+        # a process that was not there before goes on as the first
+        return tensors.get(_random(kind, rank), tensors[_random(kind, 0)])
+
+    torch.set_rng_state(saved("cpu"))
     if device.type == "cuda":
-        torch.cuda.set_rng_state(tensors["random.cuda"], device)
+        torch.cuda.set_rng_state(saved("cuda"), device)
+
+
+def _random(kind: str, rank: int) -> str:
+    return f"random.{kind}.{rank}" if rank else f"random.{kind}"
 
 
 def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
