@@ -282,6 +282,16 @@ def test_of_a_policy_the_last_layers_can_learn_alone(trunk, tmp_path):
     assert "model.embed_tokens.weight" not in changed
 
 
+def test_of_a_policy_adapters_can_learn_alone(trunk, tmp_path):
+    settings = PolicyTraining(trunk=trunk, lora=2, optimization=FAST)
+    train_policy(settings, TRAIN, [], tmp_path / "policy")
+    old, new = (load_causal_lm(at).model.state_dict() for at in (trunk, tmp_path / "policy"))
+    changed = {name for name in old if not torch.equal(old[name], new[name])}
+    assert changed and all("_proj." in name for name in changed)
+    with pytest.raises(RungError, match="it can't go with 'last:1'"):
+        PolicyTraining(trunk=trunk, lora=2, trainable="last:1")
+
+
 def test_a_policy_without_anything_that_learns_is_refused(trunk):
     with pytest.raises(RungError, match="last:K layers"):
         PolicyTraining(trunk=trunk, trainable="head")
@@ -339,9 +349,9 @@ def test_nothing_to_learn_is_said_and_leaves_nothing(trunk, tmp_path):
     with pytest.raises(RungError, match=r"0 targets of 12 steps.*12 unlabeled"):
         train_reward(prm(trunk), unlabeled, [], tmp_path / "prm")
     short = replace(prm(trunk), max_tokens=4)
-    with pytest.raises(RungError, match="12 steps.*12 beyond the context"):
+    with pytest.raises(RungError, match=r"12 steps.*12 beyond the context"):
         train_reward(short, TRAIN[:3], [], tmp_path / "prm")
-    with pytest.raises(RungError, match="0 targets of 3 chains.*3 beyond the context"):
+    with pytest.raises(RungError, match=r"0 targets of 3 chains.*3 beyond the context"):
         train_reward(replace(short, kind="orm"), TRAIN[:3], [], tmp_path / "prm")
     with pytest.raises(RungError, match=r"validation: 0 targets"):
         train_reward(prm(trunk), TRAIN, unlabeled, tmp_path / "prm")

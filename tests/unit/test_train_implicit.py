@@ -13,6 +13,7 @@ from rung.model.implicit import load_implicit_reading
 from rung.score import load_implicit
 from rung.train import ImplicitTraining, Optimization, train_implicit
 from rung.train.examples import implicit_examples
+from rung.train.implicit import in_order
 from toy_chains import make_toy_trunk
 
 FAST = Optimization(lr=3e-3, batch_tokens=512, epochs=4, evaluate_every=10, patience=0)
@@ -85,8 +86,9 @@ def test_a_score_is_the_literal_sum_of_log_ratios(trunk, tmp_path):
     assert max(abs(p - 0.5) for p in expected) > 0.01
 
 
-def test_a_stopped_run_goes_on_to_the_same_weights(trunk, tmp_path):
-    run = settings(trunk, batch_tokens=128, epochs=1, save_every=2)
+@pytest.mark.parametrize("lora", [None, 2])
+def test_a_stopped_run_goes_on_to_the_same_weights(trunk, tmp_path, lora):
+    run = replace(settings(trunk, batch_tokens=128, epochs=1, save_every=2), lora=lora)
     train_implicit(run, TRAIN, HELD_OUT, tmp_path / "whole")
     broken = tmp_path / "broken"
     with pytest.raises(Stopped):
@@ -96,6 +98,9 @@ def test_a_stopped_run_goes_on_to_the_same_weights(trunk, tmp_path):
     train_implicit(run, TRAIN, HELD_OUT, broken)
     assert are_equal(weights(tmp_path / "whole"), weights(broken))
     assert {p.name for p in broken.iterdir()} == {p.name for p in (tmp_path / "whole").iterdir()}
+    old, new = (load_causal_lm(at).model.state_dict() for at in (trunk, broken))
+    changed = {name for name in old if not torch.equal(old[name], new[name])}
+    assert changed and all("_proj." in name for name in changed) == (lora is not None)
 
 
 def test_an_untrained_policy_says_nothing(trunk, tmp_path):
@@ -124,6 +129,11 @@ def test_every_chain_is_counted_once(trunk):
     assert (pairs.places, pairs.targets, pairs.duplicate, pairs.unlabeled) == (8, 4, 1, 3)
     short = implicit_examples(replace(layout, max_tokens=5), records, tokenizer, pairs=False)
     assert short.counts.truncated == 7
+
+
+def test_questions_are_numbered_in_their_order_whatever_strings_hash_to():
+    names = [f"q{k % 7}" for k in range(20)]
+    assert in_order(names) == [k % 7 for k in range(20)]
 
 
 def test_pairs_that_never_meet_are_said(trunk, tmp_path):

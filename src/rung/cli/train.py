@@ -181,6 +181,8 @@ class Implicit:
     """Cross entropy of outcomes, or preference of right chains over a problem's wrong ones."""
     coefficient: float = 0.05
     """By what the log ratio of the model and its trunk is multiplied: beta in the paper."""
+    lora: int | None = None
+    """The rank of adapters that learn in place of all weights (LoRA)."""
     step_separator: Separator = "\n"
     """Written behind every step; its score is read there."""
     max_tokens: int = 1024
@@ -195,6 +197,7 @@ class Implicit:
             trunk=self.trunk,
             loss=self.loss,
             coefficient=self.coefficient,
+            lora=self.lora,
             step_separator=self.step_separator,
             max_tokens=self.max_tokens,
             optimization=self.optimization,
@@ -215,6 +218,8 @@ class Policy:
     data: SharedData = field(default_factory=Data)
     trainable: str = "all"
     """What learns: all, or last:K for the last K layers and the final norm."""
+    lora: int | None = None
+    """The rank of adapters that learn in place of all weights (LoRA)."""
     max_tokens: int = 1024
     """Tokens of a chain; steps beyond are lost, and counted."""
     optimization: SharedOptimization = field(default_factory=Optimization)
@@ -226,6 +231,7 @@ class Policy:
         settings = PolicyTraining(
             trunk=self.trunk,
             trainable=self.trainable,
+            lora=self.lora,
             max_tokens=self.max_tokens,
             optimization=self.optimization,
         )

@@ -60,7 +60,8 @@ def write_implicit_card(
         "dpo": "preference of right chains over a problem's wrong ones (arXiv 2412.01981, DPO)",
     }[settings.loss]
     facts = {"trunk": trunk, "labels": _OUTCOMES, "loss": loss}
-    facts |= {"coefficient": f"{settings.coefficient:g}", "trained": "all weights"}
+    trained = "all weights" if settings.lora is None else _adapters(settings.lora)
+    facts |= {"coefficient": f"{settings.coefficient:g}", "trained": trained}
     parts = [
         _front("process reward model", is_plain=False),
         f"# {name}\n\nThis implicit process reward model gives every step of a chain of reasoning"
@@ -193,13 +194,16 @@ def _training(facts: dict[str, str], optimization: Optimization, report: Trainin
 
 def _trained(method: Method) -> str:
     if method.lora is not None:
-        rank = method.lora
-        return f"adapters of rank {rank} (alpha {LORA_SCALE * rank}), merged, and the head"
+        return f"{_adapters(method.lora)}, and the head"
     if method.trainable == "head":
         return "the head; the trunk is as it was"
     if method.trainable == "all":
         return "all weights"
     return f"the last {method.trainable.removeprefix('last:')} layers, final norm and head"
+
+
+def _adapters(rank: int) -> str:
+    return f"adapters of rank {rank} (alpha {LORA_SCALE * rank}), merged"
 
 
 def _limits(source: str, max_tokens: int, *, is_orm: bool = False) -> str:

@@ -17,6 +17,7 @@ import contextlib
 import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 import torch
@@ -29,10 +30,12 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from rung.core.errors import RungError
 
 Strategy = Literal["ddp", "fsdp"]
-AUTO = "auto"
 HELD = {"ddp": "all weights", "fsdp": "a share of the weights"}
 """What each process has under a strategy."""
 OTHER_ENGINES = {"ACCELERATE_USE_DEEPSPEED": "DeepSpeed", "ACCELERATE_USE_MEGATRON_LM": "Megatron"}
+PATIENCE = timedelta(days=7)
+"""Of processes for one another: the first runs a frozen trunk, or a reference, alone. Where one
+dies, the launcher ends all."""
 HEAD_WEIGHTS = 2
 """Weight and bias: where these alone learn, the trunk has run before and there is no more to
 share."""
@@ -116,14 +119,15 @@ def join_world(strategy: Strategy | Literal["auto"]) -> World:
     Raises:
         RungError: It was told to use what rung does not.
     """
-    chosen = launched_strategy(os.environ) if strategy == AUTO else strategy
+    chosen = launched_strategy(os.environ) if strategy == "auto" else strategy
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return World(strategy=chosen)
     if not dist.is_initialized():
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        dist.init_process_group(backend, timeout=PATIENCE)
     return World(dist.get_rank(), dist.get_world_size(), chosen)
 
 
@@ -178,7 +182,7 @@ def spread(model: nn.Module, world: World, device: torch.device) -> None:
 
 
 def gather(model: nn.Module) -> None:
-    """Put a trained model's shares together in every process, where it can be written."""
+    """Put a trained model's shares together in every process's memory, where it can be written."""
     wholes: dict[nn.Parameter, nn.Parameter] = {}
     for module in model.modules():
         if isinstance(module, FSDPModule):
@@ -205,5 +209,6 @@ def like(tensor: Tensor, model_for: Tensor) -> Tensor:
 
 
 def _plain(weight: nn.Parameter) -> nn.Parameter:
-    # a copy: what the shares are put together in is larger, and would be written whole
-    return nn.Parameter(whole(weight.detach()).clone(), weight.requires_grad)
+    # a copy: what the shares are put together in is larger, and would be written whole; off the
+    # device, which need not have room for all of the model
+    return nn.Parameter(whole(weight.detach()).to("cpu", copy=True), weight.requires_grad)

@@ -4,7 +4,8 @@ A chain's reward is ``coefficient * log(policy / reference)`` over the tokens of
 the reference is the model as it was. Trained on outcomes, the same sum up to a step's end values
 that step (arXiv 2412.01981); no step needs a label.
 
-Shape letters: B chains, T tokens of a batch, K tokens that are predicted, V vocabulary.
+Shape letters: B chains, K tokens that are predicted, U distinct rows that predict them, V
+vocabulary.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from rung.train.losses import implicit_cross_entropy, implicit_preference
 from rung.train.run import Run, take_up, within_context
 from rung.train.settings import ImplicitTraining, Optimization, TrainingReport
 from rung.train.trackers import TrackerName
+from rung.train.trainable import open_causal_lm
 
 
 def train_implicit(
@@ -55,6 +57,7 @@ def train_implicit(
         return run
     model, tokenizer, name = load_causal_lm(settings.trunk)
     use_tree_attention(model)
+    close_weights = open_causal_lm(model, settings.lora, settings.optimization.seed)
     settings = replace(settings, max_tokens=within_context(settings.max_tokens, model))
     is_dpo = settings.loss == "dpo"
     ours = implicit_examples(settings, run.train, tokenizer, pairs=is_dpo)
@@ -72,6 +75,7 @@ def train_implicit(
         validation=held_out.examples,
     )
     outcome = run.loop(task, settings.optimization)
+    close_weights()
     return run.finish(
         outcome,
         ours,
@@ -93,11 +97,16 @@ def _loss(
         ratios_K = logprobs_K - known_K
         if settings.loss == "ce":
             return implicit_cross_entropy(ratios_K, chains_K, outcomes_B, coefficient=beta)
-        number = {question: k for k, question in enumerate({e.question for e in examples})}
-        questions_B = torch.tensor([number[e.question] for e in examples], device=device)
+        questions_B = torch.tensor(in_order([e.question for e in examples]), device=device)
         return implicit_preference(ratios_K, chains_K, outcomes_B, questions_B, coefficient=beta)
 
     return loss
+
+
+def in_order(names: Sequence[str]) -> list[int]:
+    """A number for each name, by first appearance, so that a sum has one order in every process."""
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(name, len(numbers)) for name in names]
 
 
 def _logprobs(
@@ -107,15 +116,20 @@ def _logprobs(
     batch = collate(bundles, target_type=torch.float32, device=device)
     examples = [example for bundle in bundles for example in bundle.examples]
     next_K = torch.tensor([e.ids[at + 1] for e in examples for at in e.reads], device=device)
-    logits_TV = model(**batch.tree.inputs).logits[0].float()
-    logprobs_K = logits_TV[batch.rows_K, next_K] - logits_TV.logsumexp(-1)[batch.rows_K]
+    # the question's tokens need no logits; what several chains begin with needs them once
+    rows_U, place_K = batch.rows_K.unique(return_inverse=True)
+    logits_UV = model(**batch.tree.inputs, logits_to_keep=rows_U).logits[0].float()
+    logprobs_K = logits_UV[place_K, next_K] - logits_UV.logsumexp(-1)[place_K]
     return logprobs_K, batch.targets_K, batch.chains_K
 
 
 def _reference(
     model: Any, examples: Sequence[Example], settings: Optimization, run: Run
 ) -> Mapping[int, Tensor]:
-    """What the model says before it is trained: log-probabilities by the example's `id`."""
+    """What the model says before it is trained: log-probabilities by the example's `id`.
+
+    New adapters add 0, so they may be there already.
+    """
     device = pick_device(settings.device)
     model.eval().to(device)
     size = settings.batch_tokens

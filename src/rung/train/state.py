@@ -69,10 +69,10 @@ class RunState:
 
     def save(self, position: Stands) -> None:
         """Save where the run stands; forget best weights that it no longer refers to."""
-        tensors = {f"weight.{name}": whole(w.detach()) for name, w in self._weights.items()}
+        tensors = self._put_together("weight.")
         for name, weight in self._weights.items():
             for key, value in self._optimizer.state[weight].items():
-                tensors[f"optimizer.{key}.{name}"] = whole(value)
+                tensors |= self._whole(f"optimizer.{key}.{name}", value)
         tensors |= _random_states(self._device, self._world)
         if not self._world.leads:
             return
@@ -115,7 +115,7 @@ class RunState:
 
     def keep_best(self, step: int) -> None:
         """Keep the weights as they are now as those of the best step."""
-        weights = {name: whole(weight.detach()) for name, weight in self._weights.items()}
+        weights = self._put_together()
         if self._world.leads:
             _save(weights, self._best(step), {})
 
@@ -126,6 +126,18 @@ class RunState:
         with torch.no_grad():
             for name, weight in self._weights.items():
                 weight.copy_(like(tensors[name], weight))
+
+    def _put_together(self, prefix: str = "") -> dict[str, Tensor]:
+        """The weights that learn, under their names."""
+        found: dict[str, Tensor] = {}
+        for name, weight in self._weights.items():
+            found |= self._whole(f"{prefix}{name}", weight.detach())
+        return found
+
+    def _whole(self, name: str, tensor: Tensor) -> dict[str, Tensor]:
+        """A whole tensor, for the leading process alone: no device has to hold all of them."""
+        found = whole(tensor)
+        return {name: found.cpu()} if self._world.leads else {}
 
     def _best(self, step: int) -> Path:
         return self._folder / f"best-{step}.safetensors"
@@ -194,7 +206,7 @@ def _random(kind: str, rank: int) -> str:
 
 def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
     with replacing(path) as aside:
-        save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, aside, metadata)
+        save_file({k: v.contiguous() for k, v in tensors.items()}, aside, metadata)
 
 
 def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

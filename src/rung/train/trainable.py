@@ -29,6 +29,20 @@ def open_weights(model: RewardModel, method: Method, seed: int) -> Callable[[], 
     return lambda: None
 
 
+def open_causal_lm(model: Any, lora: int | None, seed: int) -> Callable[[], None]:
+    """Leave all of a causal LM open, or adapters of the rank `lora` alone.
+
+    Call what is returned once, when training is over.
+
+    Raises:
+        RungError: The model has no such part, or peft is not installed.
+    """
+    if lora is None:
+        return lambda: None
+    model.requires_grad_(False)
+    return add_adapters(model.base_model, lora, seed)
+
+
 def freeze(trunk: Any, trainable: str) -> None:
     """Leave open what `trainable` names of a decoder: "all", "head" (nothing of it), or "last:K".
 
