@@ -54,8 +54,7 @@ class Optimization:
     checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, about a third more time."""
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
-    """Under accelerate launch or torchrun: each process holds all weights, or a share (FSDP2); auto
-    is ddp, and fsdp under accelerate launch --use_fsdp."""
+    """Each process holds all weights or a share (FSDP2); auto: as accelerate launch was told."""
     evaluate_every: int | None = None
     """Steps between looks at the validation chains; without it, ten looks a run."""
     patience: int = 3
