@@ -123,6 +123,9 @@ def join_world(strategy: Strategy | Literal["auto"]) -> World:
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return World(strategy=chosen)
+    # what accelerate launch --use_fsdp asks of transformers: to open the weights in the first
+    # process alone, and leave it to Accelerator to send them to the others
+    os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
     if not dist.is_initialized():
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
