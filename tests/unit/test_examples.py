@@ -124,15 +124,6 @@ def test_an_orm_passes_over_chains_that_nobody_checked(tokenizer):
     assert (made.examples, made.counts.unlabeled) == ([], 1)
 
 
-def test_an_orm_counts_a_chain_without_steps_as_one_that_nothing_can_be_learned_of(tokenizer):
-    records = [record([], outcome=Verdict.CORRECT), record(["a"], outcome=Verdict.CORRECT)]
-    made = reward_examples(ORM, records, tokenizer, None)
-    assert (made.counts.places, made.counts.targets, made.counts.unlabeled) == (2, 1, 1)
-    for targets in ("every", "tokens"):
-        settings = RewardTraining(kind="orm", trunk="t", orm_targets=targets)
-        assert reward_examples(settings, records[:1], tokenizer, None).examples == []
-
-
 def test_an_orm_on_every_step_learns_the_mean_outcome_of_a_shared_step(tokenizer):
     settings = RewardTraining(kind="orm", trunk="t", orm_targets="every")
     records = [

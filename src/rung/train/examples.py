@@ -80,9 +80,6 @@ def reward_examples(
     is_whole = settings.method.step_loss == "pqm"
     for record, labels_S, shown in zip(records, labels, rendered, strict=True):
         known = set[str]() if is_whole and _is_new(record, labels_S, shown, seen) else seen
-        if settings.places == "chains" and not labels_S:  # no step to learn the outcome at
-            tally.places += 1
-            tally.unlabeled += 1
         example = _reward_example(record, labels_S, shown, target_of, known, tally)
         seen |= known
         if example.reads:
@@ -217,7 +214,7 @@ def _labels(
         found = record.labels_from(source)
         return dict(enumerate(_targets_of(found, settings) if found else (None,) * num_steps))
     label = None if record.outcome is None else float(record.outcome.is_correct)
-    first = 0 if settings.orm_targets == "every" else max(0, num_steps - 1)
+    first = 0 if settings.orm_targets == "every" else num_steps - 1
     return dict.fromkeys(range(first, num_steps), label)
 
 
