@@ -163,9 +163,11 @@ class GenPRM:
         messages = [("system", system), ("user", turns[0])]
         for step, turn in zip(chain.steps, turns[1:], strict=False):
             messages += [("assistant", known[step.id].text), ("user", turn)]
-        text, eos = chat(self.tokenizer, messages), self.tokenizer.eos_token
-        is_closed = eos is not None and text.endswith((eos, f"{eos}\n"))
-        return text.removesuffix("\n").removesuffix(eos) if is_closed else text
+        text = chat(self.tokenizer, messages)
+        eos: str | None = self.tokenizer.eos_token
+        if eos is None or not text.endswith((eos, f"{eos}\n")):
+            return text
+        return text.removesuffix("\n").removesuffix(eos)
 
     def _judged(self, told: Sequence[str], number: int) -> list[Critique]:
         """The critiques that begin behind the prompts, one a prompt."""
