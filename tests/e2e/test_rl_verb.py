@@ -1,16 +1,22 @@
 """`rung rl` as a user runs it, on a tiny policy."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+import torch.distributed as dist
+from torch.testing._internal.distributed.fake_pg import FakeStore
 
-from processes import kill, start_rung, start_two
+from processes import kill, start_rung
 from rung import read_records
 from rung.cli.main import main
 from rung.score import load_scorer
 
+GUIDE = (Path(__file__).parents[2] / "docs/guides/rl.md").read_text()
 MEASURED = {
     *("step", "reward", "outcome", "kl", "entropy", "chain_tokens", "chain_steps"),
     *("tokens_sampled", "tokens_scored", "seconds", "seconds_by_part"),
@@ -42,6 +48,10 @@ def rows(out: Path):
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
+def told_in_the_guide(row):
+    return all(f"`{name}`" in GUIDE for name in [*row, *row.get("seconds_by_part", ())])
+
+
 def curve(out: Path):
     """All that does not depend on the clock."""
     timed = ("seconds", "seconds_by_part")
@@ -58,7 +68,9 @@ def test_a_run_tells_how_it_went(rl_lab, tmp_path, capsys):
     looks = [row for row in rows(out) if "held_out_accuracy" in row]
     assert [row["step"] for row in looks] == [0, 2, 4]
     assert all(row.keys() >= MEASURED for row in rows(out) if "reward" in row)
+    assert all(map(told_in_the_guide, rows(out)))
     last = rows(out)[-2]
+    assert last["tokens_scored"] is None and found["tokens_scored"] is None  # labels read none
     assert sum(last["seconds_by_part"].values()) <= last["seconds"]
     assert set(last["seconds_by_part"]) == {"sampling", "verifying", "scoring", "learning"}
     assert found["best"]["accuracy"] == max(row["held_out_accuracy"] for row in looks)
@@ -121,8 +133,10 @@ def test_the_strictest_of_several_scorers_pays(rl_lab, tiny_reward, tmp_path):
         for score, each in zip(
             found.scores, zip(*(s.scores for s in scored), strict=True), strict=True
         ):
-            expected = None if None in each else pytest.approx(min(each), abs=1e-5)
-            assert score == expected
+            said = [one for one in each if one is not None]  # the ORM speaks at the end alone
+            assert score == (pytest.approx(min(said), abs=1e-5) if said else None)
+    inner = [score for record in records for score in record.scores[0].scores[:-1]]
+    assert inner and None not in inner
 
 
 def test_an_online_prm_learns_outcomes_and_pays(rl_lab, tmp_path):
@@ -131,24 +145,53 @@ def test_an_online_prm_learns_outcomes_and_pays(rl_lab, tmp_path):
     told = without_labels(told)
     assert main([*told, "--prm-lr", "1e-2"]) == 0
     losses = [row["prm_loss"] for row in rows(out) if "prm_loss" in row]
-    assert len(losses) == 3
+    assert len(losses) == 3 and all(map(told_in_the_guide, rows(out)))
     scored = tmp_path / "scored.jsonl"
     prm = str(out / "prm")
     assert main(["score", str(rl_lab / "chains.jsonl"), "--scorer", prm, "--out", str(scored)]) == 0
 
 
-def test_two_processes_go_where_one_goes(rl_lab, tmp_path):
+def test_accelerate_launches_two_processes_that_go_where_one_goes(rl_lab, tmp_path, capsys):
     """They share out a round's problems; gradients are sums, so it is the same but for rounding."""
-    told = ["--iterations", "3", "--look-every", "3", "--form", "implicit", "--online"]
-    words = without_labels(command(rl_lab, tmp_path / "one", *told))
-    assert main(words) == 0
-    two = without_labels(command(rl_lab, tmp_path / "two", *told))
-    processes = start_two(two)
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0, 0]
+    told = ["--iterations", "3", "--look-every", "3", "--form", "implicit", "--online", "--json"]
+    assert main(without_labels(command(rl_lab, tmp_path / "one", *told))) == 0
+    alone = json.loads(capsys.readouterr().out)
+    launch = ["launch", "--cpu", "--num_processes", "2", "-m", "rung.cli.main"]
+    words = [*launch, *without_labels(command(rl_lab, tmp_path / "two", *told))]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    accelerate = Path(sys.executable).parent / "accelerate"
+    done = subprocess.run([accelerate, *words], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    together = json.loads(done.stdout)  # one of the two speaks
+    assert together["tokens_scored"] == alone["tokens_scored"] > 0
     for found, expected in zip(curve(tmp_path / "two"), curve(tmp_path / "one"), strict=True):
         assert found == pytest.approx(expected, rel=1e-3, abs=1e-5)
+
+
+@pytest.fixture
+def two_processes(monkeypatch: pytest.MonkeyPatch):
+    """This process is the first of two, of which the other does nothing."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    dist.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.usefixtures("two_processes")
+def test_a_round_of_fewer_problems_than_processes_is_refused(rl_lab, tmp_path, capsys):
+    assert main(command(rl_lab, tmp_path / "out", "--problems", "1")) == 2
+    assert "a round of 1 problems is too small for 2 processes" in capsys.readouterr().err
+
+
+def test_without_a_verifier_no_problem_is_held_out_and_this_is_said(rl_lab, tmp_path, capsys):
+    out = tmp_path / "policy"
+    told = ["--verifier", "none", "--outcome-weight", "0", "--iterations", "1"]
+    assert main(command(rl_lab, out, *told, "--problems", "100")) == 0  # all that there are
+    assert "no problem is held out" in capsys.readouterr().err
+    assert [row["step"] for row in rows(out)] == [1]
+    chains = str(rl_lab / "chains.jsonl")  # of other problems
+    assert main(command(rl_lab, tmp_path / "none", *told, "--held-out", chains)) == 2
+    assert "held-out problems need a verifier" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -159,7 +202,20 @@ def test_two_processes_go_where_one_goes(rl_lab, tmp_path):
         (["--form", "outcome"], "steps are not paid for"),
         (["--verifier", "none"], "paying for outcomes needs a verifier"),
         (["--policy", "nowhere"], "nowhere"),
-        (["--baseline", "group", "--discount", "0.5"], "discount has no meaning"),
+        (["--baseline", "group", "--discount", "0.5"], "which has no meaning with group"),
+        (["--baseline", "process-group", "--discount", "0.5"], "no meaning with process-group"),
+        (["--form", "min", "--discount", "0.5"], "min, whose baseline is group by default"),
+        (["--process-weight", "nan"], "process_weight is nan, expected a number"),
+        (["--save-every-s", "nan"], "save_every_s is nan, expected at least 0"),
+        (["--lr", "inf"], "lr is inf, expected above 0"),
+        (["--kl", "nan"], "kl is nan, expected at least 0"),
+        (["--weight-decay", "-1"], "weight_decay is -1.0, expected at least 0"),
+        (["--beta2", "1"], "beta2 is 1.0, expected at least 0 and below 1"),
+        (["--max-batch-chains", "0"], "max_batch_chains is 0, expected at least 1"),
+        (
+            ["--form", "implicit", "--online", "--prm-lr", "-1"],
+            "the online PRM's lr is -1.0, expected above 0",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(rl_lab, tmp_path, capsys, told, said):

@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import itertools
+import math
 import pkgutil
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from rung import rl
 from rung.core import RungError
+from rung.rl.pay import Judged, advantages, pay
 
 TWO = torch.tensor([2, 2])
 
@@ -123,53 +125,61 @@ def score_of(prefix):
     return 0.2 + 0.15 * len(prefix) + 0.2 * prefix[-1] * (1 if prefix[0] else 0.5)
 
 
-def paid(form, chain):
-    """What the chain's steps earn in this way, with what it is worth in the end."""
-    steps = lengths([chain])
-    scores = torch.tensor([[score_of(chain[: k + 1]) for k in range(len(chain))]])
-    process = {
-        "sum": lambda: rl.score_sum(scores, steps),
-        "difference": lambda: rl.difference(scores, steps),
-        "progress": lambda: rl.process_advantage(scores, torch.tensor([0.3]), steps),
-        "min": lambda: rl.min_form(scores, steps),
-        "outcome": lambda: torch.zeros_like(scores),
-    }[form]()
-    outcome = rl.outcome_only(torch.tensor([WORTH[chain]]), steps, len(chain))
-    return rl.mixed(outcome, process, weight=0.5)[0]
+def known(group):
+    """Chains as `rung rl` knows them, every step scored."""
+    scores = [
+        torch.tensor([score_of(chain[: k + 1]) for k in range(len(chain))]) for chain in group
+    ]
+    is_step_BS = torch.arange(2) < lengths(group)[:, None]
+    worth_B, zeros_B = torch.tensor([WORTH[chain] for chain in group]), torch.zeros(len(group))
+    return Judged(lengths(group), worth_B, padded(scores), is_step_BS, is_step_BS, zeros_B)
 
 
-def gradient_of_what_is_paid(policy, form):
-    value = sum(log_steps(policy, c).sum().exp() * paid(form, c).sum() for c in CHAINS)
+def gradient_of_what_is_paid(policy, paying):
+    found = pay(known(CHAINS), paying).rewards_BS.sum(1)
+    value = sum(
+        log_steps(policy, chain).sum().exp() * earned
+        for chain, earned in zip(CHAINS, found, strict=True)
+    )
     return torch.autograd.grad(value, policy)[0]
 
 
-def from_each_step_on(policy, form):
-    def advantages(group):
-        returns_BS = rl.returns_to_go(padded([paid(form, chain) for chain in group]))
-        return rl.leave_one_out(returns_BS, torch.zeros(len(group)), lengths(group))
+def gradient_of_the_settings(policy, paying):
+    """Of two chains compared as `rung rl` compares them."""
+    values_BS = torch.tensor([[0.7, -1.3]]).expand(2, 2)
 
-    return expected_gradient(policy, advantages, 2)
+    def found(group):
+        judged = known(group)
+        return advantages(pay(judged, paying), judged, paying, values_BS)
+
+    return expected_gradient(policy, found, 2)
 
 
-@pytest.mark.parametrize("form", ["outcome", "sum", "difference", "progress"])
-def test_each_way_to_pay_moves_the_policy_by_the_gradient_of_what_is_paid(policy, form):
-    found = from_each_step_on(policy, form)
-    assert torch.allclose(found, gradient_of_what_is_paid(policy, form), atol=1e-6)
+@pytest.mark.parametrize("baseline", [None, "gae"])
+@pytest.mark.parametrize("form", ["outcome", "sum", "difference", "progress", "implicit", "min"])
+def test_each_way_to_pay_moves_the_policy_by_the_gradient_of_what_is_paid(policy, form, baseline):
+    paying = rl.Paying(form=form, baseline=baseline, process_weight=0.5, trace=1.0)
+    found, true = gradient_of_the_settings(policy, paying), gradient_of_what_is_paid(policy, paying)
+    if form == "min" and baseline == "gae":  # it looks ahead from each step: see below
+        assert not torch.allclose(found, true, atol=1e-3)
+        return
+    share = 1 / 2 if form == "min" else 1  # whole chains are compared: (N - 1) / N
+    assert torch.allclose(found, share * true, atol=1e-6)
     if form == "difference":  # shaping: the very gradient of the outcome
-        assert torch.allclose(found, gradient_of_what_is_paid(policy, "outcome"), atol=1e-6)
+        outcome = rl.Paying(form="outcome")
+        assert torch.allclose(found, gradient_of_what_is_paid(policy, outcome), atol=1e-6)
 
 
 def test_min_form_pays_a_step_by_what_comes_behind_it_so_only_whole_chains_tell_its_gradient(
     policy,
 ):
-    true = gradient_of_what_is_paid(policy, "min")
-    assert not torch.allclose(from_each_step_on(policy, "min"), true, atol=1e-3)
-
-    def advantages(group):
-        totals = torch.stack([paid("min", chain).sum() for chain in group])
-        return rl.group_relative(totals, torch.zeros(2), lengths(group), 2, scaled=False)
-
-    assert torch.allclose(expected_gradient(policy, advantages, 2), true / 2, atol=1e-6)
+    from_each_step_on = rl.Paying(form="min", baseline="leave-one-out", process_weight=0.5)
+    true = gradient_of_what_is_paid(policy, from_each_step_on)
+    found = gradient_of_the_settings(policy, from_each_step_on)
+    assert not torch.allclose(found, true, atol=1e-3)
+    assert rl.Paying(form="min").against == "group"
+    with pytest.raises(RungError, match="no meaning with min, whose baseline is group by default"):
+        rl.Paying(form="min", discount=0.9)
 
 
 def test_unscaled_group_advantages_shrink_the_gradient_by_their_own_share(policy):
@@ -182,6 +192,32 @@ def test_unscaled_group_advantages_shrink_the_gradient_by_their_own_share(policy
 
     found = expected_gradient(policy, advantages, 3)
     assert torch.allclose(found, true_gradient(policy) * 2 / 3, atol=1e-6)
+
+
+def test_scaled_group_advantages_weigh_a_problem_by_how_often_it_is_solved(policy):
+    """Right or wrong: the true gradient, times what one more right chain moves an advantage by."""
+    size, right = 3, {(2,), (0, 1), (1, 0)}
+
+    def found(group):
+        outcomes = torch.tensor([float(chain in right) for chain in group])
+        return rl.group_relative(outcomes, torch.zeros(size), lengths(group), 2)
+
+    def advantage(outcome, others):
+        group = torch.tensor([outcome, *(k < others for k in range(size - 1))], dtype=torch.float64)
+        return (group[0] - group.mean()) / (group.std() + 1e-6)
+
+    chance = sum(log_steps(policy, chain).sum().exp() for chain in right)
+    odds = chance.detach()
+    weight = sum(
+        math.comb(size - 1, k)
+        * odds**k
+        * (1 - odds) ** (size - 1 - k)
+        * (advantage(1.0, k) - advantage(0.0, k))
+        for k in range(size)
+    )
+    true = torch.autograd.grad(chance, policy)[0]
+    assert not 0.9 < weight < 1.1
+    assert torch.allclose(expected_gradient(policy, found, size), weight * true, atol=1e-5)
 
 
 def test_group_relative_is_the_papers_formula():
@@ -240,13 +276,16 @@ def test_min_form_goes_to_the_least_score():
     assert float(found[0, 3]) == 0  # the padding's 0.1 is not the least
 
 
-def test_equal_rewards_have_no_advantage_and_no_nan():
-    equal, group = torch.full((3,), 0.7), torch.zeros(3, dtype=torch.long)
-    steps = torch.tensor([1, 2, 2])
+@pytest.mark.parametrize("size", [1, 3, 16])
+def test_equal_rewards_have_no_advantage_and_no_nan(size):
+    """Not the mean's rounding over EPSILON, either, which is 0.06 with 16 chains in fp32."""
+    equal, group = torch.full((size,), 0.7), torch.zeros(size, dtype=torch.long)
+    steps = 1 + torch.arange(size) % 2
     assert not rl.group_relative(equal, group, steps, 2).abs().max() > 1e-6
-    rewards_BS = torch.full((3, 2), 0.7)
+    rewards_BS = torch.full((size, 2), 0.7)
     assert not rl.process_group_relative(rewards_BS, group, steps).abs().max() > 1e-6
-    assert not rl.group_relative(torch.ones(1), torch.zeros(1), torch.ones(1), 1).any()
+    if size > 1:
+        assert not rl.leave_one_out(rewards_BS[:, :1], group, torch.ones(size)).abs().max() > 1e-6
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -6,7 +6,7 @@ import torch
 from rung.core import Chain, Problem, Provenance, RungError, StepScores
 from rung.rl import Guards, Paying
 from rung.rl.guards import earning_steps, has_parted
-from rung.rl.pay import advantages, judged, pay
+from rung.rl.pay import advantages, judged, pay, scores_of
 from rung.score import StrictestScorer
 
 PROBLEM = Problem("p", "How many?")
@@ -74,8 +74,33 @@ def test_there_is_nothing_to_win_above_the_highest_score():
     assert paid(["a", "b"], [0.5, 1.0], most_score=0.75) == [0.5, 0.75]
 
 
-def test_a_step_without_a_score_counts_as_0():
-    assert paid(["a", "b"], [0.5, None]) == [0.5, 0.0]
+FORMS = ["sum", "difference", "progress", "min", "implicit"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_step_without_a_score_neither_earns_nor_loses(form):
+    """As if it were not there: None is no 0, which would be the least there is."""
+    first, missing, last = paid(["a", "b", "c"], [0.5, None, 0.75], form)
+    assert missing == 0.0
+    assert [first, last] == pytest.approx(paid(["a", "c"], [0.5, 0.75], form))
+    assert paid(["a", "b"], [None, None], form) == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("form", "earned"),
+    [
+        ("sum", [0.75, 0.0]),
+        ("min", [0.75, 0.0]),
+        ("progress", [0.75, 0.0]),  # what has risen stays
+        ("difference", [0.75, -0.75]),  # and is taken back at the end
+        ("implicit", [1.0986, 0.0]),
+    ],
+)
+def test_behind_the_context_of_its_scorer_a_chain_wins_and_loses_nothing(form, earned):
+    assert paid(["a", "b"], [0.75, None], form) == pytest.approx(earned, abs=1e-4)
+    before, behind = paid(["a", "b"], [None, 0.75], form)
+    expected = 0.0 if form == "difference" else earned[0]
+    assert before == 0.0 and behind == pytest.approx(expected, abs=1e-4)
 
 
 def test_log_odds_of_certain_scores_are_finite():
@@ -93,12 +118,14 @@ def test_a_chain_without_steps_is_one_blank_step():
     assert told_BS.tolist() == [[-0.5], [0.5]]  # to write nothing is worth less
 
 
-def test_progress_starts_from_the_chance_of_the_question():
-    chains = [chain("a"), chain("b")]
-    scores = [StepScores((0.75,), "prm"), StepScores((0.25,), "prm")]
-    found = judged(chains, [True, False], scores, [0, 0], Guards())
-    paying = Paying(form="progress", outcome_weight=0.0)
-    assert pay(found, paying).rewards_BS.tolist() == [[0.25], [-0.25]]
+def test_progress_is_paid_as_the_last_score_and_does_not_rise_where_accuracy_falls():
+    """Less the share of right chains, it would, and look like an exploit."""
+    chains = [chain("a", "b"), chain("c")]
+    scores = [StepScores((0.25, 0.75), "prm"), StepScores((0.25,), "prm")]
+    for outcomes in ([True, True], [False, False]):
+        found = judged(chains, outcomes, scores, [0, 0], Guards())
+        paying = Paying(form="progress", outcome_weight=0.0)
+        assert pay(found, paying).process_BS.tolist() == [[0.25, 0.5], [0.25, 0.0]]
 
 
 def test_groups_that_earn_the_same_have_no_advantage():
@@ -136,9 +163,25 @@ class Fixed:
 
 
 def test_an_ensemble_says_what_its_strictest_member_says():
-    scorer = StrictestScorer((Fixed("a", 0.9, 0.2, None), Fixed("b", 0.3, 0.8, 0.5)))
-    (found,) = scorer.score([chain("a", "b", "c")])
-    assert found == StepScores((0.3, 0.2, None), "least of a, b")
+    scorer = StrictestScorer((Fixed("a", 0.9, 0.2, None, None), Fixed("b", 0.3, 0.8, 0.5, None)))
+    (found,) = scorer.score([chain("a", "b", "c", "d")])
+    assert found == StepScores((0.3, 0.2, 0.5, None), "least of a, b")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_orm_beside_a_prm_leaves_the_prms_word_on_the_steps_before_the_last(form):
+    scorer = StrictestScorer((Fixed("prm", 0.9, 0.8, 0.7), Fixed("orm", None, None, 0.4)))
+    (found,) = scores_of(scorer, [chain("a", "b", "c")])
+    expected = paid(["a", "b", "c"], [0.9, 0.8, 0.4], form)
+    assert paid(["a", "b", "c"], found.scores, form) == expected
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"), [((0.5,), "1 chains with 1 scores"), ((0.5,) * 3, "1 chains with 3 scores")]
+)
+def test_a_scorer_that_gives_too_few_or_too_many_scores_is_named(scores, said):
+    with pytest.raises(RungError, match=f"scorer 'prm' gave {said} for 1 chains with 2 steps"):
+        scores_of(Fixed("prm", *scores), [chain("a", "b"), chain()])
 
 
 @pytest.mark.parametrize("guards", [{"most_steps": 0}, {"most_score": 1.5}, {"most_kl": 0.0}])

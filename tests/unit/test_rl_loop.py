@@ -107,6 +107,55 @@ def test_a_score_that_is_no_number_ends_the_run_and_loses_nothing(rl_lab, proble
     assert report.steps == 3
 
 
+class Short(Scores):
+    """A scorer into whose context nothing goes."""
+
+    def of(self, text):
+        return None
+
+
+@pytest.mark.parametrize("form", ["sum", "min", "progress", "difference", "implicit"])
+def test_steps_without_a_score_are_counted_and_teach_nothing(rl_lab, problems, tmp_path, form):
+    told = settings(rl_lab, iterations=1, paying=Paying(form=form, outcome_weight=0.0))
+    out = tmp_path / "out"
+    train_rl(told, problems, [], out, verifier=LAB, scorer=Short())
+    assert rows(out, "unscored_steps")[0] > 32
+    assert rows(out, "reward") == [0.0] and rows(out, "gradient_norm") == [0.0]
+
+
+class Gone(Scores):
+    """A scorer whose server goes at the third time of asking."""
+
+    asked = 0
+
+    def score(self, chains):
+        self.asked += 1
+        if self.asked == 3:
+            raise RungError("the server is gone")
+        return super().score(chains)
+
+
+def curve(out):
+    import json
+
+    rows = map(json.loads, (out / METRICS_FILE).read_text().splitlines())
+    return [{k: v for k, v in row.items() if not k.startswith("seconds")} for row in rows]
+
+
+def test_a_value_head_and_its_moments_are_as_if_a_run_had_never_stopped(rl_lab, problems, tmp_path):
+    paying = Paying(form="difference", baseline="gae", trace=0.5)
+    told = settings(rl_lab, iterations=4, look_every=2, paying=paying, save_every_s=0.0)
+    whole = train_rl(told, problems, [], tmp_path / "a", verifier=NotNine(), scorer=Scores())
+    with pytest.raises(RungError, match="the server is gone"):
+        train_rl(told, problems, [], tmp_path / "b", verifier=NotNine(), scorer=Gone())
+    assert len(curve(tmp_path / "b")) == 2
+    again = train_rl(told, problems, [], tmp_path / "b", verifier=NotNine(), scorer=Scores())
+    assert curve(tmp_path / "b") == curve(tmp_path / "a")
+    assert again.weights_hash == whole.weights_hash
+    names = [path.name for path in (tmp_path / "b").iterdir()]
+    assert "model.safetensors" in names and "state" not in names
+
+
 class Clock:
     """A clock that only a slow scorer moves."""
 

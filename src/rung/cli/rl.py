@@ -16,7 +16,7 @@ import tyro
 from rung.cli.inputs import Files, Separator, read_twice, tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.cli.places import FamilyOptions, options_by_name, place_of
-from rung.cli.scorers import Opening, open_scorer
+from rung.cli.scorers import Calibration, Opening, open_scorer
 from rung.cli.verifiers import StepLabelsBy, open_labeler, open_verifier
 from rung.core.codec import Skipped
 from rung.core.errors import RungError
@@ -68,13 +68,14 @@ class Rl:
         tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="FOLDER")
     ] = ()
     """A PRM's folder, or FOLDER@URL for the vLLM server there. Given again, each step counts as
-    the strictest of them says."""
+    the strictest of them says, of those that say anything of it (an ORM of the last one)."""
     labels: StepLabelsBy | None = None
     """Pay by an automatic verifier's labels of the steps in place of a PRM."""
     verifier: Literal["answer", "lab", "code", "none"] = "answer"
     """What judges final answers."""
     held_out: Files = ()
-    """Files of problems to look at; without them a tenth of the problems, at most 200."""
+    """Files of problems to look at; without them a tenth of the problems, at most 200, and none
+    with --verifier none."""
     paying: Annotated[Paying, tyro.conf.OmitArgPrefixes] = field(default_factory=Paying)
     guards: Annotated[Guards, tyro.conf.OmitArgPrefixes] = field(default_factory=Guards)
     updating: Annotated[Updating, tyro.conf.OmitArgPrefixes] = field(default_factory=Updating)
@@ -102,6 +103,10 @@ class Rl:
     """An option of the family (docs/guides/published-models.md); give it again for another."""
     scorer_key_env: str | None = None
     """The environment variable with the token that the server of FOLDER@URL asks for."""
+    trust_pickle: bool = False
+    """Open pickled weights (.bin, .pt), which are refused otherwise; only tensors are read."""
+    calibrated: Calibration | None = None
+    """Pay by probabilities from a map of 'rung calibrate'."""
     unsafe_local: bool = False
     """Run programs without a sandbox where there is none, with all your rights."""
     format: str | None = None
@@ -122,12 +127,14 @@ class Rl:
         tell_skipped(progress, skipped)
         progress.start("starting torch")
         from rung.rl.run import train_rl
+        from rung.train.distributed import join_world
 
+        join_world("ddp")  # before the scorers are opened: each process has its own GPU
         with self._verifier() as verifier, self._scorer(progress) as scorer:
             report = train_rl(
                 settings,
                 problems,
-                held_out if verifier is not None else (),
+                held_out,
                 self.out,
                 verifier=verifier,
                 scorer=scorer,
@@ -170,7 +177,9 @@ class Rl:
                 progress.log(f"{len(problems) - len(kept)} problems are held out and left out here")
             return kept, held_out
         order = random.Random(self.seed).sample(range(len(problems)), len(problems))
-        count = min(MOST_HELD_OUT, len(problems) // 10)
+        count = 0 if self.verifier == "none" else min(MOST_HELD_OUT, len(problems) // 10)
+        if not count:
+            progress.log("no problem is held out: accuracy is not looked at, no alarm can sound")
         chosen = set(order[:count])
         return (
             [problem for k, problem in enumerate(problems) if k not in chosen],
@@ -207,6 +216,8 @@ class Rl:
             family=self.family,
             options=options_by_name(self.family_option),
             key_env=self.scorer_key_env,
+            trust_pickle=self.trust_pickle,
+            calibrated=self.calibrated,
             unsafe_local=self.unsafe_local,
         )
         scorers = [open_scorer(place_of(place), how, progress) for place in self.scorer]

@@ -31,11 +31,12 @@ def group_relative(
     [[1.0], [-1.0]]
     """
     index_B, counts_G = _groups(group_B)
-    centered_B = returns_B - (_sum(returns_B, index_B, counts_G) / counts_G)[index_B]
+    exact_B = returns_B.double()  # equal returns differ from their mean by less than EPSILON
+    centered_B = exact_B - (_sum(exact_B, index_B, counts_G) / counts_G)[index_B]
     if scaled:
         spread_G = _sum(centered_B**2, index_B, counts_G) / (counts_G - 1).clamp(min=1)
         centered_B = centered_B / (spread_G.sqrt() + EPSILON)[index_B]
-    return torch.where(is_step(num_steps_B, width), centered_B[:, None], 0.0)
+    return torch.where(is_step(num_steps_B, width), centered_B.to(returns_B)[:, None], 0.0)
 
 
 def process_group_relative(rewards_BS: Tensor, group_B: Tensor, num_steps_B: Tensor) -> Tensor:
@@ -52,11 +53,13 @@ def process_group_relative(rewards_BS: Tensor, group_B: Tensor, num_steps_B: Ten
     """
     index_B, counts_G = _groups(group_B)
     mask_BS = is_step(num_steps_B, rewards_BS.shape[1])
-    steps_G = _sum(num_steps_B.to(rewards_BS.dtype), index_B, counts_G)
-    mean_G = _sum((rewards_BS * mask_BS).sum(1), index_B, counts_G) / steps_G.clamp(min=1)
-    centered_BS = torch.where(mask_BS, rewards_BS - mean_G[index_B][:, None], 0.0)
+    exact_BS = rewards_BS.double()  # as above
+    steps_G = _sum(num_steps_B.double(), index_B, counts_G)
+    mean_G = _sum((exact_BS * mask_BS).sum(1), index_B, counts_G) / steps_G.clamp(min=1)
+    centered_BS = torch.where(mask_BS, exact_BS - mean_G[index_B][:, None], 0.0)
     spread_G = _sum((centered_BS**2).sum(1), index_B, counts_G) / (steps_G - 1).clamp(min=1)
-    return returns_to_go(centered_BS / (spread_G.sqrt() + EPSILON)[index_B][:, None])
+    normal_BS = centered_BS / (spread_G.sqrt() + EPSILON)[index_B][:, None]
+    return returns_to_go(normal_BS).to(rewards_BS)
 
 
 def leave_one_out(returns_BS: Tensor, group_B: Tensor, num_steps_B: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -19,10 +19,11 @@ from torch import Tensor
 
 from rung.core.codec import write_records
 from rung.core.protocols import Progress, Sampling
-from rung.core.types import Problem, Verdict
+from rung.core.types import Problem
 from rung.generate import TokenChain
 from rung.rl.guards import has_parted
 from rung.rl.learner import Learner, Moved
+from rung.rl.metrics import round_row
 from rung.rl.pay import Judged, advantages
 from rung.rl.returns import returns_to_go
 from rung.rl.rounds import Clock, Players, Round, StepRewards, play, problems_of_round
@@ -86,7 +87,7 @@ class _Run:
         self._progress, self._tracker = progress, tracker
         self._state = RunState(out, self._learner.weights, self._learner.optimizer, self._world)
         self._position = self._state.restore(Position())
-        self._scored_before = tokens_of(game.players.scorer) or 0
+        self._scored_online, self._scored_before = 0, tokens_of(game.players.scorer) or 0
         self._clock_s = self._saved_s = time.monotonic()
         self._known: tuple[Sequence[TokenChain], list[Experience], list[Tensor]] | None = None
 
@@ -103,7 +104,7 @@ class _Run:
             note = self._take_round()
             if position.step % self._settings.looking.look_every == 0 or position.step == rounds:
                 self._look()
-            position.is_over = position.is_over or position.step == rounds
+            position.is_over = self._world.agree(position.is_over or position.step == rounds)
             self._progress.advance(note=note)
             is_due = time.monotonic() - self._saved_s > self._settings.save_every_s
             if position.is_over or self._world.agree(is_due):
@@ -132,7 +133,8 @@ class _Run:
                 experiences, reference, found_BS, returns_BS, position.updates, order
             )
         kl = sum(divergence(e.old_K, r) for e, r in zip(experiences, reference, strict=True))
-        return self._note(played, moved, kl, clock, prm_loss)
+        row = round_row(played, found_BS, moved, kl, self._world.total)
+        return self._note(played, moved, row, clock, prm_loss)
 
     def _play(
         self,
@@ -164,6 +166,7 @@ class _Run:
             experiences, reference = self._read(written)
             if prm_loss is not None:
                 prm_loss.append(self._learner.learn_outcomes(experiences, reference, found))
+            self._scored_online += online.num_tokens(experiences)
             return online.step_rewards(experiences, reference, found.scores_BS.shape[1])
 
         return rewards
@@ -180,33 +183,24 @@ class _Run:
         return Sampling(max_tokens=self._settings.updating.max_tokens, seed=seed, logprobs=True)
 
     def _note(
-        self, played: Round, moved: Moved, kl: float, clock: Clock, prm_loss: list[float]
+        self,
+        played: Round,
+        moved: Moved,
+        counted: Mapping[str, Any],
+        clock: Clock,
+        prm_loss: list[float],
     ) -> str:
         position, total = self._position, self._world.total
-        chains, tokens = total(len(played.written)), int(total(played.num_tokens))
-        steps = total(float(played.found.num_steps_B.sum()))
-        logprob = total(sum(sum(one.logprobs) for one in played.written))
         position.step += 1
         position.updates += moved.updates
-        position.tokens_sampled += tokens
+        position.tokens_sampled += int(total(played.num_tokens))
+        position.tokens_scored += int(total(self._scored()))
         self._count_time()
         row: dict[str, Any] = {
             "step": position.step,
-            "reward": total(float(played.paid.process_BS.sum())) / chains,
-            "outcome": total(float(played.found.outcomes_B.sum())) / chains,
-            "kl": total(kl) / chains,
-            "entropy": -logprob / tokens,
-            "chain_tokens": tokens / chains,
-            "chain_steps": steps / chains,
-            "settled_problems": int(total(played.settled)),
-            "unscored_steps": int(total(played.unscored)),
-            "timeouts": int(total(played.verdicts.count(Verdict.TIMEOUT))),
-            "cut_off": int(total(played.cut_off)),
-            "loss": moved.loss,
-            "gradient_norm": moved.gradient_norm,
-            "clipped": moved.clipped,
+            **counted,
             "tokens_sampled": position.tokens_sampled,
-            "tokens_scored": position.tokens_scored,
+            "tokens_scored": position.tokens_scored if self._game.players.are_counted else None,
             "seconds": position.seconds,
             "seconds_by_part": clock.spent_s,
         }
@@ -226,7 +220,6 @@ class _Run:
         if not self._game.held_out:
             return
         position, n = self._position, self._settings.looking.look_chains
-        position.tokens_scored = self._tokens_scored()
         problems = self._game.held_out
         played = self._play(range(len(problems)), problems, n, self._sampling(0), Clock())
         right = [verdict.is_correct for verdict in played.verdicts]
@@ -234,6 +227,7 @@ class _Run:
         is_paid = self._settings.paying.needs_scores
         reward, error = played.mean_paid(n) if is_paid else (None, None)
         held = Held(step=position.step, accuracy=fmean(shares), reward=reward)
+        position.tokens_scored += self._scored()  # every process looks at all of them
         self._count_time()
         self._write_look(held, played, error)
         position.first, position.last = position.first or held, held
@@ -283,13 +277,13 @@ class _Run:
             append_metrics(self._out, row)
             self._tracker.log(row, row["step"])
 
-    def _tokens_scored(self) -> int:
-        now = tokens_of(self._game.players.scorer) or 0
+    def _scored(self) -> int:
+        """Tokens that this process has scored since it was asked last."""
+        now = (tokens_of(self._game.players.scorer) or 0) + self._scored_online
         counted, self._scored_before = now - self._scored_before, now
-        return self._position.tokens_scored + counted
+        return counted
 
     def _count_time(self) -> None:
-        self._position.tokens_scored = self._tokens_scored()
         now_s = time.monotonic()
         self._position.seconds += now_s - self._clock_s
         self._clock_s = now_s

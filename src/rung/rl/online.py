@@ -67,6 +67,11 @@ class OnlinePrm:
             total += loss.item()
         return total / count
 
+    def num_tokens(self, experiences: Sequence[Experience]) -> int:
+        """Distinct tokens that `step_rewards` puts through the model."""
+        bundles, _ = batches_of(experiences, self._batch_tokens)
+        return sum(bundle.num_tokens for bundle in bundles)
+
     def step_rewards(
         self, experiences: Sequence[Experience], reference: Sequence[Tensor], width: int
     ) -> Tensor:

@@ -21,7 +21,7 @@ from rung.rl.guards import earning_steps
 from rung.rl.returns import returns_to_go
 from rung.rl.rewards import difference, min_form, mixed, outcome_only, process_advantage, score_sum
 from rung.rl.settings import Guards, Paying
-from rung.rl.steps import before, is_step, real
+from rung.rl.steps import before, carried, is_step, real
 
 LEAST_ODDS = 1e-6
 """A score nearer to 0 or 1 counts as this far from it: log-odds stay finite."""
@@ -35,7 +35,9 @@ class Judged:
     outcomes_B: Tensor
     """1 for a right final answer; all else is 0."""
     scores_BS: Tensor
-    """0 where a step has no score: as little as a step can be worth."""
+    """0 where a step has no score."""
+    scored_BS: Tensor
+    """Which steps have one; a step without neither earns nor loses."""
     earning_BS: Tensor
     """Which steps the guards let earn something; the others can only lose."""
     group_B: Tensor
@@ -55,14 +57,20 @@ def scores_of(scorer: Scorer, chains: Sequence[Chain]) -> list[StepScores | None
     """Scores; None for a chain without steps, which no scorer is asked about.
 
     Raises:
-        RungError: A score is no number in [0, 1].
+        RungError: A score is no number in [0, 1], or there are not as many as there are steps.
     """
     asked = [chain for chain in chains if chain.steps]
     try:
-        found = iter(scorer.score(asked) if asked else [])
+        found = scorer.score(asked) if asked else []
     except ValueError as error:
         raise RungError(f"scorer {scorer.name!r}: {error}") from error
-    return [next(found) if chain.steps else None for chain in chains]
+    given, wanted = [len(one.scores) for one in found], [len(chain.steps) for chain in asked]
+    if given != wanted:
+        counts = f"{len(given)} chains with {sum(given)} scores"
+        wanting = f"{len(wanted)} chains with {sum(wanted)} steps"
+        raise RungError(f"scorer {scorer.name!r} gave {counts} for {wanting}")
+    left = iter(found)
+    return [next(left) if chain.steps else None for chain in chains]
 
 
 def judged(
@@ -76,17 +84,20 @@ def judged(
     num_steps = [max(1, len(chain.steps)) for chain in chains]
     width = max(num_steps)
     scores_BS = torch.zeros(len(chains), width)
-    earning_BS = torch.zeros(len(chains), width, dtype=torch.bool)
+    scored_BS = torch.zeros(len(chains), width, dtype=torch.bool)
+    earning_BS = torch.zeros_like(scored_BS)
     for b, (chain, found) in enumerate(zip(chains, scores, strict=True)):
         count = len(chain.steps)
         earning_BS[b, :count] = torch.tensor(earning_steps(chain, guards), dtype=torch.bool)
         if found is not None:
-            known = [min(score or 0.0, guards.most_score) for score in found.scores]
-            scores_BS[b, :count] = torch.tensor(known)
+            capped = [min(score or 0.0, guards.most_score) for score in found.scores]
+            scores_BS[b, :count] = torch.tensor(capped)
+            scored_BS[b, :count] = torch.tensor([score is not None for score in found.scores])
     return Judged(
         torch.tensor(num_steps),
         torch.tensor(outcomes, dtype=torch.float32),
         scores_BS,
+        scored_BS,
         earning_BS,
         torch.tensor(group),
     )
@@ -122,41 +133,36 @@ def advantages(
         values_BS: What a value head expects before each step, for gae.
     """
     rewards_BS, count_B, group_B = paid.rewards_BS, found.num_steps_B, found.group_B
-    if paying.baseline == "process-group":
+    if paying.against == "process-group":
         return process_group_relative(rewards_BS, group_B, count_B)
-    if paying.baseline == "gae":
+    if paying.against == "gae":
         assert values_BS is not None, "gae needs a value head"
         return step_gae(
             rewards_BS, values_BS, count_B, discount=paying.discount, trace=paying.trace
         )
-    if paying.baseline == "leave-one-out":
+    if paying.against == "leave-one-out":
         returns_BS = returns_to_go(rewards_BS, discount=paying.discount)
         return leave_one_out(returns_BS, group_B, count_B)
-    is_scaled = paying.baseline == "group-scaled"
+    is_scaled = paying.against == "group-scaled"
     width = rewards_BS.shape[1]
     return group_relative(rewards_BS.sum(1), group_B, count_B, width, scaled=is_scaled)
 
 
 def _process(found: Judged, paying: Paying) -> Tensor:
-    scores_BS, count_B = found.scores_BS, found.num_steps_B
+    scores_BS, scored_BS, count_B = found.scores_BS, found.scored_BS, found.num_steps_B
     if paying.form == "sum":
         return score_sum(scores_BS, count_B)
     if paying.form == "difference":
-        return difference(scores_BS, count_B, discount=paying.discount)
+        return difference(carried(scores_BS, scored_BS, 0.0), count_B, discount=paying.discount)
     if paying.form == "progress":
-        return process_advantage(scores_BS, _chances(found), count_B)
+        # what the question is worth is the same for all its chains, so nothing for all will do
+        start_B = torch.zeros(len(count_B))
+        return process_advantage(carried(scores_BS, scored_BS, 0.0), start_B, count_B)
     if paying.form == "min":
-        return min_form(scores_BS, count_B)
+        return min_form(scores_BS, count_B, scored_BS=scored_BS)
     if paying.form == "implicit":
-        return _log_odds_rise(scores_BS, count_B)
+        return _log_odds_rise(carried(scores_BS, scored_BS, 0.5), count_B)
     return torch.zeros_like(scores_BS)
-
-
-def _chances(found: Judged) -> Tensor:
-    """Each chain's problem's share of right chains: the chance of the question alone."""
-    _, index_B = torch.unique(found.group_B, return_inverse=True)
-    counts_G = torch.bincount(index_B)
-    return (torch.bincount(index_B, found.outcomes_B) / counts_G)[index_B].float()
 
 
 def _log_odds_rise(scores_BS: Tensor, num_steps_B: Tensor) -> Tensor:

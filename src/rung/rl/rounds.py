@@ -19,6 +19,7 @@ from rung.generate import TokenChain, TransformersGenerator
 from rung.rl.guards import is_cut_off
 from rung.rl.pay import Judged, Paid, judged, pay, scores_of
 from rung.rl.settings import Guards, Paying
+from rung.score.cost import tokens_of
 
 StepRewards = Callable[[Sequence[TokenChain], Judged], Tensor]
 """What steps earn (B, S), where no scorer says so: an online PRM's."""
@@ -47,6 +48,11 @@ class Players:
     verifier: Verifier | None
     scorer: Scorer | None
 
+    @property
+    def are_counted(self) -> bool:
+        """Whether it is known how many tokens are scored."""
+        return self.scorer is None or tokens_of(self.scorer) is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
@@ -65,7 +71,7 @@ class Round:
 
     @property
     def unscored(self) -> int:
-        """Steps that their scorer could not score; they count as 0."""
+        """Steps that their scorer could not score; they neither earn nor lose."""
         return sum(score is None for found in self.scores if found for score in found.scores)
 
     def mean_paid(self, n: int) -> tuple[float, float]:
@@ -89,15 +95,6 @@ class Round:
             for one, verdict, found in zip(self.written, verdicts, self.scores, strict=True)
             if one.chain.steps
         ]
-
-    @property
-    def settled(self) -> int:
-        """Problems whose chains all earned the same: nothing is to be learned from them."""
-        totals: dict[int, set[float]] = {}
-        earned_B = self.paid.rewards_BS.sum(1).tolist()
-        for group, earned in zip(self.found.group_B.tolist(), earned_B, strict=True):
-            totals.setdefault(group, set()).add(earned)
-        return sum(len(values) == 1 for values in totals.values())
 
 
 def problems_of_round(problems: Sequence[Problem], count: int, step: int, seed: int) -> list[int]:

@@ -28,7 +28,6 @@ from rung.rl.learner import POLICY, PRM, VALUE_HEAD, Learner
 from rung.rl.loop import Game, Position, run_rl
 from rung.rl.rounds import Players
 from rung.rl.settings import RlReport, RlTraining
-from rung.score.cost import tokens_of
 from rung.train.distributed import World, join_world
 from rung.train.folder import (
     REPORT_FILE,
@@ -168,7 +167,7 @@ def _learner(
     reference = copy.deepcopy(policy).requires_grad_(False).eval().to(device)
     parts: dict[str, Any] = {POLICY: policy}
     merge: Callable[[], None] = lambda: None  # noqa: E731
-    if settings.paying.baseline == "gae":
+    if settings.paying.against == "gae":
         parts[VALUE_HEAD] = nn.Linear(policy.config.get_text_config().hidden_size, 1)
         nn.init.zeros_(parts[VALUE_HEAD].weight)
         nn.init.zeros_(parts[VALUE_HEAD].bias)
@@ -197,16 +196,11 @@ def _write(aside: Path, game: Game, position: Position, loaded: LoadedModel) -> 
         best=position.best,
         last=position.last,
         tokens_sampled=position.tokens_sampled,
-        tokens_scored=position.tokens_scored if _is_counted(game) else None,
+        tokens_scored=position.tokens_scored if game.players.are_counted else None,
         seconds=position.seconds,
         weights_hash=weights_hash(aside),
     )
     (aside / REPORT_FILE).write_bytes(pretty(report))
-
-
-def _is_counted(game: Game) -> bool:
-    scorer = game.players.scorer
-    return scorer is None or tokens_of(scorer) is not None
 
 
 def _write_prm(folder: Path, game: Game, loaded: LoadedModel) -> None:
@@ -240,6 +234,7 @@ def _fingerprint(
     told = msgspec.json.decode(msgspec.json.encode(settings, enc_hook=str))
     del told["save_every_s"]
     told["device"] = pick_device(settings.device).type
+    told["paying"]["baseline"] = settings.paying.against
     told["policy"] = trunk_hash(settings.policy)
     told["verifier"] = None if verifier is None else type(verifier).__name__
     told["scorer"] = None if scorer is None else getattr(scorer, "fingerprint", scorer.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,8 @@ from rung.core.errors import RungError
 
 Form = Literal["outcome", "sum", "difference", "progress", "min", "implicit"]
 Baseline = Literal["leave-one-out", "group", "group-scaled", "process-group", "gae"]
+UNDISCOUNTED: tuple[Baseline, ...] = ("group", "group-scaled", "process-group")
+"""Baselines that add up what is earned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +31,11 @@ class Paying:
     """What is paid for steps counts times this."""
     outcome_weight: float = 1.0
     """What the verifier says of the final answer counts times this."""
-    baseline: Baseline = "leave-one-out"
+    baseline: Baseline | None = None
     """What a return is compared with: what the problem's other chains earn from the same step on
     (leave-one-out, RLOO), the group's mean (group), that over its deviation (group-scaled, GRPO),
-    the same step by step (process-group), or a value head's expectation (gae)."""
+    the same step by step (process-group), or a value head's expectation (gae). By default
+    leave-one-out, but group for min, whose gradient only whole chains tell."""
     discount: float = 1.0
     """What the next step's return counts; 0 pays each step what it earns alone."""
     trace: float = 0.95
@@ -42,8 +46,17 @@ class Paying:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise RungError(f"{name} is {value}, expected 0 to 1")
-        if self.baseline in ("group", "group-scaled") and self.discount != 1:
-            raise RungError(f"{self.baseline} compares whole chains, where discount has no meaning")
+        for name in ("process_weight", "outcome_weight"):
+            if not math.isfinite(getattr(self, name)):
+                raise RungError(f"{name} is {getattr(self, name)}, expected a number")
+        if self.against in UNDISCOUNTED and self.discount != 1:
+            why = self.baseline or f"{self.form}, whose baseline is {self.against} by default"
+            raise RungError(f"discount is {self.discount}, which has no meaning with {why}")
+
+    @property
+    def against(self) -> Baseline:
+        """The baseline, or the form's default."""
+        return self.baseline or ("group" if self.form == "min" else "leave-one-out")
 
     @property
     def needs_scores(self) -> bool:
@@ -121,14 +134,19 @@ class Updating:
     def __post_init__(self) -> None:
         for name in ("iterations", "problems", "passes", "minibatches", "batch_tokens"):
             _at_least(1, name, getattr(self, name))
-        _at_least(1, "max_tokens", self.max_tokens)
+        for name in ("max_tokens", "max_batch_chains"):
+            _at_least(1, name, getattr(self, name))
         _at_least(2, "chains", self.chains)
         _at_least(0, "warmup", self.warmup)
-        for name in ("clip", "lr", "clip_norm"):
+        for name in ("clip", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise RungError(f"{name} is {getattr(self, name)}, expected above 0")
-        if self.kl < 0:
-            raise RungError(f"kl is {self.kl}, below 0")
+        _positive("lr", self.lr)
+        for name in ("kl", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise RungError(f"{name} is {getattr(self, name)}, expected at least 0")
+        if not 0 <= self.beta2 < 1:
+            raise RungError(f"beta2 is {self.beta2}, expected at least 0 and below 1")
         if self.lora is not None:
             _at_least(1, "lora", self.lora)
 
@@ -153,12 +171,20 @@ class Looking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Online:
-    """An implicit PRM that learns from each round's outcomes before it pays (PRIME)."""
+    """An implicit PRM that learns from each round's outcomes before it pays (PRIME).
+
+    Raises:
+        RungError: A number is out of its range.
+    """
 
     lr: float = 1e-5
     """Of the PRM."""
     coefficient: float = 0.05
     """By what its log-ratio is multiplied: beta in the paper."""
+
+    def __post_init__(self) -> None:
+        _positive("the online PRM's lr", self.lr)
+        _positive("the online PRM's coefficient", self.coefficient)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +215,8 @@ class RlTraining:
     def __post_init__(self) -> None:
         if self.online is not None and self.paying.form != "implicit":
             raise RungError(f"an online PRM pays by implicit rewards, not by {self.paying.form}")
+        if not self.save_every_s >= 0:
+            raise RungError(f"save_every_s is {self.save_every_s}, expected at least 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,9 +247,15 @@ class RlReport:
     tokens_sampled: int
     """For training; looks are not counted."""
     tokens_scored: int | None
-    """Through the scorers' models, looks too; None where that isn't known."""
+    """Through the models of the scorers or the online PRM, looks too; None where that isn't
+    known."""
     seconds: float
     weights_hash: str
+
+
+def _positive(name: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise RungError(f"{name} is {value}, expected above 0")
 
 
 def _at_least(least: int, name: str, value: int) -> None:

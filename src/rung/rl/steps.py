@@ -33,6 +33,19 @@ def before(values_BS: Tensor, first_B: Tensor) -> Tensor:
     return torch.cat([first_B[:, None], values_BS[:, :-1]], 1)
 
 
+def carried(values_BS: Tensor, known_BS: Tensor, first: float) -> Tensor:
+    """The values; where one is not known, the last that is known before it, or `first`.
+
+    >>> import torch
+    >>> known = torch.tensor([[False, True, False]])
+    >>> carried(torch.tensor([[0.0, 0.5, 0.0]]), known, 1.0).tolist()
+    [[1.0, 0.5, 0.5]]
+    """
+    places_S = torch.arange(values_BS.shape[1], device=values_BS.device)
+    last_BS = torch.where(known_BS, places_S, -1).cummax(1).values
+    return torch.where(last_BS >= 0, values_BS.gather(1, last_BS.clamp(min=0)), first)
+
+
 def at_end(values_B: Tensor, num_steps_B: Tensor, width: int) -> Tensor:
     """Each chain's value at its last step, 0 elsewhere; nothing for a chain without steps."""
     places_S = torch.arange(width, device=num_steps_B.device)

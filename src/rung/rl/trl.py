@@ -104,9 +104,8 @@ class _StepPaid:
         if size == 1:  # nothing to compare with, which TRL allows when it evaluates
             return torch.zeros_like(found.paid.rewards_BS)
         group_B = torch.arange(len(count_B)) // size
-        everyone = Judged(
-            count_B, torch.zeros(len(count_B)), rewards_BS, rewards_BS.bool(), group_B
-        )
+        is_any = torch.ones_like(rewards_BS, dtype=torch.bool)
+        everyone = Judged(count_B, torch.zeros(len(count_B)), rewards_BS, is_any, is_any, group_B)
         paid = Paid(rewards_BS, rewards_BS)
         all_BS = advantages(paid, everyone, self.step_pay.paying)
         own, width = len(found.chains), found.paid.rewards_BS.shape[1]

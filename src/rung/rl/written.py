@@ -31,15 +31,14 @@ class StepPay:
 
     scorer: Scorer
     paying: Paying = field(default_factory=Paying)
-    """`outcome_weight` is that of the engine's own rewards or advantages. The question's score,
-    from which `progress` starts, counts as 0."""
+    """`outcome_weight` is that of the engine's own rewards or advantages."""
     guards: Guards = field(default_factory=Guards)
     """Those of single chains: which steps earn nothing, and the largest score."""
     step_separator: str = "\n"
     """What the policy writes between steps."""
 
     def __post_init__(self) -> None:
-        if self.paying.baseline == "gae":
+        if self.paying.against == "gae":
             raise RungError("gae needs a value head, which other engines' trainers don't give us")
 
 
@@ -63,7 +62,7 @@ class Earned(NamedTuple):
     """Without outcomes; every chain is its own group."""
     paid: Paid
     num_unscored: int
-    """Steps that the scorer could not score; they count as 0."""
+    """Steps that the scorer could not score; they neither earn nor lose."""
 
     def step_of(self, width: int) -> Tensor:
         """Which step each token belongs to, (B, `width`); -1 in the padding."""

@@ -12,10 +12,11 @@ from rung.core.types import Chain, StepScores
 
 @dataclass(frozen=True, slots=True)
 class StrictestScorer:
-    """The least score that any of the scorers gives a step; None where one gives none.
+    """The least score that any of the scorers gives a step; None where none gives one.
 
     What one PRM overrates, another one may not (Coste et al., arXiv 2310.02743, worst-case
-    optimization), so there is less to exploit.
+    optimization), so there is less to exploit. An ORM has a say at the last step alone, and behind
+    the context of one scorer the others decide.
     """
 
     scorers: tuple[Scorer, ...]
@@ -56,5 +57,4 @@ class LabelingScorer:
 
 
 def _least(*scores: float | None) -> float | None:
-    known = [score for score in scores if score is not None]
-    return min(known) if len(known) == len(scores) else None
+    return min((score for score in scores if score is not None), default=None)
