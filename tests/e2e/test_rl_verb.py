@@ -14,6 +14,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from processes import kill, start_rung
 from rung import read_records
 from rung.cli.main import main
+from rung.core import RungError
 from rung.score import load_scorer
 
 GUIDE = (Path(__file__).parents[2] / "docs/guides/rl.md").read_text()
@@ -137,6 +138,19 @@ def test_the_strictest_of_several_scorers_pays(rl_lab, tiny_reward, tmp_path):
             assert score == (pytest.approx(min(said), abs=1e-5) if said else None)
     inner = [score for record in records for score in record.scores[0].scores[:-1]]
     assert inner and None not in inner
+
+
+def test_scorers_are_opened_as_was_asked(rl_lab, tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def opened(place, how, progress):
+        asked.append((place.folder, how.trust_pickle, how.calibrated))
+        raise RungError("it was asked for")
+
+    monkeypatch.setattr("rung.cli.rl.open_scorer", opened)
+    words = without_labels(command(rl_lab, tmp_path / "policy"))
+    assert main([*words, "--scorer", "prm", "--trust-pickle", "--calibrated", "isotonic"]) == 2
+    assert asked == [("prm", True, "isotonic")] and "it was asked for" in capsys.readouterr().err
 
 
 def test_an_online_prm_learns_outcomes_and_pays(rl_lab, tmp_path):

@@ -7,7 +7,9 @@ with uvicorn, fastapi, aiohttp, cachetools, pyzmq and TransferQueue, which it im
 import asyncio
 import importlib
 import pickle
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +26,7 @@ from tiny_lms import byte_tokenizer
 # what verl imports is called deprecated by what it imports it from
 pytestmark = pytest.mark.filterwarnings("ignore:Ray state API:DeprecationWarning")
 TOKENIZER = byte_tokenizer()
+GUIDE = (Path(__file__).parents[2] / "docs/guides/rl.md").read_text()
 TEXTS = ["3 + 4 = 7\nSo it is 7", "7"]
 NEEDS = "the package verl is not installed"
 
@@ -188,6 +191,18 @@ def test_verl_loads_it_by_the_guides_lines(tmp_path: Any):
     config = omegaconf.OmegaConf.from_dotlist([*lines, "reward.custom_reward_function.path=null"])
     manager = reward.load_reward_manager(config, TOKENIZER, reward_router_address=None)
     assert isinstance(manager, StepRewardManager) and callable(manager.compute_score)
+
+
+def test_verls_own_configuration_takes_the_guides_lines():
+    pytest.importorskip("verl", reason=NEEDS)
+    hydra = importlib.import_module("hydra")
+    lines = re.findall(r"^  ((?:reward|actor_rollout_ref|algorithm)\S+=\S+)", GUIDE, re.MULTILINE)
+    assert len(lines) == 6
+    with hydra.initialize_config_module("verl.trainer.config", version_base=None):
+        config = hydra.compose("ppo_trainer", overrides=lines)  # what verl doesn't know is refused
+    agent = config.actor_rollout_ref.rollout.agent
+    found = (agent.default_agent_loop, agent.agent_loop_config_path, config.trainer.use_v1)
+    assert found == ("rung_steps", "step_loop.yaml", True)
 
 
 def test_verls_trainer_gets_every_tokens_reward_and_its_estimator_uses_them():
