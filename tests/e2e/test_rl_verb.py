@@ -218,7 +218,6 @@ def test_without_a_verifier_no_problem_is_held_out_and_this_is_said(rl_lab, tmp_
         (["--policy", "nowhere"], "nowhere"),
         (["--baseline", "group", "--discount", "0.5"], "which has no meaning with group"),
         (["--baseline", "process-group", "--discount", "0.5"], "no meaning with process-group"),
-        (["--form", "min", "--discount", "0.5"], "min, whose baseline is group by default"),
         (["--process-weight", "nan"], "process_weight is nan, expected a number"),
         (["--save-every-s", "nan"], "save_every_s is nan, expected at least 0"),
         (["--lr", "inf"], "lr is inf, expected above 0"),

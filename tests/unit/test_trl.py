@@ -185,9 +185,8 @@ def ours() -> Any:
 
 
 def by_min(e: dict[str, Any]) -> torch.Tensor:
-    total_B = rl.min_form(e["scores"], e["count"]).sum(1)
-    width = e["scores"].shape[1]
-    return rl.group_relative(total_B, e["group"], e["count"], width, scaled=False)
+    earned_BS = rl.min_form(e["scores"], e["count"])
+    return rl.leave_one_out(rl.returns_to_go(earned_BS), e["group"], e["count"])
 
 
 def by_sum(e: dict[str, Any]) -> torch.Tensor:

@@ -31,12 +31,12 @@ def group_relative(
     [[1.0], [-1.0]]
     """
     index_B, counts_G = _groups(group_B)
-    exact_B = returns_B.double()  # equal returns differ from their mean by less than EPSILON
-    centered_B = exact_B - (_sum(exact_B, index_B, counts_G) / counts_G)[index_B]
+    beyond_B = returns_B - returns_B[_firsts(index_B, counts_G)]  # equal ones are exactly 0
+    centered_B = beyond_B - (_sum(beyond_B, index_B, counts_G) / counts_G)[index_B]
     if scaled:
         spread_G = _sum(centered_B**2, index_B, counts_G) / (counts_G - 1).clamp(min=1)
         centered_B = centered_B / (spread_G.sqrt() + EPSILON)[index_B]
-    return torch.where(is_step(num_steps_B, width), centered_B.to(returns_B)[:, None], 0.0)
+    return torch.where(is_step(num_steps_B, width), centered_B[:, None], 0.0)
 
 
 def process_group_relative(rewards_BS: Tensor, group_B: Tensor, num_steps_B: Tensor) -> Tensor:
@@ -53,13 +53,12 @@ def process_group_relative(rewards_BS: Tensor, group_B: Tensor, num_steps_B: Ten
     """
     index_B, counts_G = _groups(group_B)
     mask_BS = is_step(num_steps_B, rewards_BS.shape[1])
-    exact_BS = rewards_BS.double()  # as above
-    steps_G = _sum(num_steps_B.double(), index_B, counts_G)
-    mean_G = _sum((exact_BS * mask_BS).sum(1), index_B, counts_G) / steps_G.clamp(min=1)
-    centered_BS = torch.where(mask_BS, exact_BS - mean_G[index_B][:, None], 0.0)
+    beyond_BS = rewards_BS - rewards_BS[_firsts(index_B, counts_G), :1]  # as above
+    steps_G = _sum(num_steps_B.to(rewards_BS.dtype), index_B, counts_G)
+    mean_G = _sum((beyond_BS * mask_BS).sum(1), index_B, counts_G) / steps_G.clamp(min=1)
+    centered_BS = torch.where(mask_BS, beyond_BS - mean_G[index_B][:, None], 0.0)
     spread_G = _sum((centered_BS**2).sum(1), index_B, counts_G) / (steps_G - 1).clamp(min=1)
-    normal_BS = centered_BS / (spread_G.sqrt() + EPSILON)[index_B][:, None]
-    return returns_to_go(normal_BS).to(rewards_BS)
+    return returns_to_go(centered_BS / (spread_G.sqrt() + EPSILON)[index_B][:, None])
 
 
 def leave_one_out(returns_BS: Tensor, group_B: Tensor, num_steps_B: Tensor) -> Tensor:
@@ -120,6 +119,13 @@ def _groups(group_B: Tensor) -> tuple[Tensor, Tensor]:
     """Each chain's group as 0, 1, ..., and how many chains each has."""
     _, index_B, counts_G = torch.unique(group_B, return_inverse=True, return_counts=True)
     return index_B, counts_G
+
+
+def _firsts(index_B: Tensor, counts_G: Tensor) -> Tensor:
+    """For each chain the first one of its group."""
+    places_B = torch.arange(len(index_B), device=index_B.device)
+    first_G = torch.zeros_like(counts_G)
+    return first_G.scatter_reduce(0, index_B, places_B, "amin", include_self=False)[index_B]
 
 
 def _sum(values_B: Tensor, index_B: Tensor, counts_G: Tensor) -> Tensor:

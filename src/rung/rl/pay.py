@@ -133,17 +133,17 @@ def advantages(
         values_BS: What a value head expects before each step, for gae.
     """
     rewards_BS, count_B, group_B = paid.rewards_BS, found.num_steps_B, found.group_B
-    if paying.against == "process-group":
+    if paying.baseline == "process-group":
         return process_group_relative(rewards_BS, group_B, count_B)
-    if paying.against == "gae":
+    if paying.baseline == "gae":
         assert values_BS is not None, "gae needs a value head"
         return step_gae(
             rewards_BS, values_BS, count_B, discount=paying.discount, trace=paying.trace
         )
-    if paying.against == "leave-one-out":
+    if paying.baseline == "leave-one-out":
         returns_BS = returns_to_go(rewards_BS, discount=paying.discount)
         return leave_one_out(returns_BS, group_B, count_B)
-    is_scaled = paying.against == "group-scaled"
+    is_scaled = paying.baseline == "group-scaled"
     width = rewards_BS.shape[1]
     return group_relative(rewards_BS.sum(1), group_B, count_B, width, scaled=is_scaled)
 

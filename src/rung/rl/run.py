@@ -47,6 +47,10 @@ from rung.train.trainable import add_adapters
 from rung.verify import extract_answer
 
 PRM_FOLDER = "prm"
+LOOKS_BACK = (
+    "min pays a step by what comes behind it, which {} doesn't see: the gradient is the paper's,"
+    " and not quite that of what is paid; --baseline group has that"
+)
 Extract = Callable[[str], str | None]
 
 
@@ -89,6 +93,8 @@ def train_rl(
     if report := claim(out, wanted, RlReport):
         told.log(f"{out}: this run has ended before; nothing is left to do")
         return report
+    if settings.paying.looks_back:
+        told.log(LOOKS_BACK.format(settings.paying.baseline))
     told.start("opening the policy")
     device = pick_device(settings.device)
     loaded = load_causal_lm(settings.policy)
@@ -167,7 +173,7 @@ def _learner(
     reference = copy.deepcopy(policy).requires_grad_(False).eval().to(device)
     parts: dict[str, Any] = {POLICY: policy}
     merge: Callable[[], None] = lambda: None  # noqa: E731
-    if settings.paying.against == "gae":
+    if settings.paying.baseline == "gae":
         parts[VALUE_HEAD] = nn.Linear(policy.config.get_text_config().hidden_size, 1)
         nn.init.zeros_(parts[VALUE_HEAD].weight)
         nn.init.zeros_(parts[VALUE_HEAD].bias)
@@ -234,7 +240,6 @@ def _fingerprint(
     told = msgspec.json.decode(msgspec.json.encode(settings, enc_hook=str))
     del told["save_every_s"]
     told["device"] = pick_device(settings.device).type
-    told["paying"]["baseline"] = settings.paying.against
     told["policy"] = trunk_hash(settings.policy)
     told["verifier"] = None if verifier is None else type(verifier).__name__
     told["scorer"] = None if scorer is None else getattr(scorer, "fingerprint", scorer.name)

@@ -31,11 +31,11 @@ class Paying:
     """What is paid for steps counts times this."""
     outcome_weight: float = 1.0
     """What the verifier says of the final answer counts times this."""
-    baseline: Baseline | None = None
+    baseline: Baseline = "leave-one-out"
     """What a return is compared with: what the problem's other chains earn from the same step on
     (leave-one-out, RLOO), the group's mean (group), that over its deviation (group-scaled, GRPO),
-    the same step by step (process-group), or a value head's expectation (gae). By default
-    leave-one-out, but group for min, whose gradient only whole chains tell."""
+    the same step by step (process-group), or a value head's expectation (gae). The gradient of
+    what min pays is that of group; under the others it is the paper's (PURE)."""
     discount: float = 1.0
     """What the next step's return counts; 0 pays each step what it earns alone."""
     trace: float = 0.95
@@ -49,14 +49,15 @@ class Paying:
         for name in ("process_weight", "outcome_weight"):
             if not math.isfinite(getattr(self, name)):
                 raise RungError(f"{name} is {getattr(self, name)}, expected a number")
-        if self.against in UNDISCOUNTED and self.discount != 1:
-            why = self.baseline or f"{self.form}, whose baseline is {self.against} by default"
-            raise RungError(f"discount is {self.discount}, which has no meaning with {why}")
+        if self.baseline in UNDISCOUNTED and self.discount != 1:
+            raise RungError(
+                f"discount is {self.discount}, which has no meaning with {self.baseline}"
+            )
 
     @property
-    def against(self) -> Baseline:
-        """The baseline, or the form's default."""
-        return self.baseline or ("group" if self.form == "min" else "leave-one-out")
+    def looks_back(self) -> bool:
+        """Whether what a step earns depends on later ones, which returns from it on don't see."""
+        return self.form == "min" and self.baseline not in ("group", "group-scaled")
 
     @property
     def needs_scores(self) -> bool:

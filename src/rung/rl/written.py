@@ -38,7 +38,7 @@ class StepPay:
     """What the policy writes between steps."""
 
     def __post_init__(self) -> None:
-        if self.paying.against == "gae":
+        if self.paying.baseline == "gae":
             raise RungError("gae needs a value head, which other engines' trainers don't give us")
 
 
