@@ -119,11 +119,12 @@ def test_every_way_of_paying_runs(rl_lab, tmp_path, told):
     assert all(row["gradient_norm"] >= 0 for row in rows(out) if "gradient_norm" in row)
 
 
-def test_the_strictest_of_several_scorers_pays(rl_lab, tiny_reward, tmp_path):
+def test_the_strictest_of_several_scorers_pays(rl_lab, tiny_reward, tmp_path, capsys):
     out, words = tmp_path / "policy", without_labels(command(rl_lab, tmp_path / "policy"))
     one, two = tiny_reward(), tiny_reward("orm")
     told = ["--iterations", "1", "--look-every", "1", "--scorer", str(one), "--scorer", str(two)]
     assert main([*words, *told, "--form", "min"]) == 0
+    assert "not quite that of what is paid; that of group is" in capsys.readouterr().err
     assert rows(out)[-2]["tokens_scored"] > 0
     records = list(read_records(out / "held_out.jsonl.gz"))
     chains = [record.chain for record in records]

@@ -48,8 +48,8 @@ from rung.verify import extract_answer
 
 PRM_FOLDER = "prm"
 LOOKS_BACK = (
-    "min pays a step by what comes behind it, which {} doesn't see: the gradient is the paper's,"
-    " and not quite that of what is paid; --baseline group has that"
+    "min pays a step by what comes behind it, which {} doesn't see (PURE takes it so): the gradient"
+    " is not quite that of what is paid; that of group is"
 )
 Extract = Callable[[str], str | None]
 
