@@ -9,8 +9,9 @@ from rung.core import Problem, RungError, StepScores, Verdict
 from rung.core.codec import decode_problem
 from rung.core.progress import Silent
 from rung.label import LabLabeler
-from rung.rl import Guards, Looking, Paying, RlTraining, Updating, train_rl
+from rung.rl import Guards, Looking, Online, Paying, RlTraining, Updating, train_rl
 from rung.rl.learner import Learner
+from rung.rl.online import OnlinePrm
 from rung.train.state import METRICS_FILE
 
 LAB = LabLabeler()
@@ -186,6 +187,21 @@ def test_a_slow_scorer_makes_rounds_slow_and_nothing_else(rl_lab, problems, tmp_
     assert [row["scoring"] for row in parts] == [100.0] * 2
     assert rows(tmp_path / "slow", "reward") == rows(tmp_path / "fast", "reward")
     assert slow.weights_hash == fast.weights_hash
+
+
+def test_what_an_online_prm_takes_is_scoring(rl_lab, problems, tmp_path, monkeypatch):
+    clock, plain = Clock(), OnlinePrm.step_rewards
+
+    def slow(*args):
+        clock.now_s += 100.0
+        return plain(*args)
+
+    monkeypatch.setattr("rung.rl.rounds.time", clock)
+    monkeypatch.setattr(OnlinePrm, "step_rewards", slow)
+    told = settings(rl_lab, iterations=1, paying=Paying(form="implicit"), online=Online())
+    train_rl(told, problems, [], tmp_path / "out", verifier=LAB)
+    assert rows(tmp_path / "out", "seconds_by_part")[0]["scoring"] == 100.0
+    assert rows(tmp_path / "out", "tokens_scored")[0] > 0
 
 
 def test_timeouts_and_nothing_but_equal_rewards_move_nothing(rl_lab, problems, tmp_path):

@@ -136,7 +136,8 @@ def play(
     right = [verdict.is_correct for verdict in verdicts] or [False] * len(chains)
     numbers = [k for k in range(len(problems)) for _ in range(n)]
     found = judged(chains, right, scores, numbers, guards)
-    process_BS = step_rewards(written, found) if step_rewards is not None else None
+    with clock.on("scoring"):
+        process_BS = step_rewards(written, found) if step_rewards is not None else None
     return Round(
         written=written,
         found=found,
