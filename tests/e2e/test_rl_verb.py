@@ -200,7 +200,7 @@ def test_a_round_of_fewer_problems_than_processes_is_refused(rl_lab, tmp_path, c
 
 def test_without_a_verifier_no_problem_is_held_out_and_this_is_said(rl_lab, tmp_path, capsys):
     out = tmp_path / "policy"
-    told = ["--verifier", "none", "--outcome-weight", "0", "--iterations", "1"]
+    told = ["--verifier", "none", "--outcome-weight", "0", "--iterations", "1", "--chains", "2"]
     assert main(command(rl_lab, out, *told, "--problems", "100")) == 0  # all that there are
     assert "no problem is held out" in capsys.readouterr().err
     assert [row["step"] for row in rows(out)] == [1]
