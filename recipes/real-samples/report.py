@@ -61,8 +61,9 @@ DRAWN = {
 
 
 def show(results: Mapping[str, Any]) -> str:
-    """What was claimed, every way to pick, and the PRM's lead."""
-    return "\n\n".join([short(results), _gaps(results)])
+    """What was claimed, every way to pick, the PRM's lead, and whom it picks."""
+    writers = [_writers(name, pool) for name, pool in results["pools"].items()]
+    return "\n\n".join([short(results), _gaps(results), *filter(None, writers)])
 
 
 def short(results: Mapping[str, Any]) -> str:
@@ -110,6 +111,27 @@ def _gap(pool: Mapping[str, Any], other: str) -> str:
     if gap is None:
         return ""
     return f"{points(gap)}, p {gap['p_value']:.4f}"
+
+
+def _writers(name: str, pool: Mapping[str, Any]) -> str:
+    """Whose solutions the PRM picks; empty for a pool of one policy."""
+    head = [f"{POOLS[name]}: solutions of", "right, %", "steps", "picked by the PRM (min), %"]
+    head += ["lowest score of the right ones", "of the wrong ones"]
+    rows = [
+        [
+            row["policy"],
+            f"{100 * row['right']:.0f}",
+            f"{row['num_steps']:.1f}",
+            f"{100 * row['picked']:.0f}",
+            *(_mean(row[f"value_of_{which}"]) for which in ("right", "wrong")),
+        ]
+        for row in pool["by_writer"]
+    ]
+    return table(head, rows) if rows else ""
+
+
+def _mean(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def publish(results: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from verbs import rung
 
 from rung.core import ChainRecord, RungError, Skipped, read_records, write_records
 from rung.data import load, problem_key, problem_keys
+from rung.model import weights_hash
 
 POOLS = {
     "gsm8k-12": "bon_zeroeval_gsm8k_12models.jsonl.gz",
@@ -104,11 +105,23 @@ def _measure(recipe: Recipe, name: str, file: str) -> dict[str, Any]:
     skipped = Skipped()
     records = drawn(list(load(recipe.data / file, skipped=skipped)), recipe.num_problems)
     chains, scored = (recipe.out / kind / f"{name}.jsonl.gz" for kind in ("chains", "scored"))
-    write_records(chains, records)
-    models = (f"{PRM}={recipe.first_error / PRM}", f"{ORM}={recipe.out / ORM}")
-    scorers = [word for model in models for word in ("--scorer", model)]
-    rung("score", chains, *scorers, "--out", scored)
+    models = {PRM: recipe.first_error / PRM, ORM: recipe.out / ORM}
+    if not _is_scored(scored, records, models):
+        write_records(chains, records)
+        scorers = [w for name, model in models.items() for w in ("--scorer", f"{name}={model}")]
+        rung("score", chains, *scorers, "--out", scored)
     return {**compared(list(read_records(scored))), "unreadable_problems": skipped.count}
+
+
+def _is_scored(scored: Path, records: Sequence[ChainRecord], models: Mapping[str, Path]) -> bool:
+    """Whether a file has these chains with the scores of these models."""
+    if not scored.is_file():
+        return False
+    wanted = {(name, weights_hash(model)) for name, model in models.items()}
+    found = list(read_records(scored))
+    return [one.chain.id for one in found] == [one.chain.id for one in records] and all(
+        wanted <= {(s.scorer, s.weights_hash) for s in one.scores} for one in found
+    )
 
 
 def drawn(records: Sequence[ChainRecord], num_problems: int | None) -> list[ChainRecord]:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from statistics import fmean
 from types import ModuleType
 from typing import Any
 
@@ -120,10 +121,21 @@ def test_real_samples_compares_every_way_to_pick(
         for other, gap in pool["gaps"].items():
             assert gap["difference"] == pytest.approx(at_n["prm_min"] - at_n[other])
     assert [name for name, pool in pools.items() if "published" in pool["gaps"]] == ["math-8"]
+    for name, count in (("gsm8k-12", 12), ("gsm8k-4", 4), ("math-8", 0)):
+        writers = pools[name]["by_writer"]
+        assert len(writers) == count and sum(row["picked"] for row in writers) in (
+            0,
+            pytest.approx(1),
+        )
+        random = pools[name]["curves"]["random"][-1]["accuracy"]
+        assert not writers or fmean(row["right"] for row in writers) == pytest.approx(random)
+    before = [file.stat().st_mtime_ns for file in sorted((tmp_path / "scored").iterdir())]
     report = module("real-samples", "report")
     for draw in report.PICTURES.values():
         assert draw(results).startswith("<svg")
     assert run("real-samples", *options, "--num-problems", 6) == said
+    after = [file.stat().st_mtime_ns for file in sorted((tmp_path / "scored").iterdir())]
+    assert after == before, "nothing is scored twice"
 
 
 def test_real_samples_says_what_it_needs(few_rows: Path, tmp_path: Path):
