@@ -76,6 +76,14 @@ def test_ece_and_brier_by_hand():
     assert found.bins[9].share_right.value == pytest.approx(2 / 3)
 
 
+def test_resamples_without_a_step_are_left_out_of_the_intervals():
+    scores, right = np.array([0.2, 0.9]), np.array([False, True])
+    weights_RP = np.array([[0.0, 2.0], [2.0, 0.0], [1.0, 1.0]])  # the first: without the steps
+    found = calibration(scores, right, np.array([0, 0]), weights_RP)
+    for one in (found.ece, found.brier, found.log_loss):
+        assert one.low == one.high == pytest.approx(one.value), "both that are left say the same"
+
+
 def test_perfect_probabilities_are_calibrated():
     rng = np.random.default_rng(0)
     scores = rng.random(20_000)

@@ -72,8 +72,10 @@ def calibration(
     def of_rows(values_R: FloatArray) -> Estimate | None:
         return estimate(values_R[0], values_R[1:], confidence=confidence)
 
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # resamples without a step, or without one in a bin
         share_RH, mean_RH = right_RH / count_RH, score_RH / count_RH
+        apart_R = np.abs(right_RH - score_RH).sum(axis=1) / total_R
+        squares_R, losses_R = (rows @ of_P / total_R for of_P in (sums.squares_P, sums.losses_P))
     bins = (
         CalibrationBin(
             from_score=k / num_bins,
@@ -85,9 +87,9 @@ def calibration(
         for k in range(num_bins)
     )
     return Calibration(
-        ece=of_rows(np.abs(right_RH - score_RH).sum(axis=1) / total_R),
-        brier=of_rows(rows @ sums.squares_P / total_R),
-        log_loss=of_rows(rows @ sums.losses_P / total_R),
+        ece=of_rows(apart_R),
+        brier=of_rows(squares_R),
+        log_loss=of_rows(losses_R),
         bins=tuple(bins),
     )
 
