@@ -28,6 +28,12 @@ def by_length(runs: Sequence[LabRun]) -> list[dict[str, Any]]:
     return rows
 
 
+def of_one_length(runs: Sequence[LabRun]) -> dict[str, Any]:
+    """The row of runs whose problems all have one length."""
+    steps = runs[0].settings.lab.num_steps
+    return {"from": steps, "to": steps, **lead([run.records("scored") for run in runs])}
+
+
 def num_steps(record: ChainRecord) -> int:
     """Steps of the problem's right chain before the answer."""
     return len(read_story(record.chain.problem).events)

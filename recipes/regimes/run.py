@@ -14,7 +14,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 from command import run_command
 from lab_runs import lab_runs
 from labels import LabelStudy, by_labels
-from lengths import by_length
+from lengths import by_length, of_one_length
 from pages import made_by, write_results
 from tables import publish, show
 
@@ -24,6 +24,10 @@ from rung.loop.quickstart import Quickstart
 
 def _mixed() -> Quickstart:
     return Quickstart(lab=Lab(num_steps=20, shortest=1), test_problems=400)
+
+
+def _one_step() -> Quickstart:
+    return Quickstart(lab=Lab(num_steps=1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +40,16 @@ class Recipe:
     """Finished quickstarts of different seeds, for the study of labels; made without them."""
     mixed: tuple[Path, ...] = ()
     """Finished ones on problems of mixed lengths, for the study of lengths; made without them."""
+    one_step: tuple[Path, ...] = ()
+    """Finished ones on problems of one step alone; made without them."""
     seeds: int = 3
     """Quickstarts that are made for each study."""
     size: Quickstart = field(default_factory=Quickstart)
     """Of those for the labels."""
     mixed_size: Quickstart = field(default_factory=_mixed)
     """Of those for the lengths."""
+    one_step_size: Quickstart = field(default_factory=_one_step)
+    """Of those on problems of one step."""
     chains: int = 4_000
     """Training chains of the study of labels."""
     epochs: int = 10
@@ -53,6 +61,9 @@ class Recipe:
 def main(recipe: Recipe) -> None:
     """All of it, in order."""
     mixed = lab_runs(recipe.mixed, recipe.out / "mixed", recipe.seeds, recipe.mixed_size)
+    one_step = lab_runs(
+        recipe.one_step, recipe.out / "one-step", recipe.seeds, recipe.one_step_size
+    )
     runs = lab_runs(recipe.quickstarts, recipe.out, recipe.seeds, recipe.size)
     study = LabelStudy(recipe.out, recipe.chains, recipe.epochs)
     results = {
@@ -61,6 +72,7 @@ def main(recipe: Recipe) -> None:
         "chains": recipe.chains,
         "epochs": recipe.epochs,
         "lengths": by_length(mixed),
+        "one_step": of_one_length(one_step),
         "labels": by_labels(study, runs),
     }
     write_results(results, recipe.out / "results.json")

@@ -99,12 +99,21 @@ def test_claims_that_do_not_hold_stand_first(study: Study) -> None:
 
 def test_regimes_by_length_and_by_labels(runs, study: Study, tmp_path: Path, capsys) -> None:
     run = study("regimes")
-    told = run.Recipe(out=tmp_path, quickstarts=runs[:1], mixed=runs[1:], chains=16, epochs=1)
+    told = run.Recipe(
+        out=tmp_path,
+        quickstarts=runs[:1],
+        mixed=runs[1:],
+        one_step=runs[1:],
+        chains=16,
+        epochs=1,
+    )
     run.main(told)
     first = capsys.readouterr().out
     results = json.loads((tmp_path / "results.json").read_bytes())
     assert [(row["from"], row["to"]) for row in results["lengths"]] == [(1, 1), (2, 2)]
     assert sum(row["num_problems"] for row in results["lengths"]) == TOY.test_problems
+    assert results["one_step"]["num_problems"] == TOY.test_problems
+    assert "the same, trained on such problems alone" in first
     wrong = {row["labels"]: row["wrong_labels"] for row in results["labels"]}
     assert list(wrong) == ["lab", "judge-10", "judge-20", "judge-30", "rollouts"]
     assert wrong["lab"] == 0
@@ -253,7 +262,7 @@ def test_a_folder_without_a_finished_quickstart_is_one_sentence(
 ) -> None:
     run = study(name)
     told = ["run.py", "--quickstarts", str(tmp_path), "--out", str(tmp_path / "out")]
-    told += ["--mixed", str(tmp_path)] if name == "regimes" else []
+    told += ["--mixed", str(tmp_path), "--one-step", str(tmp_path)] if name == "regimes" else []
     monkeypatch.setattr(sys, "argv", told)
     with pytest.raises(SystemExit, match=f"^{name}: {tmp_path}: no finished 'rung quickstart"):
         run.run_command(run.main, run.Recipe, name, None)
