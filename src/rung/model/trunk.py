@@ -209,5 +209,8 @@ def _no_config(folder: Path) -> InputError:
 def _lacks(folder: Path, name: str) -> str:
     pickles = [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")]
     if pickles:
-        return f"the folder lacks {name}; pickled weights such as {pickles[0].name} are refused"
+        return (
+            f"the folder lacks {name}; pickled weights such as {pickles[0].name} are refused:"
+            " docs/guides/published-models.md shows how to write trusted ones anew"
+        )
     return f"the folder lacks {name}"
