@@ -185,3 +185,15 @@ def rl_lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "problems.jsonl").write_bytes(b"".join(map(encode_problem, problems[400:])))
     write_records(folder / "chains.jsonl", records)
     return folder
+
+
+@pytest.fixture
+def two_processes(monkeypatch: pytest.MonkeyPatch):
+    """This process is the first of two, of which the other does nothing."""
+    from torch import distributed as dist
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    dist.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
+    yield
+    dist.destroy_process_group()

@@ -12,9 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
 from safetensors.torch import load_file
-from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from processes import kill, start_two
 from rung import RungError, write_records
@@ -138,15 +136,6 @@ def test_what_accelerate_was_told_is_heard():
     assert launch_notes(World(), "bf16", bf16) == launch_notes(World(), "fp32", {}) == []
     [note] = launch_notes(World(), "fp32", bf16)
     assert "accelerate launch says mixed precision bf16, this run is in fp32" in note
-
-
-@pytest.fixture
-def two_processes(monkeypatch: pytest.MonkeyPatch):
-    """This process is the first of two, of which the other does nothing."""
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    dist.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
-    yield
-    dist.destroy_process_group()
 
 
 @pytest.mark.usefixtures("two_processes")

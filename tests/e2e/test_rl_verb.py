@@ -8,8 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-import torch.distributed as dist
-from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from processes import kill, start_rung
 from rung import read_records
@@ -181,15 +179,6 @@ def test_accelerate_launches_two_processes_that_go_where_one_goes(rl_lab, tmp_pa
     assert together["tokens_scored"] == alone["tokens_scored"] > 0
     for found, expected in zip(curve(tmp_path / "two"), curve(tmp_path / "one"), strict=True):
         assert found == pytest.approx(expected, rel=1e-3, abs=1e-5)
-
-
-@pytest.fixture
-def two_processes(monkeypatch: pytest.MonkeyPatch):
-    """This process is the first of two, of which the other does nothing."""
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    dist.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
-    yield
-    dist.destroy_process_group()
 
 
 @pytest.mark.usefixtures("two_processes")

@@ -47,20 +47,20 @@ def fitting(widths: Sequence[int], room: int) -> list[range]:
 
 def plain(estimate: Estimate | None) -> str:
     """A number with its interval in brackets."""
-    if estimate is None:
-        return "–"
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.3f}"
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+    return _bracketed(estimate, ".3f")
 
 
 def in_percent(estimate: Estimate | None) -> str:
     """The same in percent."""
+    return _bracketed(estimate, ".1%")
+
+
+def _bracketed(estimate: Estimate | None, form: str) -> str:
     if estimate is None:
         return "–"
     if estimate.low is None or estimate.high is None:
-        return f"{100 * estimate.value:.1f}%"
-    return f"{100 * estimate.value:.1f}% [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+        return f"{estimate.value:{form}}"
+    return f"{estimate.value:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"
 
 
 def stacked(estimate: Estimate | None) -> str:
