@@ -156,7 +156,7 @@ def test_a_bundle_opens_and_scrolls(web: Path, shared_data: Path):
 
 
 def test_people_rate_while_the_server_is_killed_and_nothing_is_lost(shared_data: Path):
-    options = ["--stores", "SQLite", "--raters", 3, "--chains", 40, "--seconds", 2]
+    options = ["--stores", "SQLite", "--raters", 3, "--chains", 40, "--seconds", 4]
     said = run("rating", *options, "--pause-s", 0.02, "--kills", 1, "--data", shared_data)
     rows = re.findall(r"\| SQLite \| (\d) \| (\d+) \|.*?\| (\d+) \| 0 \| 0 \| 0 \|", said)
     assert [kills for kills, *_ in rows] == ["0", "1"]

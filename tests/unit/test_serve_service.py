@@ -188,7 +188,8 @@ def test_a_search_finds_the_best_chain_and_counts_all_it_took(toy: TestClient):
     assert (found["value"], found["answer"], found["scorer"]) == (0.7, "yes", "table")
     assert found["tokens_sampled"] == answer["usage"]["completion_tokens"] == found["calls"] > 4
     assert 0 < found["tokens_scored"] <= found["tokens_sampled"]
-    assert metric(toy, "rung_held_prefixes") == 0
+    # they are released behind the answer, on the scorer's thread
+    until(lambda: metric(toy, "rung_held_prefixes") == 0)
 
 
 def test_one_chain_is_streamed_step_by_step_with_its_scores(toy: TestClient):
