@@ -110,7 +110,7 @@ class Study:
         return RlTraining(
             policy=self._folder(cell, "policy"),
             paying=Paying(form="outcome" if pay == "outcome" else "sum"),
-            guards=Guards(alarm="off"),
+            guards=_guards(cell, pay),
             updating=Updating(
                 iterations=max(1, round(self.budget / a_round)),
                 problems=int(TUNED["problems"]),
@@ -134,6 +134,13 @@ class Study:
 
     def _folder(self, cell: Cell, name: str) -> Path:
         return self.out / cell.name / name
+
+
+def _guards(cell: Cell, pay: Pay) -> Guards:
+    """A PRM may like steps behind the answer, where a true label never does, and may be fooled."""
+    if pay == "prm":
+        return Guards(most_steps=cell.num_steps + 1)
+    return Guards(alarm="off")
 
 
 def _most_tokens(cell: Cell) -> int:

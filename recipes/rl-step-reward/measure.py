@@ -10,6 +10,7 @@ from statistics import fmean, stdev
 
 import msgspec
 
+from rung.train.folder import REPORT_FILE
 from rung.train.state import METRICS_FILE
 
 Place = tuple[int, float, str]
@@ -30,6 +31,8 @@ class Curve:
     tokens: tuple[int, ...]
     accuracy: tuple[float, ...]
     seconds: float
+    alarm: bool
+    """Whether it was stopped, since accuracy fell while what was paid rose."""
 
     @property
     def cell(self) -> Place:
@@ -62,6 +65,8 @@ class Ratio:
     outcome_tokens: list[float | None]
     """By seed; None where the target was not reached."""
     pay_tokens: list[float | None]
+    pay_alarms: list[bool]
+    """By seed, whether a run was stopped before it arrived."""
     ratio: float | None
     """Geometric mean over the seeds; None unless both ways reached the target on all of them."""
     low: float | None
@@ -73,17 +78,19 @@ class Ratio:
     """The same with all that was sampled where outcome reward did not arrive, and pay by step
     always did."""
     at_most: float | None
-    """The other way round."""
+    """The other way round, unless a run was stopped."""
 
 
 def curve_in(folder: Path, **about: object) -> Curve:
-    """The looks of a run."""
+    """The looks of a run that has ended."""
+    report = msgspec.json.decode((folder / REPORT_FILE).read_bytes())
     lines = (folder / METRICS_FILE).read_bytes().splitlines()
     looks = [row for row in map(msgspec.json.decode, lines) if "held_out_accuracy" in row]
     return Curve(
         tokens=tuple(row["tokens_sampled"] for row in looks),
         accuracy=tuple(row["held_out_accuracy"] for row in looks),
         seconds=looks[-1]["seconds"],
+        alarm=report["ended"].startswith("alarm"),
         **about,  # pyright: ignore[reportArgumentType]
     )
 
@@ -115,12 +122,13 @@ def _ratio(curves: Sequence[Curve], cell: Place, pay: str, target: float) -> Rat
         fmean(curve.accuracy[0] for curve in (*alone, *paid)),
         alone_took,
         paid_took,
+        [curve.alarm for curve in paid],
         times if all(arrived) else None,
         low,
         high,
         *(fmean(curve.accuracy[-1] for curve in ours) for ours in (alone, paid)),
         times if arrived == (False, True) else None,
-        times if arrived == (True, False) else None,
+        times if arrived == (True, False) and not any(c.alarm for c in paid) else None,
     )
 
 

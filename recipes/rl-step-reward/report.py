@@ -44,8 +44,8 @@ def _table(results: Mapping[str, Any]) -> str:
             f"{row['rate']:.1%}",
             f"{row['start']:.1%}",
             PAYS[row["pay"]],
-            _tokens(row["outcome_tokens"]),
-            _tokens(row["pay_tokens"]),
+            _tokens(row["outcome_tokens"], [False] * len(row["outcome_tokens"])),
+            _tokens(row["pay_tokens"], row["pay_alarms"]),
             _times(row),
             f"{row['outcome_end']:.0%}",
             f"{row['pay_end']:.0%}",
@@ -55,8 +55,10 @@ def _table(results: Mapping[str, Any]) -> str:
     return table(head, rows)
 
 
-def _tokens(by_seed: Sequence[float | None]) -> str:
-    return ", ".join("not reached" if t is None else f"{t / 1000:,.0f} k" for t in by_seed)
+def _tokens(by_seed: Sequence[float | None], alarms: Sequence[bool]) -> str:
+    missed = ["stopped by the alarm" if alarm else "not reached" for alarm in alarms]
+    told = zip(by_seed, missed, strict=True)
+    return ", ".join(m if t is None else f"{t / 1000:,.0f} k" for t, m in told)
 
 
 def _times(row: Mapping[str, Any]) -> str:

@@ -38,7 +38,7 @@ class Recipe:
     """Chains that it learned from."""
     unlearning: int = 1_500
     """Wrong chains that it then learned from, in each cell."""
-    prm_problems: int = 1_000
+    prm_problems: int = 4_000
     """Problems, with two chains each, that a PRM learns from."""
     cells: tuple[tuple[int, float, Lost], ...] = (
         (1, 0.2, "misconceptions"),
