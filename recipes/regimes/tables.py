@@ -57,17 +57,17 @@ def _claims(results: Mapping[str, Any]) -> str:
     one_step = results["one_step"]
     claims = [
         {
-            "claim": f"with {_steps(first)} step they can't be told apart",
+            "claim": f"with {_steps(first)} step they can't be told apart, trained on all lengths",
             "holds": _meet(first),
             "at": first,
         },
         {
-            "claim": "the same, trained on such problems alone",
+            "claim": f"with {_steps(first)} step they can't be told apart, trained on these alone",
             "holds": _meet(one_step),
             "at": one_step,
         },
         {
-            "claim": f"with {_steps(last)} steps the PRM is ahead",
+            "claim": f"with {_steps(last)} steps the PRM is ahead, trained on all lengths",
             "holds": last["gaps"]["orm"][-1]["low"] > 0,
             "at": last,
         },

@@ -113,7 +113,7 @@ def test_regimes_by_length_and_by_labels(runs, study: Study, tmp_path: Path, cap
     assert [(row["from"], row["to"]) for row in results["lengths"]] == [(1, 1), (2, 2)]
     assert sum(row["num_problems"] for row in results["lengths"]) == TOY.test_problems
     assert results["one_step"]["num_problems"] == TOY.test_problems
-    assert "the same, trained on such problems alone" in first
+    assert "told apart, trained on these alone" in first
     wrong = {row["labels"]: row["wrong_labels"] for row in results["labels"]}
     assert list(wrong) == ["lab", "judge-10", "judge-20", "judge-30", "rollouts"]
     assert wrong["lab"] == 0
