@@ -30,7 +30,7 @@ HELD_BACK = 40
 TARGET = 0.5
 TOKENS_A_STEP = 12
 TUNED = {
-    "lr": 3e-4,
+    "lr": 2e-4,
     "problems": 16,
     "chains": 16,
     "minibatches": 16,

@@ -50,7 +50,6 @@ class Recipe:
         (12, 0.01, "misconceptions"),
         (12, 0.002, "misconceptions"),
         (20, 0.05, "misconceptions"),
-        (20, 0.002, "misconceptions"),
         (12, 0.2, "slips"),
         (12, 0.002, "slips"),
     )
@@ -58,7 +57,7 @@ class Recipe:
     pays: tuple[Pay, ...] = ("outcome", "steps", "prm")
     """By the outcome alone; by the true labels of steps and the outcome; by a PRM and the
     outcome."""
-    budget: int = 1_000_000
+    budget: int = 2_000_000
     """Tokens sampled in a run, at most."""
     seeds: int = 5
     seed: int = 0
