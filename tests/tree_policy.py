@@ -155,7 +155,7 @@ class Reader(TableScorer):
     reads_unfinished_steps: bool = True
     looked: list[str] = field(default_factory=list[str])
 
-    def open(self, problem: Problem) -> Reader:
+    def open(self, problem: Problem, *, max_kept_mib: float | None = None) -> Reader:
         self._chains = {problem.root_id: Chain(problem, ())}
         return self
 

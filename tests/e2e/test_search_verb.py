@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from rung.cli.main import main
-from rung.core import Problem, read_records
+from rung.cli.places import Place
+from rung.cli.scorers import Opening, open_scorer
+from rung.core import Problem, Progress, read_records
 from rung.core.codec import write_problems
 from rung.generate import TransformersGenerator
 from rung.generate.prompting import Prompts
+from rung.score import ModelScorer, RewardScorer, ScoringSession
 
 Command = list[str]
 
@@ -163,6 +166,7 @@ def test_steps_call_tools_and_read_what_comes_back(
         (["--budget.money", "1"], "needs --budget.price-sampled"),
         (["--tool", "price"], "expected NAME=MODULE:FUNCTION"),
         (["--temperature", "-1"], "--temperature is -1"),
+        (["--max-kept-mib", "0"], "--max-kept-mib is 0.0, expected above 0"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_one_sentence(
@@ -172,6 +176,29 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(
     _, err = run(capsys, *command, *words, "--out", out, code=2)
     assert said in err.splitlines()[-1]
     assert not out.exists()
+
+
+def test_a_scorer_is_opened_as_was_asked_and_its_session_has_a_cap(
+    command: Command,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    open_session, asked = RewardScorer.open, list[Any]()
+
+    def trusting(place: Place, how: Opening, progress: Progress) -> ModelScorer:
+        asked.append(how.trust_pickle)
+        return open_scorer(place, how, progress)
+
+    def capped(self: Any, problem: Problem, *, max_kept_mib: float | None = None) -> ScoringSession:
+        asked.append(max_kept_mib)
+        return open_session(self, problem, max_kept_mib=max_kept_mib)
+
+    monkeypatch.setattr("rung.cli.search.open_scorer", trusting)
+    monkeypatch.setattr(RewardScorer, "open", capped)
+    told = ["--trust-pickle", "--max-kept-mib", 0.01]
+    run(capsys, *command, *told, "--out", tmp_path / "out.jsonl")
+    assert asked == [True, 0.01]
 
 
 def test_a_scorer_is_needed_but_for_votes(

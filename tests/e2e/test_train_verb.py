@@ -2,11 +2,13 @@
 
 import json
 import random
+import shutil
 import time
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from processes import kill, start_rung
@@ -129,6 +131,30 @@ def test_an_implicit_prm_is_trained_on_outcomes_and_scores_every_step(inputs, tm
     assert (told["kind"], told["family"], told["scored"]) == ("prm", "implicit", told["steps"])
     assert main([*args, "--out", str(scored)]) == 0
     assert "implicit" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def pickled(inputs):
+    folder = shutil.copytree(inputs / "trunk", inputs / "pickled")
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    return folder
+
+
+@pytest.mark.parametrize("verb", ["prm", "orm", "implicit", "policy"])
+def test_a_pickled_trunk_is_trained_where_it_is_trusted(inputs, pickled, tmp_path, capsys, verb):
+    chains = tmp_path / "chains.jsonl"
+    write_records(chains, toy_records(6))
+    words = ["train", verb, str(chains), "--validation-fraction", "0", "--device", "cpu"]
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    here = [*words, "--trunk", str(pickled), "--out", str(out)]
+    assert main(here) == 2
+    assert "rung train and rung rl open pytorch_model.bin with --trust" in capsys.readouterr().err
+    assert not out.exists() and main([*here, "--trust-pickle"]) == 0
+    assert main([*words, "--trunk", str(inputs / "trunk"), "--out", str(whole)]) == 0
+    for weights in whole.rglob("*.safetensors"):
+        ours, theirs = load_file(out / weights.relative_to(whole)), load_file(weights)
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 @pytest.mark.parametrize("verb", ["prm", "orm", "implicit", "policy"])

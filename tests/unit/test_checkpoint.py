@@ -1,5 +1,6 @@
 import json
 import os
+import pickle
 import shutil
 
 import pytest
@@ -129,10 +130,44 @@ def test_pickled_weights_are_refused(trunk, tmp_path):
     shutil.copytree(trunk, folder)
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(
-        InputError, match=r"such as pytorch_model.bin are refused: docs/guides/published"
-    ):
+    with pytest.raises(InputError, match=r"such as pytorch_model.bin are refused.*--trust-pickle"):
         load_causal_lm(folder)
+
+
+def test_pickles_that_are_trusted_are_read_whole_or_in_shards(trunk, tmp_path):
+    folder = tmp_path / "pickled"
+    shutil.copytree(trunk, folder)
+    state = load_file(folder / "model.safetensors")
+    whole = load_causal_lm(trunk).model.state_dict()
+
+    def is_whole() -> bool:
+        found = load_causal_lm(folder, trust_pickle=True).model.state_dict()
+        return found.keys() == whole.keys() and all(torch.equal(found[n], whole[n]) for n in whole)
+
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Evil(), protocol=2))
+    assert is_whole()  # safetensors beside it: the pickle isn't touched
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="pickled: the model can't be read"):
+        load_causal_lm(folder, trust_pickle=True)
+    torch.save(state, folder / "pytorch_model.bin")
+    assert is_whole()
+    (folder / "pytorch_model.bin").unlink()
+    names = [f"pytorch_model-0000{k}-of-00002.bin" for k in (1, 2)]
+    halves = list(state)[::2], list(state)[1::2]
+    for name, half in zip(names, halves, strict=True):
+        torch.save({n: state[n] for n in half}, folder / name)
+    weight_map = {n: name for name, half in zip(names, halves, strict=True) for n in half}
+    index = {"metadata": {}, "weight_map": weight_map}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    assert is_whole()
+    (folder / names[0]).unlink()
+    with pytest.raises(InputError, match=f"the folder lacks {names[0]}$"):
+        load_causal_lm(folder, trust_pickle=True)
+
+
+class Evil:
+    def __reduce__(self):
+        return exec, ("raise SystemExit('a pickle was run')",)
 
 
 def test_remote_code_is_never_run(checkpoint):

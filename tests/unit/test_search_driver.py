@@ -333,6 +333,20 @@ def test_a_step_costs_the_scorer_its_own_tokens_and_a_problem_that_is_over_no_me
     assert scorer.score([chain])[0].scores[-1] is not None
 
 
+def test_a_capped_session_keeps_no_more_and_scores_alike(tiny_reward: TinyReward) -> None:
+    scorer = load_scorer(tiny_reward())
+    free, capped = growing(scorer), growing(scorer, max_kept_mib=0.01)
+    chains = [Chain(PROBLEM, ()).extend(f"we add {start}") for start in ("one", "two")]
+    for word in ("and", "two", "to", "get", "three"):
+        all_kept, some_kept = free.score(chains), capped.score(chains)
+        for one, other in zip(all_kept, some_kept, strict=True):
+            assert one.scores == pytest.approx(other.scores, abs=1e-5)
+        chains = [chain.extend(f"{word} {word}") for chain in chains]
+    first, second = free._session, capped._session  # type: ignore[attr-defined]
+    assert second.kept_tokens < first.kept_tokens
+    assert first.usage.computed < second.usage.computed
+
+
 def test_a_look_goes_on_behind_steps_whose_scores_are_from_a_log(tiny_reward: TinyReward) -> None:
     """A log has the scores of whole steps, the session not yet their keys and values."""
     scorer = load_scorer(tiny_reward())

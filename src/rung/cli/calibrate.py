@@ -13,7 +13,7 @@ import tyro
 from rung.cli.eval_input import InputOptions, check_resamples
 from rung.cli.eval_view import show_recalibration
 from rung.cli.output import JsonFlag, Output
-from rung.cli.places import FamilyOptions, options_by_name, place_of
+from rung.cli.places import FamilyOptions, TrustPickle, options_by_name, place_of
 from rung.cli.scorers import Opening, open_scorer
 from rung.core.errors import RungError
 from rung.core.types import ChainRecord
@@ -39,8 +39,7 @@ class Calibrate:
     """How it is read: auto tells it from its files, or a published family's name."""
     family_option: FamilyOptions = ()
     """An option of the family (docs/guides/published-models.md); give it again for another."""
-    trust_pickle: bool = False
-    """Open pickled weights (.bin, .pt), which are refused otherwise; only tensors are read."""
+    trust_pickle: TrustPickle = False
     unsafe_local: bool = False
     """Run the code that GenPRM writes (--family-option run_code=true) without a sandbox, with all
     your rights."""

@@ -15,6 +15,13 @@ FamilyOptions = Annotated[
     tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE")
 ]
 """The type of the options of a published model's family."""
+TrustPickle = Annotated[
+    bool,
+    tyro.conf.arg(
+        help="Open pickled weights (.bin, .pt), which are refused otherwise; only tensors are read."
+    ),
+]
+"""The type of every verb's ``--trust-pickle``."""
 _URL = re.compile("@(?=https?://)")
 
 

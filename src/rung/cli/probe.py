@@ -14,7 +14,7 @@ import tyro
 from rung.cli.eval_input import check_resamples
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
-from rung.cli.places import FamilyOptions, named_places, options_by_name
+from rung.cli.places import FamilyOptions, TrustPickle, named_places, options_by_name
 from rung.cli.scorers import Calibration, Opening, Precision, open_scorer
 from rung.cli.tables import new_table
 from rung.core.codec import Skipped, encode_record, read_records
@@ -59,8 +59,7 @@ class Probe:
     """An option of the family (docs/guides/published-models.md); give it again for another."""
     scorer_key_env: str | None = None
     """The environment variable with the token that the server of FOLDER@URL asks for."""
-    trust_pickle: bool = False
-    """Open pickled weights (.bin, .pt), which are refused otherwise; only tensors are read."""
+    trust_pickle: TrustPickle = False
     precision: Precision = "auto"
     """auto takes bf16 for large models on hardware that is fast at it, else fp32."""
     calibrated: Calibration | None = None

@@ -16,7 +16,7 @@ import tyro
 
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
-from rung.cli.places import FamilyOptions, Place, named_places, options_by_name
+from rung.cli.places import FamilyOptions, Place, TrustPickle, named_places, options_by_name
 from rung.cli.scaling import (
     HERE,
     ScalingOptions,
@@ -90,8 +90,7 @@ class Score:
     """An option of the family (docs/guides/published-models.md); give it again for another."""
     scorer_key_env: str | None = None
     """The environment variable with the token that the server of FOLDER@URL asks for."""
-    trust_pickle: bool = False
-    """Open pickled weights (.bin, .pt), which are refused otherwise; only tensors are read."""
+    trust_pickle: TrustPickle = False
     unsafe_local: bool = False
     """Run the code that GenPRM writes (--family-option run_code=true) without a sandbox, with all
     your rights."""

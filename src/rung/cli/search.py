@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from rung.cli.inputs import Separator, read_twice, tell_skipped
 from rung.cli.output import JsonFlag, Output
-from rung.cli.places import FamilyOptions, options_by_name, place_of
+from rung.cli.places import FamilyOptions, TrustPickle, options_by_name, place_of
 from rung.cli.policies import PolicyOptions, check_sampling, open_policy
 from rung.cli.rerank import Aggregation, answer_key
 from rung.cli.scorers import Opening, open_scorer
@@ -37,28 +37,12 @@ from rung.search import (
     rule,
     run_searches,
 )
-from rung.search.algorithms import UNSCORED
+from rung.search.algorithms import UNSCORED, Algorithm
 from rung.verify import Sandbox, find_sandbox
 
 if TYPE_CHECKING:
     from rung.score import ModelScorer
 
-Algorithm = Literal[
-    "best-of-n",
-    "weighted",
-    "majority",
-    "beam",
-    "dvts",
-    "lookahead",
-    "rebase",
-    "mcts",
-    "particles",
-    "particle-gibbs",
-    "adaptive",
-    "adaptive-vote",
-    "abort",
-    "allocate",
-]
 CALIBRATED = ("adaptive", "abort")
 
 
@@ -143,6 +127,9 @@ class Search:
     """An option of the family (docs/guides/published-models.md); give it again for another."""
     scorer_key_env: str | None = None
     """The environment variable with the token that the server of FOLDER@URL asks for."""
+    trust_pickle: TrustPickle = False
+    max_kept_mib: float | None = None
+    """Memory of the scorer for the keys and values of growing prefixes; without it all are kept."""
     format: str | None = None
     """The problems' format; without it the first row tells."""
     skip_bad: bool = False
@@ -194,6 +181,7 @@ class Search:
             max_steps=self.max_steps,
             in_flight=self.in_flight,
             batch=self.max_batch_chains,
+            max_kept_mib=self.max_kept_mib,
         )
 
     def _sandbox(self) -> Sandbox | None:
@@ -211,6 +199,8 @@ class Search:
             max_batch_chains=self.max_batch_chains,
             in_flight=self.in_flight,
         )
+        if self.max_kept_mib is not None and not self.max_kept_mib > 0:
+            raise RungError(f"--max-kept-mib is {self.max_kept_mib}, expected above 0")
         if self.scorer is None and self.algorithm not in UNSCORED:
             raise RungError(f"--algorithm {self.algorithm} needs --scorer FOLDER")
         if self.calibrate is None and self.algorithm in CALIBRATED:
@@ -242,6 +232,7 @@ class Search:
             family=self.family,
             options=options_by_name(self.family_option),
             key_env=self.scorer_key_env,
+            trust_pickle=self.trust_pickle,
             unsafe_local=self.unsafe_local,
         )
         return open_scorer(place_of(self.scorer), how, out.progress)

@@ -11,7 +11,7 @@ import tyro
 
 from rung.cli.inputs import Separator
 from rung.cli.output import JsonFlag, Output
-from rung.cli.places import FamilyOptions, named_places, options_by_name
+from rung.cli.places import FamilyOptions, TrustPickle, named_places, options_by_name
 from rung.cli.policies import PolicyOptions, open_policy
 from rung.cli.scorers import Calibration, Opening, Precision, open_scorer
 from rung.cli.serving import LOCALLY, ServerOptions, check_installed
@@ -58,8 +58,7 @@ class Serve:
     """An option of the family (docs/guides/published-models.md); give it again for another."""
     scorer_key_env: str | None = None
     """The environment variable with the token that the server of FOLDER@URL asks for."""
-    trust_pickle: bool = False
-    """Open pickled weights (.bin, .pt), which are refused otherwise; only tensors are read."""
+    trust_pickle: TrustPickle = False
     precision: Precision = "auto"
     """auto takes bf16 for large models on hardware that is fast at it, else fp32."""
     calibrated: Calibration | None = None

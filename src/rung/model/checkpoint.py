@@ -51,6 +51,7 @@ def new_reward_model(
     head: HeadName = "scalar",
     label_words: tuple[str, str] | None = None,
     dtype: torch.dtype = torch.float32,
+    trust_pickle: bool = False,
 ) -> tuple[RewardModel, LoadedModel]:
     """A reward model with a new head on the trunk of `source` (see `load_trunk`).
 
@@ -61,14 +62,16 @@ def new_reward_model(
             `label_words`, which depend on no seed.
         label_words: The right and the wrong word, each a single token.
         dtype: The type of the weights.
+        trust_pickle: Open a pickled trunk.
 
     Raises:
         RungError: The trunk can't be opened, or a label word is no single token.
     """
     if head == "tokens":
         assert label_words is not None, "a head of label tokens needs its words"
-        return _from_label_tokens(load_causal_lm(source, dtype=dtype), label_words)
-    loaded = load_trunk(source, dtype=dtype)
+        loaded = load_causal_lm(source, dtype=dtype, trust_pickle=trust_pickle)
+        return _from_label_tokens(loaded, label_words)
+    loaded = load_trunk(source, dtype=dtype, trust_pickle=trust_pickle)
     model = RewardModel(loaded.model, len(CLASSES[head]))
     model.reset_head(seed)
     return model, loaded

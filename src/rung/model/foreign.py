@@ -22,15 +22,14 @@ from torch import Tensor
 
 from rung.core.errors import InputError
 from rung.model.trunk import (
-    SHARDS_INDEX,
-    WEIGHTS,
+    PICKLE_INDEX,
+    has_safetensors,
     load_tokenizer,
     load_with,
     read_config,
     weight_files,
 )
 
-PICKLE_INDEX = "pytorch_model.bin.index.json"
 NO_WEIGHTS = re.compile(r"training_args\.bin|(optimizer|scheduler|scaler|rng_state).*")
 """Pickles that trainers leave beside the weights."""
 WRAPPER = "pretrained_model."
@@ -156,11 +155,6 @@ def open_weights(folder: Path, *, trust_pickle: bool) -> Weights:
 def weights_of(folder: Path, tensors: Mapping[str, Tensor]) -> Weights:
     """Tensors that are in memory, as the weights of a folder."""
     return Weights(folder, (), {name: _in_memory(w) for name, w in tensors.items()}, False)
-
-
-def has_safetensors(folder: Path) -> bool:
-    """Whether the folder's weights are safetensors."""
-    return (folder / WEIGHTS).exists() or (folder / SHARDS_INDEX).exists()
 
 
 def pickle_files(folder: Path) -> list[Path]:

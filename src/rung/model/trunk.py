@@ -1,8 +1,9 @@
-"""Opens the model that a reward model or a policy starts from. No pickle, no remote code."""
+"""Opens the model that a reward model or a policy starts from. No remote code is run."""
 
 from __future__ import annotations
 
 import contextlib
+import pickle
 from collections.abc import Collection, Generator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,8 +20,12 @@ from rung.model.reading import READING_FILE
 
 WEIGHTS = "model.safetensors"
 SHARDS_INDEX = "model.safetensors.index.json"
+PICKLE = "pytorch_model.bin"
+PICKLE_INDEX = "pytorch_model.bin.index.json"
 ADAPTER = "adapter_config.json"
 """What peft writes beside an adapter's weights."""
+NO_PICKLE = (EOFError, pickle.UnpicklingError)
+"""What torch raises for a pickle that is torn, or holds more than tensors."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 
 
@@ -32,21 +37,27 @@ class LoadedModel(NamedTuple):
     name: str
 
 
-def load_trunk(source: str | Path, *, dtype: torch.dtype = torch.float32) -> LoadedModel:
+def load_trunk(
+    source: str | Path, *, dtype: torch.dtype = torch.float32, trust_pickle: bool = False
+) -> LoadedModel:
     """Open the layers below the heads: a decoder without an LM head.
 
     Args:
         source: A Hugging Face folder (of a causal LM, or a rung checkpoint), a GGUF file, or
             "smollm2" (see `causal_lm_folder`).
         dtype: The type of the weights.
+        trust_pickle: Open ``pytorch_model.bin`` where there are no safetensors; only tensors are
+            read (``weights_only``).
 
     Raises:
         InputError: Something is missing in the folder, or it can't be read.
     """
-    return _load(transformers.AutoModel, Path(source), dtype)
+    return _load(transformers.AutoModel, Path(source), dtype, trust_pickle=trust_pickle)
 
 
-def load_causal_lm(source: str | Path, *, dtype: torch.dtype = torch.float32) -> LoadedModel:
+def load_causal_lm(
+    source: str | Path, *, dtype: torch.dtype = torch.float32, trust_pickle: bool = False
+) -> LoadedModel:
     """Open a causal LM whole, from the same sources as `load_trunk`.
 
     Raises:
@@ -55,7 +66,7 @@ def load_causal_lm(source: str | Path, *, dtype: torch.dtype = torch.float32) ->
     if (Path(source) / READING_FILE).exists():
         reason = "this is a reward model, which can't write; expected a causal LM"
         raise InputError(reason, file=str(source))
-    return _load(transformers.AutoModelForCausalLM, Path(source), dtype)
+    return _load(transformers.AutoModelForCausalLM, Path(source), dtype, trust_pickle=trust_pickle)
 
 
 def load_tokenizer(folder: Path, config: Any = None) -> Any:
@@ -78,8 +89,10 @@ def load_tokenizer(folder: Path, config: Any = None) -> Any:
         raise _unreadable("the tokenizer", error, folder) from error
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files that hold a folder's weights, in order.
+def weight_files(folder: Path, *, trust_pickle: bool = False) -> list[Path]:
+    """The files that hold a folder's weights, in order.
+
+    They are safetensors; with `trust_pickle` pickles of transformers, where no safetensors are.
 
     Raises:
         InputError: The folder, or a file in it that is needed, is not there.
@@ -88,14 +101,21 @@ def weight_files(folder: Path) -> list[Path]:
         raise InputError("there is no such folder", file=str(folder))
     if not (folder / "config.json").exists():
         raise _no_config(folder)
-    index = folder / SHARDS_INDEX
-    names = {WEIGHTS}
-    if index.exists():
-        names = set(msgspec.json.decode(index.read_bytes())["weight_map"].values())
+    is_pickled = trust_pickle and _is_pickled(folder)
+    whole, index = (PICKLE, PICKLE_INDEX) if is_pickled else (WEIGHTS, SHARDS_INDEX)
+    names = {whole}
+    if (folder / index).exists():
+        names = set(msgspec.json.decode((folder / index).read_bytes())["weight_map"].values())
     for name in sorted(names):
         if not (folder / name).exists():
-            raise InputError(_lacks(folder, name), file=str(folder))
+            reason = f"the folder lacks {name}" if is_pickled else _lacks(folder, name)
+            raise InputError(reason, file=str(folder))
     return [folder / name for name in sorted(names)]
+
+
+def has_safetensors(folder: Path) -> bool:
+    """Whether the folder's weights are safetensors."""
+    return (folder / WEIGHTS).exists() or (folder / SHARDS_INDEX).exists()
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -120,8 +140,17 @@ def load_with(
     *,
     config: Any = None,
     state_dict: dict[str, torch.Tensor] | None = None,
+    use_safetensors: bool = True,
 ) -> Any:
-    """Open a model by a class of transformers, from the folder's safetensors or a state dict.
+    """Open a model by a class of transformers, from the folder's weights or a state dict.
+
+    Args:
+        kind: The class.
+        folder: Where the weights are.
+        dtype: Their type in memory.
+        config: Another one than the folder's.
+        state_dict: The weights, in place of the folder's.
+        use_safetensors: False: from the folder's pickles, which the user trusts.
 
     Raises:
         InputError: It can't be read, or a weight is missing.
@@ -138,11 +167,12 @@ def load_with(
                 dtype=dtype,
                 local_files_only=True,
                 trust_remote_code=False,
-                use_safetensors=True,
+                use_safetensors=use_safetensors,
+                weights_only=True,
                 output_loading_info=True,
                 **told,
             )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, *NO_PICKLE) as error:
         raise _unreadable("the model", error, folder) from error
     missing = _untied(model, found["missing_keys"])
     if missing:
@@ -180,15 +210,18 @@ def quiet_transformers() -> Generator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _load(kind: Any, source: Path, dtype: torch.dtype) -> LoadedModel:
+def _load(kind: Any, source: Path, dtype: torch.dtype, *, trust_pickle: bool) -> LoadedModel:
     name = source.stem if source.suffix == ".gguf" else source.resolve().name
-    return _load_folder(kind, causal_lm_folder(source), dtype, name)
-
-
-def _load_folder(kind: Any, folder: Path, dtype: torch.dtype, name: str) -> LoadedModel:
-    weight_files(folder)
+    folder = causal_lm_folder(source)
+    weight_files(folder, trust_pickle=trust_pickle)
     tokenizer = load_tokenizer(folder)
-    return LoadedModel(load_with(kind, folder, dtype), tokenizer, name)
+    model = load_with(kind, folder, dtype, use_safetensors=not _is_pickled(folder))
+    return LoadedModel(model, tokenizer, name)
+
+
+def _is_pickled(folder: Path) -> bool:
+    there = (folder / PICKLE).exists() or (folder / PICKLE_INDEX).exists()
+    return there and not has_safetensors(folder)
 
 
 def _unreadable(what: str, error: Exception, folder: Path) -> InputError:
@@ -210,7 +243,9 @@ def _lacks(folder: Path, name: str) -> str:
     pickles = [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")]
     if pickles:
         return (
-            f"the folder lacks {name}; pickled weights such as {pickles[0].name} are refused:"
-            " docs/guides/published-models.md shows how to write trusted ones anew"
+            f"the folder lacks {name}; pickled weights such as {pickles[0].name} are refused, as a"
+            " pickle can run code when it is opened; if you trust where it comes from, rung train"
+            f" and rung rl open {PICKLE} with --trust-pickle (trust_pickle=True in Python), and"
+            " docs/guides/published-models.md shows how to write it anew"
         )
     return f"the folder lacks {name}"

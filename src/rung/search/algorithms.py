@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from rung.core.errors import RungError
 from rung.core.types import Chain
@@ -20,6 +21,24 @@ from rung.search.rebase import Rebase
 from rung.search.rules import MAJORITY, WEIGHTED, AnswerKey
 from rung.search.sampling import BestOfN
 from rung.search.thresholds import NEVER
+
+Algorithm = Literal[
+    "best-of-n",
+    "weighted",
+    "majority",
+    "beam",
+    "dvts",
+    "lookahead",
+    "rebase",
+    "mcts",
+    "particles",
+    "particle-gibbs",
+    "adaptive",
+    "adaptive-vote",
+    "abort",
+    "allocate",
+]
+"""The names of `ALGORITHMS`."""
 
 
 def _same_text(chain: Chain) -> str | None:

@@ -50,6 +50,8 @@ class Setting:
     """Searches that are under way at once."""
     batch: int = 128
     """Continuations that are written, and chains that are scored, in one call."""
+    max_kept_mib: float | None = None
+    """Memory for the keys and values of growing prefixes in the scorer; None keeps all."""
 
 
 @dataclass(slots=True)
@@ -124,7 +126,8 @@ class _Run:
     def to_the_end(self, jobs: Sequence[Job]) -> None:
         """Run all searches."""
         self._waiting.extend(jobs)
-        self._scorer = None if self.setting.scorer is None else growing(self.setting.scorer)
+        scorer, most = self.setting.scorer, self.setting.max_kept_mib
+        self._scorer = None if scorer is None else growing(scorer, max_kept_mib=most)
         with ThreadPoolExecutor(1) as sampling, ThreadPoolExecutor(1) as scoring:
             lanes = [Lane(sampling, self._next_sampling), Lane(scoring, self._next_scoring)]
             while True:

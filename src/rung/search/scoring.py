@@ -37,10 +37,15 @@ class GrowingScorer(Protocol):
         ...
 
 
-def growing(scorer: Scorer) -> GrowingScorer:
-    """The scorer with a session where it is a PRM that has them, else as it is."""
+def growing(scorer: Scorer, *, max_kept_mib: float | None = None) -> GrowingScorer:
+    """The scorer with a session where it is a PRM that has them, else as it is.
+
+    Args:
+        scorer: Any.
+        max_kept_mib: Memory for the keys and values that its session keeps; None keeps all.
+    """
     is_prm = getattr(scorer, "kind", None) == "prm" and getattr(scorer, "has_sessions", False)
-    return InSession(scorer) if is_prm else WholeChains(scorer)
+    return InSession(scorer, max_kept_mib) if is_prm else WholeChains(scorer)
 
 
 class WholeChains:
@@ -65,8 +70,8 @@ class InSession:
     Chains that lack more than one step, such as whole sampled ones, are scored in one pass.
     """
 
-    def __init__(self, scorer: Any) -> None:
-        self._scorer = scorer
+    def __init__(self, scorer: Any, max_kept_mib: float | None = None) -> None:
+        self._scorer, self._max_kept_mib = scorer, max_kept_mib
         self.name: str = scorer.name
         self.reads_unfinished_steps: bool = scorer.reads_unfinished_steps
         self._session: Any = None
@@ -138,7 +143,7 @@ class InSession:
 
     def _take_up(self, problem: Problem) -> None:
         if self._session is None:
-            self._session = self._scorer.open(problem)
+            self._session = self._scorer.open(problem, max_kept_mib=self._max_kept_mib)
         if problem.root_id not in self._live:
             self._live[problem.root_id] = {self._session.add(problem)}
 

@@ -214,8 +214,8 @@ class VisitingScorer:
         jobs = self._shared.scored(chains)
         return [scores for job in jobs for scores in self._ask(job)]
 
-    def open(self, problem: Problem) -> VisitingScorer:
-        """The search's session, which is this object itself."""
+    def open(self, problem: Problem, *, max_kept_mib: float | None = None) -> VisitingScorer:
+        """The search's session, which is this object itself; its memory is the service's."""
         self.add(problem)
         return self
 

@@ -49,8 +49,9 @@ def fingerprint(
     told = msgspec.json.decode(msgspec.json.encode(settings, enc_hook=str))
     told |= told.pop("optimization") | told.pop("method", {})
     del told["strategy"]  # a state is whole: a run may go on with another
+    del told["trust_pickle"]  # the weights themselves are in the trunk's hash
     told["device"] = pick_device(told["device"]).type
-    told["trunk"] = trunk_hash(settings.trunk)
+    told["trunk"] = trunk_hash(settings.trunk, trust_pickle=settings.trust_pickle)
     data = {"training chains": _hash(train), "validation chains": _hash(validation)}
     return {"rung": version("rung"), **told, **data}
 
@@ -142,14 +143,15 @@ def _hash(records: Sequence[ChainRecord]) -> str:
     return digest.hexdigest()
 
 
-def trunk_hash(trunk: str | Path) -> str:
+def trunk_hash(trunk: str | Path, *, trust_pickle: bool) -> str:
     """Of the weights that a run starts from.
 
     Raises:
         RungError: They are not there.
     """
     digest = hashlib.blake2b(digest_size=12)
-    for path in weight_files(causal_lm_folder(Path(trunk))):
+    folder = causal_lm_folder(Path(trunk))
+    for path in weight_files(folder, trust_pickle=trust_pickle):
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

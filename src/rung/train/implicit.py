@@ -55,7 +55,7 @@ def train_implicit(
     run = take_up(settings, train_records, validation_records, out, progress, tracker)
     if not isinstance(run, Run):
         return run
-    model, tokenizer, name = load_causal_lm(settings.trunk)
+    model, tokenizer, name = load_causal_lm(settings.trunk, trust_pickle=settings.trust_pickle)
     use_tree_attention(model)
     close_weights = open_causal_lm(model, settings.lora, settings.optimization.seed)
     settings = replace(settings, max_tokens=within_context(settings.max_tokens, model))
@@ -170,7 +170,7 @@ def _save(
     settings: ImplicitTraining, model: Any, tokenizer: Any, name: str, folder: Path, out: Path
 ) -> None:
     shutil.rmtree(out / REFERENCE, ignore_errors=True)  # of a run killed while it was put in place
-    reference, _, _ = load_causal_lm(settings.trunk)
+    reference, _, _ = load_causal_lm(settings.trunk, trust_pickle=settings.trust_pickle)
     with quiet_transformers():
         model.save_pretrained(folder)
         reference.save_pretrained(folder / REFERENCE)

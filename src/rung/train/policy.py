@@ -43,7 +43,7 @@ def train_policy(
     run = take_up(settings, train_records, validation_records, out, progress, tracker)
     if not isinstance(run, Run):
         return run
-    model, tokenizer, _ = load_causal_lm(settings.trunk)
+    model, tokenizer, _ = load_causal_lm(settings.trunk, trust_pickle=settings.trust_pickle)
     use_tree_attention(model)
     freeze(model.base_model, settings.trainable)
     close_weights = open_causal_lm(model, settings.lora, settings.optimization.seed)

