@@ -47,6 +47,13 @@ def kill(*processes: ForkServerProcess) -> None:
         process.join()
 
 
+def end_well(*processes: ForkServerProcess) -> None:
+    """Wait until they have ended, all without an error."""
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+
+
 def _silently(call: Callable[[], object]) -> None:
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)

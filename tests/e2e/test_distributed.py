@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from processes import kill, start_two
+from processes import end_well, kill, start_two
 from rung import RungError, write_records
 from rung.cli.main import main
 from rung.train.distributed import World, launch_notes, launched_strategy
@@ -86,8 +86,8 @@ def test_two_processes_give_the_losses_of_one(alone, launched):
 
 
 @pytest.mark.parametrize("launched", ["fsdp"], indirect=True)
-def test_a_killed_sharded_run_goes_on_exactly_in_as_many_processes_and_in_one(
-    inputs, alone, launched, tmp_path
+def test_a_killed_sharded_run_goes_on_exactly_in_as_many_processes_and_in_one_and_in_two_again(
+    inputs, alone, launched, tmp_path, monkeypatch
 ):
     here, again = tmp_path / "prm", verb(inputs, tmp_path / "prm", "--strategy", "fsdp")
     processes = start_two(again)
@@ -98,16 +98,27 @@ def test_a_killed_sharded_run_goes_on_exactly_in_as_many_processes_and_in_one(
     kill(*processes)
     assert not (here / "rung.json").exists()
     resharded = shutil.copytree(here, tmp_path / "one")
-    for process in start_two(again):
-        process.join()
-        assert process.exitcode == 0
+    end_well(*start_two(again))
     whole, _ = launched
     assert rows(here) == rows(whole)
     ours, theirs = (load_file(out / "model.safetensors") for out in (here, whole))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-    assert main(verb(inputs, resharded)) == 0
+
+    with monkeypatch.context() as stopping:
+        stopping.setattr(RunState, "save", save_and_stop)
+        assert main(verb(inputs, resharded)) == 130
+    assert len(losses(here)) > len(losses(resharded)) > 0
+    end_well(*start_two(verb(inputs, resharded, "--strategy", "fsdp")))
     assert losses(resharded) == pytest.approx(losses(alone[0]), rel=1e-4)
     assert not (resharded / "state").exists()
+
+
+SAVE = RunState.save
+
+
+def save_and_stop(state, position):
+    SAVE(state, position)
+    raise KeyboardInterrupt
 
 
 def test_every_process_goes_on_with_its_own_random_numbers(tmp_path, monkeypatch):

@@ -158,8 +158,9 @@ def test_a_value_head_learns_what_is_earned(policy, written):
         return max((values_BS[b, :n] - 0.7).abs().max() for b, n in enumerate(steps))
 
     before, zeros_BS = error(), torch.zeros_like(returns_BS)
+    questions = [e.example.question for e in experiences]
     for _ in range(150):
-        one.learn(experiences, reference, zeros_BS, returns_BS, 0, random.Random(0))
+        one.learn(experiences, reference, zeros_BS, returns_BS, 0, questions, random.Random(0))
     assert error() < 0.3 * before
 
 
@@ -172,6 +173,7 @@ def test_where_nothing_is_to_be_learned_nothing_moves(policy, written):
     reference = one.read_reference(experiences)
     zeros_BS = torch.zeros(len(written), max(len(e.first_of_step) for e in experiences))
     before = copy.deepcopy(policy.model.state_dict())
-    moved = one.learn(experiences, reference, zeros_BS, zeros_BS, 0, random.Random(0))
+    questions = [e.example.question for e in experiences]
+    moved = one.learn(experiences, reference, zeros_BS, zeros_BS, 0, questions, random.Random(0))
     assert moved.gradient_norm == 0
     assert all(torch.equal(before[name], w) for name, w in policy.model.state_dict().items())

@@ -15,7 +15,7 @@ import tyro
 
 from rung.cli.inputs import Files, Separator, read_twice, tell_skipped
 from rung.cli.output import JsonFlag, Output
-from rung.cli.places import FamilyOptions, options_by_name, place_of
+from rung.cli.places import FamilyOptions, TrustPickle, options_by_name, place_of
 from rung.cli.scorers import Calibration, Opening, open_scorer
 from rung.cli.verifiers import StepLabelsBy, open_labeler, open_verifier
 from rung.core.codec import Skipped
@@ -103,8 +103,7 @@ class Rl:
     """An option of the family (docs/guides/published-models.md); give it again for another."""
     scorer_key_env: str | None = None
     """The environment variable with the token that the server of FOLDER@URL asks for."""
-    trust_pickle: bool = False
-    """Open pickled weights (.bin, .pt), which are refused otherwise; only tensors are read."""
+    trust_pickle: TrustPickle = False
     calibrated: Calibration | None = None
     """Pay by probabilities from a map of 'rung calibrate'."""
     unsafe_local: bool = False
@@ -151,6 +150,7 @@ class Rl:
             raise RungError("--scorer and --labels both say what steps are worth; give one")
         return RlTraining(
             policy=self.policy,
+            trust_pickle=self.trust_pickle,
             paying=self.paying,
             guards=self.guards,
             updating=self.updating,

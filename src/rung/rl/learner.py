@@ -124,9 +124,19 @@ class Learner:
         advantages_BS: Tensor,
         returns_BS: Tensor,
         updates_before: int,
+        questions: Sequence[str],
         order: random.Random,
     ) -> Moved:
         """Move the policy by a round's chains.
+
+        Args:
+            experiences: What this process wrote.
+            reference: The log-probabilities of its tokens under the policy as it was.
+            advantages_BS: Of its steps.
+            returns_BS: What the value head learns to expect.
+            updates_before: Optimizer steps before this round.
+            questions: The root ids of the round's problems, those of other processes too.
+            order: Deals them out to the minibatches, in every process alike.
 
         Raises:
             RungError: The loss or its gradient is no number.
@@ -144,11 +154,11 @@ class Learner:
         }
         moved: list[Moved] = []
         for _ in range(how.passes):
-            for part in _parts(experiences, how.minibatches, order):
+            for part in _parts(experiences, questions, how.minibatches, order):
                 scale = min(1.0, (updates_before + len(moved) + 1) / (how.warmup + 1))
                 moved.append(self._update(part, told, goals, scale))
         first = moved[: how.minibatches]
-        tokens = how.passes * sum(len(one.old_K) for one in experiences)
+        tokens = how.passes * self.world.total(sum(len(one.old_K) for one in experiences))
         return Moved(
             len(moved),
             sum(one.loss for one in first) / len(first),
@@ -242,12 +252,12 @@ def _optimizer(settings: RlTraining, weights: nn.ModuleDict) -> torch.optim.Adam
 
 
 def _parts(
-    experiences: Sequence[Experience], count: int, order: random.Random
+    experiences: Sequence[Experience], questions: Sequence[str], count: int, order: random.Random
 ) -> list[list[Experience]]:
-    """Minibatches: whole problems, dealt out at random."""
-    problems: dict[str, list[Experience]] = {}
+    """Minibatches: whole problems, dealt out at random; the chains in them that are ours."""
+    problems: dict[str, list[Experience]] = {question: [] for question in questions}
     for one in experiences:
-        problems.setdefault(one.example.question, []).append(one)
+        problems[one.example.question].append(one)
     names = list(problems)
     order.shuffle(names)
     parts = [names[k::count] for k in range(count)]

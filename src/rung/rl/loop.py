@@ -128,9 +128,14 @@ class _Run:
             paying = settings.paying
             found_BS = advantages(played.paid, played.found, paying, values_BS)
             returns_BS = returns_to_go(played.paid.rewards_BS, discount=paying.discount)
-            order = random.Random(f"{settings.seed}/{position.step}")
             moved = self._learner.learn(
-                experiences, reference, found_BS, returns_BS, position.updates, order
+                experiences,
+                reference,
+                found_BS,
+                returns_BS,
+                position.updates,
+                [self._game.problems[k].root_id for k in chosen],
+                random.Random(f"{settings.seed}/{position.step}"),
             )
         kl = sum(divergence(e.old_K, r) for e, r in zip(experiences, reference, strict=True))
         row = round_row(played, found_BS, moved, kl, self._world.total)

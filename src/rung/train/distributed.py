@@ -119,7 +119,8 @@ def join_world(strategy: Strategy | Literal["auto"]) -> World:
     Raises:
         RungError: It was told to use what rung does not.
     """
-    chosen = launched_strategy(os.environ) if strategy == "auto" else strategy
+    launched = launched_strategy(os.environ)
+    chosen = launched if strategy == "auto" else strategy
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return World(strategy=chosen)
