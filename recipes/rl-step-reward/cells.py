@@ -68,7 +68,8 @@ class Study:
     def start(self, cell: Cell, progress: Progress) -> int:
         """Make the policy that a cell's runs start from."""
         lab = LABS[cell.lost_by](cell.num_steps, cell.rate)
-        unlearn(self.out / "base", self._folder(cell, "policy"), lab, self.unlearning, self.seed)
+        chains = self.unlearning * max(1, 4 // cell.num_steps)  # short ones teach little each
+        unlearn(self.out / "base", self._folder(cell, "policy"), lab, chains, self.seed)
         return 0
 
     def train_prm(self, cell: Cell, progress: Progress) -> int:

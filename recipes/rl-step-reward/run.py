@@ -37,7 +37,7 @@ class Recipe:
     demonstrations: int = 24_000
     """Chains that it learned from."""
     unlearning: int = 1_500
-    """Wrong chains that it then learned from, in each cell."""
+    """Wrong chains that it then learned from, in each cell; of one step four times as many."""
     prm_problems: int = 4_000
     """Problems, with two chains each, that a PRM learns from."""
     cells: tuple[tuple[int, float, Lost], ...] = (
