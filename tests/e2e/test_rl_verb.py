@@ -173,6 +173,7 @@ def test_two_processes_go_where_one_goes_and_go_on_exactly_when_killed(rl_lab, t
     problems = tmp_path / "problems.jsonl"  # too few to hold one out: the last weights are kept
     problems.write_bytes(b"".join((rl_lab / "problems.jsonl").read_bytes().splitlines(True)[:9]))
     told = ["--problems", "5", "--minibatches", "4"]  # one process has none of some minibatches
+    told += ["--chains", "2", "--max-tokens", "24"]
     told += ["--passes", "2", "--clip", "0.01", "--iterations", "4", "--save-every-s", "0"]
     told += ["--form", "implicit", "--online", "--baseline", "gae"]
     told += ["--prm-lr", "1e-2"]  # with less, what is paid is as small as rounding
