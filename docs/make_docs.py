@@ -1,6 +1,7 @@
-"""Write docs/cli.md from the program's own help, and the README's table from measured results.
+"""Write what is generated: docs/cli.md, and the quickstart's tables and picture.
 
-Then check the links of every page.
+The first comes from the program's own help, the others from measured results. Then the links of
+every page are checked.
 """
 
 from __future__ import annotations
@@ -16,15 +17,28 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import msgspec
+
 from rung.cli import main as cli
+from rung.eval import CurvePoint, curves_svg
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 CLI_PAGE = ROOT / "docs" / "cli.md"
+LAB_PAGE = ROOT / "docs" / "lab.md"
+PICTURE = ROOT / "docs" / "images" / "quickstart.svg"
 RESULTS = ROOT / "docs" / "results"
 """Each `results.json` of a quickstart, kept as quickstart-SEED.json."""
 TABLE = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- end -->)", re.DOTALL)
-COLUMNS = {"PRM (min)": "prm_min", "ORM": "orm", "majority": "majority", "oracle": "oracle"}
+COLUMNS = {
+    "PRM (min)": "prm_min",
+    "PRM-weighted vote": "weighted_prm_min",
+    "ORM": "orm",
+    "majority": "majority",
+    "oracle": "oracle",
+}
+LEADS = {"PRM minus ORM": "prm_min_minus_orm", "PRM minus majority": "prm_min_minus_majority"}
+LAB_NS = (8, 64)
 INTRODUCTION = """\
 # The command line
 
@@ -73,19 +87,48 @@ def _help(words: list[str]) -> str:
 
 def readme() -> str:
     """The README with its table of results as the files in docs/results have them."""
-    results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("quickstart-*.json"))]
-    return TABLE.sub(lambda _: results_table(results), README.read_text())
+    return TABLE.sub(lambda _: results_table(quickstarts()), README.read_text())
+
+
+def lab_page() -> str:
+    """docs/lab.md with its table of results, in the same way."""
+    return TABLE.sub(lambda _: lab_table(quickstarts()), LAB_PAGE.read_text())
+
+
+def picture() -> str:
+    """The README's picture: the curves of the first seed."""
+    curves = quickstarts()[0]["curves"]
+    return curves_svg(msgspec.convert(curves, dict[str, tuple[CurvePoint, ...]]))
+
+
+def quickstarts() -> list[dict[str, Any]]:
+    """What the quickstarts of docs/results measured, by seed."""
+    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob("quickstart-*.json"))]
 
 
 def results_table(results: list[dict[str, Any]]) -> str:
-    """One row a run, at its largest N; nothing where there are no results."""
-    if not results:
-        return ""
+    """One row a run, at its largest N."""
     largest = max(point["n"] for point in results[0]["curves"]["prm_min"])
     head = ["seed", "pass@1", *COLUMNS, "PRM minus ORM", "time"]
     rows = [head, ["---"] * len(head), *(_results_row(result, largest) for result in results)]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     return f"Percent right, one of {largest} chains picked, with 95% intervals:\n\n{table}\n"
+
+
+def lab_table(results: list[dict[str, Any]]) -> str:
+    """Accuracies and leads of every run at two N, in percent and points."""
+    names = [*list(COLUMNS)[:-1], *LEADS]
+    head = ["seed", *(f"{name}, N = {', '.join(map(str, LAB_NS))}" for name in names)]
+    rows = [head, ["---"] * len(head), *map(_lab_row, results)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+def _lab_row(result: dict[str, Any]) -> list[str]:
+    curves = [result["curves"][name] for name in list(COLUMNS.values())[:-1]]
+    gaps = [result["gaps"][name] for name in LEADS.values()]
+    cells = [[_percent(_at(curve, n)["accuracy"]) for n in LAB_NS] for curve in curves]
+    cells += [[f"{100 * _at(gap, n)['difference']:+.1f}" for n in LAB_NS] for gap in gaps]
+    return [str(result["seed"]), *map(", ".join, cells)]
 
 
 def _results_row(result: dict[str, Any], n: int) -> list[str]:
@@ -136,6 +179,8 @@ def main() -> int:
     """Write what is generated; return 1 when a link is broken."""
     CLI_PAGE.write_text(cli_page())
     README.write_text(readme())
+    LAB_PAGE.write_text(lab_page())
+    PICTURE.write_text(picture())
     broken = [link for page in pages() for link in broken_links(page)]
     print("\n".join([*broken, f"{len(pages())} pages, {len(broken)} broken links"]))
     return 1 if broken else 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pages import interval, put, table, write_results
+from pages import interval, made, put, table, write_results
 
 HERE = Path(__file__).resolve().parent
 
@@ -15,8 +15,7 @@ def show(results: Mapping[str, Any]) -> str:
     """Labeled sets first, reference solutions behind them."""
     labeled = [row for row in results["rows"] if row["recall"] is not None]
     references = [row for row in results["rows"] if row["recall"] is None]
-    said = f"Made by `{results['command']}` on {results['date']}."
-    return "\n\n".join([_labeled(labeled), _references(references), said])
+    return "\n\n".join([_labeled(labeled), _references(references), made(results)])
 
 
 def _labeled(rows: list[Mapping[str, Any]]) -> str:

@@ -20,12 +20,12 @@ from rung.core.resume import fingerprint_of, resumable_rows
 from rung.data.lab import make_problems
 from rung.generate import TransformersGenerator, problems_a_window, sample_windows
 from rung.label import LabLabeler, with_outcomes
+from rung.loop.policy import open_policy
 from rung.loop.quickstart import WINDOW_CHAINS, Quickstart, run_quickstart
 from rung.loop.side_by_side import Job, run_side_by_side
-from rung.model import load_causal_lm, weights_hash
+from rung.model import weights_hash
 from rung.score import load_scorer
 from rung.train import RewardTraining, train_reward
-from rung.verify import extract_answer
 
 Records = Callable[[], Sequence[ChainRecord]]
 """Reads chains; it can be pickled, as `partial(run.records, "train")`."""
@@ -72,8 +72,7 @@ class LabRun:
 
     def policy(self) -> TransformersGenerator:
         """What wrote them."""
-        policy = load_causal_lm(self.folder / "policy")
-        return TransformersGenerator(*policy, extract_answer=extract_answer)
+        return open_policy(self.folder / "policy")
 
     def test_problems(self) -> list[Problem]:
         """What its test chains are of: the first of its problems."""

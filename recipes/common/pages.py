@@ -37,8 +37,9 @@ def made_by(script: str) -> dict[str, str]:
 
 
 def made(results: Mapping[str, Any]) -> str:
-    """How a result was made, as a sentence."""
-    return f"Made by `{results['command']}` on {results['date']} ({results['machine']})."
+    """How a result was made, as a sentence. Old results do not say on which machine."""
+    machine = results.get("machine", "machine not recorded")
+    return f"Made by `{results['command']}` on {results['date']} ({machine})."
 
 
 def write_results(results: Mapping[str, Any], file: Path) -> None:

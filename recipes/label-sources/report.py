@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pages import RESULTS_PAGE, interval, percent, put, table, write_results
+from pages import RESULTS_PAGE, interval, made, percent, put, table, write_results
 
 HERE = Path(__file__).resolve().parent
 
@@ -21,7 +21,12 @@ def publish(results: Mapping[str, Any]) -> None:
     """Keep the results; put their tables into README.md, and one of them into docs/results.md."""
     write_results(results, HERE / "results.json")
     put(HERE / "README.md", "results", show(results))
-    put(RESULTS_PAGE, "label-sources", show_prms(results))
+    put(RESULTS_PAGE, "label-sources", short(results))
+
+
+def short(results: Mapping[str, Any]) -> str:
+    """What docs/results.md shows of it."""
+    return f"{_about(results)}\n\n{show_prms(results)}"
 
 
 def _about(results: Mapping[str, Any]) -> str:
@@ -29,7 +34,7 @@ def _about(results: Mapping[str, Any]) -> str:
     said = f"{chains['train']} training chains, {chains['trusted']} trusted ones, {chains['test']} "
     said += f"test chains of {results['settings']['test_problems']} problems, of which "
     said += f"{percent(results['pass_at_1'])} % are right; {seeds} PRMs a source. "
-    return said + f"Made by `{results['command']}` on {results['date']}."
+    return said + made(results)
 
 
 def show_prms(results: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ import msgspec
 from command import run_command
 from evaluate import estimates, measures
 from pages import made_by, write_results
-from policy import MAX_TOKENS, open_policy, train_lab_policy, write_chains
+from policy import MAX_TOKENS, train_lab_policy, write_chains
 from report import publish, show
 from sources import TRUTH, Family, Labels, Source, plain_sources, rolled_out
 
@@ -27,6 +27,7 @@ from rung.core.files import replacing
 from rung.core.resume import fingerprint_of
 from rung.label import LabLabeler, RolloutLog, RolloutSource, SourceNoise, measure_noise
 from rung.label.step_table import step_table
+from rung.loop.policy import open_policy
 from rung.loop.quickstart import Quickstart
 from rung.loop.stages import Stages
 from rung.model import weights_hash

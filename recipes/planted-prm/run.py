@@ -16,7 +16,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "rl-step-reward"))
 
 import msgspec
 from command import run_command
-from pages import IMAGES, made_by, put, table, write_results
+from pages import IMAGES, made, made_by, put, table, write_results
 from policies import problems_for, slipping, train_base, unlearn
 
 from rung.core import Chain, StepScores
@@ -98,8 +98,7 @@ def show(results: Mapping[str, Any]) -> str:
         for name, run in results["runs"].items()
     ]
     said = results["runs"]["alarm"]["ended"]
-    made = f"Made by `{results['command']}` on {results['date']}."
-    return f"{table(head, rows)}\n\nHow the run with the alarm ended: {said}. {made}"
+    return f"{table(head, rows)}\n\nHow the run with the alarm ended: {said}. {made(results)}"
 
 
 def _run(recipe: Recipe, start: Path, name: str, guards: Guards, scorer: Scorer) -> RlReport:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from measure import PRM
 from pages import (
     IMAGES,
@@ -22,6 +23,7 @@ from pages import (
 
 from rung.core.files import replacing
 from rung.eval.share_chart import Series, Share, share_chart
+from rung.eval.statistics import holm
 
 HERE = Path(__file__).resolve().parent
 CALLED = {
@@ -72,17 +74,19 @@ def _curves(results: Mapping[str, Any]) -> str:
 
 
 def _leads(results: Mapping[str, Any]) -> str:
-    others = list(results["gaps"])
-    head = ["N", *(f"PRM minus {CALLED[other]}" for other in others)]
+    gaps = results["gaps"]
+    head = ["N", *(f"PRM minus {CALLED[other]}" for other in gaps)]
+    places = [k for k, n in enumerate(results["ns"]) if n > 1]
+    tests = [gaps[other][k]["p_value"] for k in places for other in gaps]
+    corrected = np.reshape(holm(tests), (len(places), len(gaps)))
     rows = [
-        [str(n), *(_tested(results["gaps"][other][k]) for other in others)]
-        for k, n in enumerate(results["ns"])
+        [
+            str(results["ns"][k]),
+            *(f"{points(gaps[o][k])}, p {p:.4f}" for o, p in zip(gaps, ps, strict=True)),
+        ]
+        for k, ps in zip(places, corrected, strict=True)
     ]
     return table(head, rows)
-
-
-def _tested(gap: Mapping[str, float]) -> str:
-    return f"{points(gap)}, p {gap['p_value']:.4f}"
 
 
 def _by_seed(results: Mapping[str, Any]) -> str:

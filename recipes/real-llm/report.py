@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from measure import RULE, SHOWN
-from pages import IMAGES, interval, percent, points, put, table, write_results
+from pages import IMAGES, RESULTS_PAGE, interval, made, percent, points, put, table, write_results
 
 HERE = Path(__file__).resolve().parent
 PICTURE = IMAGES / "real-llm.svg"
@@ -18,9 +18,10 @@ _SHOWN_NS = (1, 4, 16, 64)
 
 
 def publish(results: Mapping[str, Any], out: Path) -> None:
-    """Keep the results and the scored chains here, the tables in README.md, and the picture."""
+    """Keep the results and the scored chains here, the tables in the pages, and the picture."""
     write_results(results, HERE / "results.json")
     put(HERE / "README.md", "results", tables(results))
+    put(RESULTS_PAGE, "real-llm", short(results))
     shutil.copyfile(out / SAMPLES.name, SAMPLES)
     shutil.copyfile(out / "curves.svg", PICTURE)
 
@@ -32,6 +33,12 @@ def tables(results: Mapping[str, Any]) -> str:
     return "\n\n".join([*parts, _differences(views), _work(results)])
 
 
+def short(results: Mapping[str, Any]) -> str:
+    """What docs/results.md shows: the paired differences first, then the curves."""
+    views = results["views"]
+    return "\n\n".join([_about(results), _differences(views), _curves(views["all"])])
+
+
 def _about(results: Mapping[str, Any]) -> str:
     found = results["views"]["all"]
     won = results["views"].get("with_a_right_chain", {"num_problems": 0})
@@ -39,7 +46,7 @@ def _about(results: Mapping[str, Any]) -> str:
     said += f"{percent(found['pass_at_1'])} % are right; {won['num_problems']} problems have a "
     said += "right chain. A random pick is wrong at all of them with a probability of "
     said += f"{percent(found['random_fails_everywhere'])} %. "
-    return said + f"Made by `{results['command']}` on {results['date']}."
+    return said + made(results)
 
 
 def _curves(found: Mapping[str, Any]) -> str:

@@ -9,10 +9,8 @@ from rung.data.lab import Lab, demonstrations, make_demonstrator, make_problems
 from rung.generate import TransformersGenerator, sample_windows
 from rung.label import LabLabeler, with_outcomes
 from rung.loop.quickstart import Quickstart
-from rung.model import load_causal_lm
 from rung.model.tiny import make_tiny
 from rung.train import PolicyTraining, train_policy
-from rung.verify import extract_answer
 
 HELD_OUT = 200
 """Demonstrations that only measure the policy's loss."""
@@ -31,11 +29,6 @@ def train_lab_policy(out: Path, num_demonstrations: int, seed: int) -> Path:
     training = PolicyTraining(trunk=out / "tiny", optimization=Quickstart().policy)
     train_policy(training, records[HELD_OUT:], records[:HELD_OUT], out / "policy")
     return out / "policy"
-
-
-def open_policy(folder: Path) -> TransformersGenerator:
-    """The policy of a folder, which finds its own final answers."""
-    return TransformersGenerator(*load_causal_lm(folder), extract_answer=extract_answer)
 
 
 def write_chains(

@@ -29,12 +29,13 @@ from measure import (
 )
 from pages import made_by, write_results
 from picture import PICTURE, write_picture
-from policy import MAX_TOKENS, open_policy, train_lab_policy, write_chains
+from policy import MAX_TOKENS, train_lab_policy, write_chains
 from table import publish, show
 
 from rung.core import ChainRecord, Generator, RolloutCount, Sampling, write_records
 from rung.core.resume import fingerprint_of
 from rung.label import LabLabeler, OmegaRule, RolloutLog, RolloutRule, RolloutSource
+from rung.loop.policy import open_policy
 from rung.model import weights_hash
 
 KS = (16, 8, 4)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pages import interval, percent, put, table, write_results
+from pages import RESULTS_PAGE, interval, made, percent, put, table, write_results
 
 HERE = Path(__file__).resolve().parent
 
@@ -33,11 +33,12 @@ def show(results: Mapping[str, Any]) -> str:
         )
     said = f"{results['num_chains']} chains, {results['right_chains']} with a right answer; "
     said += f"{results['steps_judged']} steps judged, {results['steps_wrong']} of them wrong. "
-    said += f"Made by `{results['command']}` on {results['date']}."
+    said += made(results)
     return f"{said}\n\n{table(head, cells)}"
 
 
 def publish(results: Mapping[str, Any]) -> None:
-    """Keep the results beside this file and put their table into README.md."""
+    """Keep the results beside this file; put their table into README.md and docs/results.md."""
     write_results(results, HERE / "results.json")
     put(HERE / "README.md", "results", show(results))
+    put(RESULTS_PAGE, "rollout-labels", show(results))

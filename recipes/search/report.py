@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pages import IMAGES, interval, put, table, write_results
+from pages import IMAGES, RESULTS_PAGE, interval, made, put, table, write_results
 from picture import write_picture
 
 from rung.eval.statistics import bootstrap_means, two_level_weights
@@ -79,20 +79,51 @@ def show(results: Mapping[str, Any]) -> str:
                 f"{100 * row['of_base_tokens']:.0f} %",
             ]
         )
+    return f"{_about(results)}\n\n{table(head, cells)}"
+
+
+def short(results: Mapping[str, Any]) -> str:
+    """What docs/results.md shows: each search's best size with the PRM, those behind first."""
+    base = f"best-of-{results['base'].split()[2]}"
+    best: dict[str, Mapping[str, Any]] = {}
+    for row in results["rows"]:
+        if row["scorer"] == "prm" and row["name"] != results["base"]:
+            best[row["algorithm"]] = max(best.get(row["algorithm"], row), row, key=_accuracy)
+    rows = [
+        [
+            row["algorithm"] + _looks(row["look_every"]),
+            str(row["n"]),
+            interval(row["accuracy"]),
+            interval(row["minus_base"], sign="+"),
+            f"{row['sampled']:.0f}",
+            f"{100 * row['of_base_tokens']:.0f} %",
+        ]
+        for row in sorted(best.values(), key=_accuracy)
+    ]
+    head = ["search with the PRM, at its best N", "N", "accuracy, %", f"minus {base}"]
+    head += ["tokens sampled", f"of {base}'s"]
+    return f"{_about(results)}\n\n{table(head, rows)}"
+
+
+def _accuracy(row: Mapping[str, Any]) -> float:
+    return row["accuracy"]["value"]
+
+
+def _about(results: Mapping[str, Any]) -> str:
     said = f"{results['quickstarts']} {results['models']} with {results['problems']} fresh"
-    said += " problems each."
-    said += f" Made by `{results['command']}` on {results['date']}."
-    return f"{said}\n\n{table(head, cells)}"
+    return f"{said} problems each. {made(results)}"
 
 
 _WIDE = ("beam", "dvts", "lookahead", "mcts", "adaptive", "adaptive-vote", "abort", "allocate")
 
 
 def publish(results: Mapping[str, Any]) -> None:
-    """Keep the results beside this file, put their table into README.md, and draw the picture."""
+    """Keep the results, put their tables into README.md and docs/results.md, draw the picture."""
     name = FILES[results["grid"]]
     write_results(results, HERE / f"{name}.json")
     put(HERE / "README.md", name, show(results))
+    if results["grid"] == "whole":
+        put(RESULTS_PAGE, "search", short(results))
     write_picture(results, IMAGES / f"{PICTURES[results['grid']]}.svg")
 
 

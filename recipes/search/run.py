@@ -6,33 +6,38 @@ Stopped and run again, it goes on where it was.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 
 import msgspec
 import torch
-import tyro
 from command import run_command
 from grid import GRIDS
+from lab_runs import lab_runs
 from measure import Models, lines, measure
-from pages import made_by
+from pages import made_by, write_results
 from report import publish, show, summarize
 
 from rung.cli.search_lines import Lines
 from rung.core.files import make_room, replacing
+from rung.loop.quickstart import Quickstart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """The defaults make the numbers in README.md, from the quickstarts of seeds 0, 1 and 2."""
+    """The defaults make the numbers in README.md."""
 
-    quickstarts: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FOLDER ...")]
-    """Folders of finished `rung quickstart` runs."""
     out: Path = Path("search")
-    """Where logs and results go."""
+    """Where quickstarts, logs and results go."""
+    quickstarts: tuple[Path, ...] = ()
+    """Finished quickstarts of different seeds; without them they are made."""
+    seeds: int = 3
+    """Quickstarts that are made."""
+    size: Quickstart = field(default_factory=Quickstart)
+    """Of the quickstarts that are made; the seed is another for each."""
     grid: Literal["whole", "small"] = "whole"
     """Which searches and sizes: small is for a real LM on a processor."""
     problems: int = 200
@@ -40,26 +45,27 @@ class Recipe:
     calibration: int = 200
     """More of them, to draw the lines for stopping and giving up."""
     publish: bool = False
-    """Put what came out into results.json, README.md and the picture beside this file."""
+    """Put what came out into results.json, README.md, docs/results.md and the picture."""
 
 
 def main(recipe: Recipe) -> None:
     """All of it, in order."""
+    made = () if recipe.quickstarts else lab_runs((), recipe.out, recipe.seeds, recipe.size)
+    folders = recipe.quickstarts or [run.folder for run in made]
     torch.set_num_threads(1)
-    rows: list[Any] = []
     base = GRIDS[recipe.grid]().base
-    for folder in recipe.quickstarts:
-        rows += _rows(recipe, folder)
+    rows = [row for folder in folders for row in _rows(recipe, folder)]
     results = {
         **made_by("recipes/search/run.py"),
         "problems": recipe.problems,
-        "quickstarts": len(recipe.quickstarts),
+        "quickstarts": len(folders),
         "grid": recipe.grid,
         "base": base.name,
         "models": MODELS[recipe.grid],
         "picture_from": PICTURE_FROM[recipe.grid],
         "rows": summarize(rows, base.name),
     }
+    write_results(results, recipe.out / "results.json")
     print(show(results))
     if recipe.publish:
         publish(results)

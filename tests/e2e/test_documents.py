@@ -17,12 +17,16 @@ from typing import cast
 import pytest
 from make_docs import (
     CLI_PAGE,
+    LAB_PAGE,
+    PICTURE,
     README,
     ROOT,
     broken_links,
     cli_page,
     commands,
+    lab_page,
     pages,
+    picture,
     readme,
     results_table,
 )
@@ -144,19 +148,25 @@ def test_the_table_of_results_says_what_the_results_say():
     def point(accuracy: float) -> dict[str, float]:
         return {"n": 64, "accuracy": accuracy, "low": accuracy - 0.05, "high": accuracy + 0.05}
 
-    names = {"prm_min": 0.9, "orm": 0.7, "majority": 0.6, "oracle": 0.95}
+    names = {"prm_min": 0.9, "weighted_prm_min": 0.92, "orm": 0.7, "majority": 0.6, "oracle": 0.95}
     curves = {name: [{**point(0.5), "n": 1}, point(y)] for name, y in names.items()}
     gap = {"n": 64, "difference": 0.2, "low": 0.14, "high": 0.26}
     result = {"curves": curves, "gaps": {"prm_min_minus_orm": [gap]}}
     table = results_table([{**result, "pass_at_1": 0.5, "seconds": 312.0, "seed": 1}])
     assert "one of 64 chains picked" in table
-    assert "| 1 | 50.0 | 90.0 (85.0 to 95.0) | 70.0 (65.0 to 75.0) |" in table
+    assert "| 1 | 50.0 | 90.0 (85.0 to 95.0) | 92.0 (87.0 to 97.0) | 70.0 (65.0 to 75.0) |" in table
     assert "| 20.0 (14.0 to 26.0) | 5.2 min |" in table
-    assert results_table([]) == ""
 
 
-def test_the_readmes_numbers_are_those_of_the_committed_results():
+def test_the_quickstarts_numbers_and_picture_are_those_of_the_committed_results():
     assert README.read_text() == readme(), "run `make docs`"
+    assert LAB_PAGE.read_text() == lab_page(), "run `make docs`"
+    assert PICTURE.read_text() == picture(), "run `make docs`"
+
+
+def test_every_verb_stands_in_the_readme():
+    verbs = {words[0] for words in commands()}
+    assert {verb for verb in verbs if f"| `rung {verb}` |" not in README.read_text()} == set()
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))

@@ -88,6 +88,8 @@ def part(name: str) -> ModuleType:
 
 def test_the_table_and_the_picture_are_those_of_the_recipes_results() -> None:
     results = json.loads((RECIPE / "results.json").read_bytes())
-    assert part("table").show(results) in (RECIPE / "README.md").read_text()
+    table = part("table")
+    assert table.show(results) in (RECIPE / "README.md").read_text()
+    assert table.show(results) in table.RESULTS_PAGE.read_text()
     picture = part("picture")
     assert picture.picture(results) == picture.PICTURE.read_text(), "run the recipe with --publish"

@@ -99,4 +99,4 @@ def test_the_tables_in_the_readme_are_those_of_the_results(recipe: dict[str, Mod
     results = json.loads((RECIPE / "results.json").read_bytes())
     report = recipe["report"]
     assert report.show(results) in (RECIPE / "README.md").read_text()
-    assert report.show_prms(results) in report.RESULTS_PAGE.read_text()
+    assert report.short(results) in report.RESULTS_PAGE.read_text()

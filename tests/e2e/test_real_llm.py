@@ -12,7 +12,7 @@ import pytest
 
 from rung.core import Chain, ChainRecord, Problem, StepLabels, Verdict, read_records
 from rung.data import load_problems, problem_key
-from rung.eval import best_of_n
+from rung.eval import best_of_n, curves_svg
 from rung.model.tiny import make_tiny
 from scripts import modules_of
 
@@ -126,10 +126,12 @@ def test_the_recipe_runs_from_end_to_end_on_a_tiny_model(
 
 def test_the_published_tables_are_those_of_the_results(recipe):
     results = json.loads((RECIPE / "results.json").read_bytes())
-    assert recipe["report"].tables(results) in (RECIPE / "README.md").read_text()
+    report = recipe["report"]
+    assert report.tables(results) in (RECIPE / "README.md").read_text()
+    assert report.short(results) in report.RESULTS_PAGE.read_text()
 
 
-def test_the_published_samples_give_the_published_curves_without_a_model():
+def test_the_published_samples_give_the_published_curves_and_picture_without_a_model(recipe):
     found = json.loads((RECIPE / "results.json").read_bytes())["views"]["all"]
     records = list(read_records(RECIPE / "samples.jsonl.gz"))
     again = best_of_n(records, prm="prm", orm="orm")
@@ -137,5 +139,6 @@ def test_the_published_samples_give_the_published_curves_without_a_model():
     for name in ("prm_min", "orm", "majority", "random", "oracle"):
         points = found["curves"][name]
         assert [p.accuracy for p in again.curves[name]] == [p["accuracy"] for p in points]
+    assert curves_svg(again.curves) == recipe["report"].PICTURE.read_text()
     gap = again.gap_at("prm_min_minus_orm", found["ns"][-1])
     assert gap.difference == found["gaps"]["prm_min_minus_orm"][-1]["difference"]

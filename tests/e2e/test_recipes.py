@@ -236,6 +236,32 @@ def test_publishing_again_replaces_the_table(tmp_path: Path):
     assert "| 2 |" in readme.read_text()
 
 
+def test_a_study_that_was_run_again_is_held_against_its_published_intervals(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    inside = module("common", "inside")
+    published = {"curve": [{"n": 1, "accuracy": 0.5, "low": 0.4, "high": 0.6}], "name": "x"}
+    published["gap"] = {"difference": 0.1, "low": -0.1, "high": 0.3}
+    near = {**published, "gap": {"difference": 0.2, "low": 0.0, "high": 0.4}}
+    far = {**near, "curve": [{"n": 1, "accuracy": 0.7, "low": 0.6, "high": 0.8}]}
+    short = {**near, "curve": []}
+    for name, results in {"p": published, "near": near, "far": far, "short": short}.items():
+        (tmp_path / name).write_text(json.dumps(results))
+
+    def told(again: str) -> object:
+        return inside.Again(published=tmp_path / "p", again=tmp_path / again)
+
+    inside.main(told("near"))
+    assert capsys.readouterr().out == "2 of 2 numbers lie inside, 1 are equal\n"
+    with pytest.raises(RungError, match="1 numbers lie outside"):
+        inside.main(told("far"))
+    assert "results.curve[0]: 0.7, published 0.4 to 0.6" in capsys.readouterr().out
+    with pytest.raises(RungError, match=r"no number at results.curve\[0\]"):
+        inside.main(told("short"))
+    with pytest.raises(RungError, match="can't be read as results"):
+        inside.main(told("nothing"))
+
+
 def test_the_calculator_is_held_against_people_and_reference_solutions(
     shared_data: Path, tmp_path: Path
 ):

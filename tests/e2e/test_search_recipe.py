@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -82,6 +82,7 @@ def test_searches_are_run_once_and_told(
     told = recipe["run"].Recipe(**how, problems=3, calibration=20)
     recipe["run"].main(told)
     first = capsys.readouterr().out
+    assert json.loads((tmp_path / "results.json").read_bytes())["quickstarts"] == 1
     for row in (
         "prm | best-of-n | 4",
         "prm | abort, looks every 3 tokens",
@@ -92,6 +93,22 @@ def test_searches_are_run_once_and_told(
     monkeypatch.setattr(recipe["run"], "measure", None)  # what is there is not run again
     recipe["run"].main(told)
     assert capsys.readouterr().out == first
+
+
+def test_quickstarts_are_made_where_none_is_named(
+    recipe, quickstart: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, asked, used = recipe["run"], [], []
+
+    def made(folders: tuple[Path, ...], out: Path, seeds: int, size: Any) -> list[Any]:
+        asked.append((folders, out, seeds))
+        return [SimpleNamespace(folder=quickstart)] * seeds
+
+    monkeypatch.setattr(run, "lab_runs", made)
+    monkeypatch.setattr(run, "_rows", lambda recipe, folder: used.append(folder) or [])
+    monkeypatch.setattr(run, "summarize", lambda rows, base: [])
+    run.main(run.Recipe(out=tmp_path, seeds=2))
+    assert asked == [((), tmp_path, 2)] and used == [quickstart, quickstart]
 
 
 def test_an_orm_is_read_as_if_the_chain_ended_at_each_step(recipe, quickstart: Path) -> None:
@@ -108,5 +125,7 @@ def test_table_and_picture_are_those_of_the_results(recipe, grid: str):
     results = json.loads((RECIPE / f"{name}.json").read_bytes())
     assert results["grid"] == grid
     assert report.show(results) in (RECIPE / "README.md").read_text()
+    if grid == "whole":
+        assert report.short(results) in report.RESULTS_PAGE.read_text()
     drawn = report.IMAGES / f"{report.PICTURES[grid]}.svg"
     assert drawn.read_text() == recipe["picture"].picture(results)

@@ -10,9 +10,9 @@ from eval_records import made_records
 from rung.cli.main import main
 from rung.core import RungError, StepScores, write_records
 from rung.eval import best_of_n, compare, measures_of, processbench, step_metrics
-from rung.eval.compare import bootstrap_p_value, holm
+from rung.eval.compare import bootstrap_p_value
 from rung.eval.ranking import Ranking, auroc_of_problems
-from rung.eval.statistics import resample_weights
+from rung.eval.statistics import holm, resample_weights
 
 
 def noisy(record, name, shift):

@@ -7,6 +7,7 @@ from eval_records import made_records
 
 from rung.core import AGGREGATIONS, Chain, ChainRecord, Problem, RungError, StepScores, Verdict
 from rung.eval import best_of_n, best_of_n_over_seeds
+from rung.eval.statistics import holm
 
 
 def chain(problem, number, answer, outcome, scores=None):
@@ -58,6 +59,16 @@ def test_gaps_are_paired_differences_of_the_curves():
             assert gap.low <= gap.difference <= gap.high
     final = found.gap_at("prm_min_minus_orm", 8)
     assert final.low > 0 and final.p_value < 0.05 and final.wins > final.losses
+
+
+def test_p_values_are_corrected_over_every_n_and_other_of_a_rule():
+    found = best_of_n(made_records(), prm="prm", orm="orm", resamples=300)
+    gaps = [*found.gaps["prm_min_minus_orm"], *found.gaps["prm_min_minus_majority"]]
+    tested = [gap for gap in gaps if gap.n > 1]
+    assert len(tested) == 2 * (len(found.ns) - 1)
+    assert [gap.p_holm for gap in tested] == holm([gap.p_value for gap in tested])
+    assert max(gap.p_holm / gap.p_value for gap in tested) >= 2, "several tests cost something"
+    assert all(gap.p_holm == gap.p_value for gap in gaps if gap.n == 1)
 
 
 def test_one_seed_gives_one_result_and_another_other_intervals():

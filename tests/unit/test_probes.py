@@ -13,9 +13,9 @@ from rung import rl
 from rung.core import Chain, ChainRecord, Problem, Provenance, RungError, StepScores, Verdict
 from rung.data.lab import Lab, demonstrations, make_demonstrator, make_problems, solve
 from rung.eval import ProbeResult, probe_records, probe_scorers
-from rung.eval.compare import holm
 from rung.eval.probe_pay import UNGUARDED, paid_at_the_end, paid_by_step
 from rung.eval.probes import LEAST_RISE
+from rung.eval.statistics import holm
 from rung.eval.variants import ANSWERS, CONFIDENCE, EXPLOITS, FILLER, exploits_of
 from rung.label.lab import LabLabeler
 from rung.rl import Guards

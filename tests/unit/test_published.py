@@ -48,6 +48,20 @@ def test_published_averages_are_those_of_their_columns():
             assert in_step(row.values[aspect], mean), (row.model, aspect)
 
 
+def test_averages_of_exams_are_those_of_their_columns():
+    for row in published_results(["rl-qwen2.5-math-7b"])[0].rows:
+        *exams, average = row.values.values()
+        assert in_step(average, sum(exams) / len(exams)), row.model
+
+
+def test_the_prm_of_lets_verify_stands_beside_its_orm_and_the_vote():
+    rows = {row.model: row for row in published_results(["best-of-n-prm800k"])[0].rows}
+    curve = rows["PRM of Let's Verify Step by Step"].values
+    assert rows["the same, as notes on the paper give it"].values["N=1860"] == curve["N=1860"]
+    orm, vote = (rows[name].values for name in ("ORM of Let's Verify Step by Step", "majority"))
+    assert all(curve["N=1860"] > other["N=1860"] for other in (orm, vote))
+
+
 def test_an_unknown_benchmark_is_said_to_be_unknown():
     with pytest.raises(RungError, match="nothing is published here of 'gsm8k', only of process"):
         published_results(["gsm8k"])

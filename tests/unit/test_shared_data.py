@@ -69,6 +69,15 @@ def test_processbench_has_the_papers_counts(shared_data):
     }
 
 
+def test_processbench_has_the_papers_share_of_right_answers_over_a_wrong_step(shared_data):
+    wrong_step: dict[str, list[bool]] = defaultdict(list)
+    for record in load(shared_data / "processbench_gsm8k_math.jsonl.gz"):
+        if record.outcome == "correct":
+            wrong_step[record.meta["subset"]].append(record.labels[0].first_error is not None)
+    shares = {name: 100 * sum(found) / len(found) for name, found in wrong_step.items()}
+    assert shares == {"gsm8k": 3.5, "math": 18.8}
+
+
 def test_processbench_verdicts_are_the_sources_and_not_made_from_the_labels(shared_data):
     counts = Counter(
         (record.outcome, record.labels[0].first_error is None)

@@ -80,7 +80,13 @@ def show_recalibration(
 
 def _gap_table(name: str, gaps: Sequence[GapPoint]) -> Table:
     table = new_table(
-        name.replace("_minus_", " minus "), "points", "interval", "p", "better on", "worse on"
+        name.replace("_minus_", " minus "),
+        "points",
+        "interval",
+        "p",
+        "p (Holm)",
+        "better on",
+        "worse on",
     )
     for gap in gaps:
         table.add_row(
@@ -88,6 +94,7 @@ def _gap_table(name: str, gaps: Sequence[GapPoint]) -> Table:
             f"{100 * gap.difference:+.1f}",
             f"{100 * gap.low:+.1f} to {100 * gap.high:+.1f}",
             f"{gap.p_value:.2g}",
+            f"{gap.p_holm:.2g}",
             f"{gap.wins}",
             f"{gap.losses}",
         )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class QuickstartCommand:
     """Make problems, train a policy, label its chains, train a PRM and an ORM, and compare.
 
-    Takes about five minutes on two cores. Stopped and run again, it goes on where it was; one
+    Takes about eight minutes on two cores. Stopped and run again, it goes on where it was; one
     seed always gives the same numbers.
     """
 

@@ -2,11 +2,12 @@
 
 from rung.eval.applicable import measures_of
 from rung.eval.calibration import Calibration, CalibrationBin
-from rung.eval.charts import write_curves_svg
 from rung.eval.compare import Comparison, MeasureResult, PairTest, compare
 from rung.eval.compare_page import Beside, published_beside
-from rung.eval.curves import BestOfN, CurvePoint, GapPoint, best_of_n, best_of_n_over_seeds
+from rung.eval.curves import BestOfN, CurvePoint, best_of_n, best_of_n_over_seeds
+from rung.eval.curves_picture import curves_svg, write_curves_svg
 from rung.eval.examples import choose_examples
+from rung.eval.gaps import GapPoint
 from rung.eval.localization import Localization, LocalizationAt
 from rung.eval.loss_chart import Losses, losses_of
 from rung.eval.measures import Measure
@@ -76,6 +77,7 @@ __all__ = [
     "best_threshold",
     "choose_examples",
     "compare",
+    "curves_svg",
     "first_errors",
     "losses_of",
     "measure_run",

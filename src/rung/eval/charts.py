@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
-from rung.core.files import replacing
-from rung.eval.curves import BestOfN, CurvePoint, GapPoint
+from rung.eval.curves import BestOfN, CurvePoint
+from rung.eval.gaps import GapPoint
 from rung.eval.svg import Markup, Point, join, path_through, spread, tag
 
 COLORS = """
@@ -38,6 +37,9 @@ CHART_STYLE = """
 .chart text.series { fill: var(--c); }
 """
 
+Curves = Mapping[str, Sequence[CurvePoint]]
+"""By name, as `rung.eval.BestOfN` has them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Size:
@@ -55,6 +57,7 @@ class Size:
 
 WIDE = Size(880, 430, right=208, is_narrow=False)
 HEADING = 42.0
+"""Room for the title of a picture that stands alone."""
 NARROW = Size(360, 360, right=118, is_narrow=True, left=44)
 
 
@@ -116,7 +119,7 @@ def ticks(low: float, high: float) -> list[float]:
     return [k * step for k in range(first, last + 1)]
 
 
-def looks(found: BestOfN, rule: str) -> dict[str, Look]:
+def looks(curves: Curves, rule: str) -> dict[str, Look]:
     """The curves that are drawn, of those that were measured."""
     prm = f"prm_{rule}"
     drawn = {
@@ -127,26 +130,25 @@ def looks(found: BestOfN, rule: str) -> dict[str, Look]:
         prm: Look(f"PRM ({rule.replace('_', '-')})", "PRM", "prm", is_main=True),
         "random": Look("random pick", "random", "random", dash="1 4", has_band=False),
     }
-    return {name: look for name, look in drawn.items() if name in found.curves}
+    return {name: look for name, look in drawn.items() if name in curves}
 
 
-def curves_chart(found: BestOfN, rule: str, size: Size) -> Markup:
+def curves_chart(curves: Curves, rule: str, size: Size) -> Markup:
     """Accuracy over N with bands, each curve named at its end."""
-    shown = looks(found, rule)
-    points = [p for name in shown for p in found.curves[name]]
+    shown = looks(curves, rule)
+    points = [p for name in shown for p in curves[name]]
     low = max(0.0, math.floor(min(p.low for p in points) * 10) / 10)
     high = min(1.0, math.ceil(max(p.high for p in points) * 10) / 10)
     if high <= low:
         low, high = (low - 0.1, low) if low > 0 else (0.0, 0.1)
-    axes = Axes(size, found.ns, low, high)
-    series = [
-        _series(axes, look, _of_curve(found.curves[name]), percent) for name, look in shown.items()
-    ]
-    ends = {name: found.curves[name][-1].accuracy for name in shown}
+    ns = [point.n for point in curves["oracle"]]
+    axes = Axes(size, ns, low, high)
+    series = [_series(axes, look, _of_curve(curves[name]), percent) for name, look in shown.items()]
+    ends = {name: curves[name][-1].accuracy for name in shown}
     said = whole_percent if size.is_narrow else percent
     summary = ", ".join(f"{shown[name].name} {percent(end)}" for name, end in ends.items())
     return drawing(
-        f"Accuracy over N. At N = {found.ns[-1]}: {summary}.",
+        f"Accuracy over N. At N = {ns[-1]}: {summary}.",
         size,
         axes.frame(lambda value: f"{100 * value:.0f}%"),
         *series,
@@ -180,31 +182,6 @@ def gap_chart(found: BestOfN, rule: str, size: Size) -> Markup:
         *series,
         _end_labels(axes, [(shown[name], end, said(end)) for name, end in ends.items()]),
     )
-
-
-def write_curves_svg(path: Path, found: BestOfN, *, rule: str = "min") -> None:
-    """The curves as a picture of its own, for a README: light and dark, no page needed."""
-    chart = curves_chart(found, rule, WIDE)
-    opening = chart.index(">") + 1
-    top = -HEADING
-    height = WIDE.height + HEADING
-    head = tag(
-        "text",
-        "Problems answered right when one of N chains is picked",
-        class_="name",
-        x=8,
-        y=top + 26,
-    )
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="img" width="{WIDE.width:g}" '
-        f'height="{height:g}" viewBox="0 {top:g} {WIDE.width:g} {height:g}">',
-        tag("style", Markup(COLORS + CHART_STYLE)),
-        tag("rect", y=top, width=WIDE.width, height=height, style="fill: var(--paper)"),
-        head,
-        chart[opening:],
-    ]
-    with replacing(path) as aside:
-        aside.write_text("".join(parts) + "\n", encoding="utf-8")
 
 
 def percent(value: float) -> str:

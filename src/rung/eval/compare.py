@@ -16,7 +16,7 @@ import numpy as np
 
 from rung.core import RungError
 from rung.eval.measures import Measure
-from rung.eval.statistics import CONFIDENCE, RESAMPLES, Estimate, FloatArray, estimate
+from rung.eval.statistics import CONFIDENCE, RESAMPLES, Estimate, FloatArray, estimate, holm
 from rung.score.cost import Cost
 
 DRAWN_AT_ONCE = 1_000
@@ -117,16 +117,6 @@ def compare(
     return Comparison(
         scorers, tuple(results), _corrected(tests), costs or {}, confidence, resamples, seed
     )
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction (1979): the k-th smallest of m p-values times m - k, rising."""
-    order = sorted(range(len(p_values)), key=p_values.__getitem__)
-    corrected, floor = [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(order):
-        floor = max(floor, min(1.0, p_values[index] * (len(p_values) - rank)))
-        corrected[index] = floor
-    return corrected
 
 
 def _pairs(scorers: Sequence[str], against: str | None) -> list[tuple[str, str]]:

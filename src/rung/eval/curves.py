@@ -13,13 +13,13 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from rung.core import ChainRecord, RungError
+from rung.eval.gaps import GapPoint, gaps_between
 from rung.eval.pools import AnswerKey, ChainCounts, Names, Pool, gather, same_answer
 from rung.eval.statistics import (
     CONFIDENCE,
     RESAMPLES,
     FloatArray,
     bootstrap_means,
-    paired_differences,
     two_level_weights,
 )
 from rung.eval.subsets import best_of_subset, draw_subsets, oracle_of_subset, vote_of_subsets
@@ -38,21 +38,6 @@ class CurvePoint:
     accuracy: float
     low: float
     high: float
-
-
-@dataclass(frozen=True, slots=True)
-class GapPoint:
-    """Accuracy of one rule minus another's on the same problems, with n chains a problem."""
-
-    n: int
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    """Two-sided sign-flip test over problems."""
-    wins: int
-    """Problems where the first rule is the better one."""
-    losses: int
 
 
 T = TypeVar("T")
@@ -196,7 +181,14 @@ def _measure(
     curves = _curves(accuracy, sizes, weights_RP, how.confidence)
     return BestOfN(
         curves=curves,
-        gaps=_gaps(accuracy, names, sizes, weights_RP, how),
+        gaps=gaps_between(
+            accuracy,
+            names.picks,
+            sizes,
+            weights_RP,
+            confidence=how.confidence,
+            seed=how.seed,
+        ),
         ns=sizes,
         pass_at_1=curves["random"][0].accuracy,
         num_problems=len(used),
@@ -269,34 +261,6 @@ def _curves(
         for n, mean, low, high in zip(sizes_K, mean_K, low_K, high_K, strict=True)
     ]
     return dict(zip(accuracy, _rows(points_K, len(ns)), strict=True))
-
-
-def _gaps(
-    accuracy: Mapping[str, FloatArray],
-    names: Names,
-    ns: Sequence[int],
-    weights_RP: FloatArray,
-    how: _How,
-) -> dict[str, tuple[GapPoint, ...]]:
-    pairs = [
-        (first, second)
-        for first in names.picks
-        for second in ("orm", "majority")
-        if second in accuracy and second != first
-    ]
-    if not pairs:
-        return {}
-    differences_PK = np.concatenate([accuracy[a] - accuracy[b] for a, b in pairs], axis=1)
-    found_K = paired_differences(
-        differences_PK, weights_RP, confidence=how.confidence, seed=how.seed
-    )
-    sizes_K = list(ns) * len(pairs)
-    points_K = [
-        GapPoint(n, d.difference, d.low, d.high, d.p_value, d.wins, d.losses)
-        for n, d in zip(sizes_K, found_K, strict=True)
-    ]
-    labels = [f"{first}_minus_{second}" for first, second in pairs]
-    return dict(zip(labels, _rows(points_K, len(ns)), strict=True))
 
 
 def _rows(points_K: Sequence[T], width: int) -> list[tuple[T, ...]]:

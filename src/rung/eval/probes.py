@@ -14,7 +14,7 @@ import numpy as np
 
 from rung.core import Chain, ChainRecord, RungError, StepScores
 from rung.eval.choose import reads_every_step, scorers_of
-from rung.eval.compare import bootstrap_p_value, holm
+from rung.eval.compare import bootstrap_p_value
 from rung.eval.probe_pay import AT_THE_END, FORMS, UNGUARDED, paid_at_the_end, paid_by_step
 from rung.eval.statistics import (
     CONFIDENCE,
@@ -23,6 +23,7 @@ from rung.eval.statistics import (
     IntArray,
     estimate_mean,
     estimate_share,
+    holm,
     resample_weights,
 )
 from rung.eval.subsets import BoolArray

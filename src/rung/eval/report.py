@@ -20,8 +20,9 @@ from rung.eval.charts import (
     in_points,
     percent,
 )
-from rung.eval.curves import BestOfN, GapPoint
+from rung.eval.curves import BestOfN
 from rung.eval.examples import ExampleView, view_example
+from rung.eval.gaps import GapPoint
 from rung.eval.page import render_page
 from rung.eval.reliability import reliability_chart
 from rung.eval.statistics import Estimate
@@ -101,7 +102,7 @@ def render_report(report: ReportData) -> str:
         found=found,
         title=headline(found, rule),
         lead=lead(found, rule),
-        curves=(curves_chart(found, rule, WIDE), curves_chart(found, rule, NARROW)),
+        curves=(curves_chart(found.curves, rule, WIDE), curves_chart(found.curves, rule, NARROW)),
         gaps=gap_charts(found, rule),
         rule=rule,
         reliability=None if report.calibration is None else reliability_chart(report.calibration),

@@ -168,7 +168,7 @@ def render_run_report(report: RunReport) -> str:
         lead=lead(found, rule) if found is not None else "",
         curves=None
         if found is None
-        else (curves_chart(found, rule, WIDE), curves_chart(found, rule, NARROW)),
+        else (curves_chart(found.curves, rule, WIDE), curves_chart(found.curves, rule, NARROW)),
         gaps=None if found is None else gap_charts(found, rule),
         rule=rule,
         steps=steps,

@@ -239,3 +239,16 @@ def sign_flip_p_values(
         flipped_RK = np.abs(signs_RP @ differences_PK)
         extreme_K += (flipped_RK >= observed_K - tolerance_K).sum(axis=0)
     return (1.0 + extreme_K) / (1.0 + flips)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction: the k-th smallest of m p-values times m - k, rising.
+
+    Scandinavian Journal of Statistics 6 (1979).
+    """
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    corrected, floor = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(order):
+        floor = max(floor, min(1.0, p_values[index] * (len(p_values) - rank)))
+        corrected[index] = floor
+    return corrected

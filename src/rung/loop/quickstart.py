@@ -38,7 +38,6 @@ from rung.loop.side_by_side import Job, run_side_by_side
 from rung.loop.stages import Stages
 from rung.score import score_windows
 from rung.train import Optimization, PolicyTraining, RewardTraining, TrainingReport
-from rung.verify import extract_answer
 
 if TYPE_CHECKING:
     from rung.generate import TransformersGenerator
@@ -290,11 +289,9 @@ class _Run:
         return self.out / f"{name}.jsonl.gz"
 
     def _generator(self) -> TransformersGenerator:
-        from rung.generate import TransformersGenerator
-        from rung.model import load_causal_lm
+        from rung.loop.policy import open_policy
 
-        policy = load_causal_lm(self.out / "policy")
-        return TransformersGenerator(*policy, extract_answer=extract_answer)
+        return open_policy(self.out / "policy")
 
 
 def _in_process(
