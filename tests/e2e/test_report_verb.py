@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from rung import Chain, ChainRecord, Problem, StepLabels, StepScores, Verdict, write_records
+from rung import (
+    Chain,
+    ChainRecord,
+    Problem,
+    StepLabels,
+    StepScores,
+    Verdict,
+    read_records,
+    write_records,
+)
 from rung.cli.main import main
 from rung.eval import variant_records
 from rung.score import RandomScorer, score_records
@@ -109,6 +118,23 @@ def test_labels_alone_or_verdicts_alone_make_a_page_too(tmp_path: Path):
         assert ("Early steps and late ones" in page) is (name == "labels")
 
 
+def test_a_training_alone_makes_a_page_too(run: Path, capsys):
+    folder = run / "prm"
+    assert main(["report", str(folder)]) == 0
+    assert "training of prm: see" in capsys.readouterr().out
+    page = (folder / "run.html").read_text()
+    assert "<h1>What prm holds.</h1>" in page and "Losses of prm: training" in page
+    assert "How often the picked chain" not in page and "Chains from" not in page
+
+
+def test_what_is_no_part_of_the_run_is_passed_over(run: Path, capsys):
+    (run / "notes.jsonl").write_text('{"who":"me","said":"try again"}\n')
+    probed = replace(next(read_records(run / "random.jsonl")), meta={"probe": {"of": 0}})
+    write_records(run / "probes.jsonl", [probed])
+    assert main(["report", str(run), *OPTIONS, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["files"] == ["random.jsonl", "scored.jsonl.gz"]
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -120,8 +146,8 @@ def test_labels_alone_or_verdicts_alone_make_a_page_too(tmp_path: Path):
             "cost.json: this doesn't say what scores took",
         ),
         (
-            lambda run: [path.unlink() for path in run.glob("*.jsonl*")],
-            "no file here holds scored chains; 'rung score' makes them",
+            lambda run: [path.unlink() for path in run.rglob("*.jsonl*")],
+            "there are no scored chains here ('rung score' makes them), and no training",
         ),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -14,7 +15,7 @@ import tyro
 from rung.cli.eval_input import check_resamples
 from rung.cli.output import JsonFlag, Output
 from rung.core.codec import read_records
-from rung.core.errors import InputError, RungError
+from rung.core.errors import InputError, RungError, UnknownFormatError
 from rung.core.protocols import Progress
 from rung.core.types import ChainRecord
 from rung.data import merge_records
@@ -41,9 +42,10 @@ class _Found(NamedTuple):
 class ReportCommand:
     """One HTML page from a run's folder: curves, tables, calibration, robustness, losses, cost.
 
-    It takes the files of scored chains in the folder (of 'rung score'; picked chains are passed
-    over), scored variants of 'rung eval robustness', the costs beside them, stages.json, and
-    metrics.jsonl of trainings in the folder and one below. The page loads nothing from elsewhere.
+    It takes the files of scored chains in the folder (of 'rung score'; picked chains, probes and
+    whatever else lies there are passed over), scored variants of 'rung eval robustness', the costs
+    beside them, stages.json, and metrics.jsonl of trainings and of 'rung rl' in the folder and one
+    below. Chains, variants or a training are enough. The page loads nothing from elsewhere.
     """
 
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
@@ -77,6 +79,9 @@ class ReportCommand:
             raise InputError("there is no such folder", file=str(self.folder))
         found = _read(self.folder, out.progress)
         stages, losses = _stages(self.folder), _losses(self.folder)
+        if not (found.files or found.variants or losses):
+            reason = "there are no scored chains here ('rung score' makes them), and no training"
+            raise InputError(reason, file=str(self.folder))
         out.progress.start("measure")
         changes = robustness(found.variants, seed=self.seed) if found.variants else []
         report = self._measure(found, stages, losses, changes)
@@ -85,10 +90,7 @@ class ReportCommand:
         result = {"page": str(page), "files": found.files, "chains": len(found.records)}
         out.result(
             result,
-            lambda console: console.print(
-                f"{len(found.records)} chains of {', '.join(found.files)}: see {page}",
-                soft_wrap=True,
-            ),
+            lambda console: console.print(f"{_said(found, losses)}: see {page}", soft_wrap=True),
         )
 
     def _measure(
@@ -126,10 +128,10 @@ class ReportCommand:
 
 
 def _read(folder: Path, progress: Progress) -> _Found:
-    """The scored chains of all files in the folder.
+    """The scored chains of all files in the folder, perhaps none.
 
     Raises:
-        InputError: A file of chains can't be read, or none holds scored chains.
+        InputError: A file of chains can't be read.
     """
     files: dict[str, list[ChainRecord]] = {}
     variants: list[ChainRecord] = []
@@ -141,9 +143,6 @@ def _read(folder: Path, progress: Progress) -> _Found:
         elif kind == "scored":
             files[path.name] = list(read_records(path))
         progress.advance()
-    if not files:
-        reason = "no file here holds scored chains; 'rung score' makes them"
-        raise InputError(reason, file=str(folder))
     return _Found(list(files), merge_records(list(files.values())), variants)
 
 
@@ -151,12 +150,21 @@ def _kind(path: Path) -> str:
     """What a file's first row is: scored chains, scored variants, or neither."""
     from rung.data import format_of
 
-    if path.name == METRICS or format_of(path).name != "rung":
+    try:
+        if path.name == METRICS or format_of(path).name != "rung":
+            return "other"
+    except UnknownFormatError:
         return "other"
     first = next(read_records(path))
-    if not first.scores or "rerank" in first.meta:
+    if not first.scores or {"rerank", "probe"} & first.meta.keys():
         return "other"
     return "variants" if "variant" in first.meta else "scored"
+
+
+def _said(found: _Found, losses: Sequence[Losses | Rewards]) -> str:
+    trained = f"training of {', '.join(one.name for one in losses)}"
+    chains = f"{len(found.records)} chains of {', '.join(found.files)}"
+    return chains if found.files else trained if losses else f"{len(found.variants)} variants"
 
 
 def _stages(folder: Path) -> list[Stage]:

@@ -23,6 +23,10 @@ class InputError(RungError):
         super().__init__(f"{place}: {reason}")
 
 
+class UnknownFormatError(InputError):
+    """A file's rows can be read, and are of no known format."""
+
+
 class UnavailableError(RungError):
     """A service fails for now; the same command can go on later with what is done."""
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from rung.core.codec import Skipped, explain_row, write_records
-from rung.core.errors import InputError, RungError
+from rung.core.errors import InputError, RungError, UnknownFormatError
 from rung.core.files import create_binary
 from rung.core.types import ChainRecord, Problem, StepLabels
 from rung.data.formats import FORMATS, OWN, Format, detect
@@ -187,7 +187,7 @@ def _detected(row: Any, item: Item) -> Format:
     if kind is not None:
         return kind
     what = f"fields {', '.join(row)}" if isinstance(row, dict) else f"a {type(row).__name__}"
-    raise InputError(
+    raise UnknownFormatError(
         f"unknown format: the row has {what}; name one of the known formats if it is one"
         f" ({', '.join(FORMATS)})",
         file=item.file,

@@ -83,7 +83,7 @@ def measure_run(
     """Measure all that scored chains allow, and put the rest beside it.
 
     Args:
-        records: Scored chains.
+        records: Scored chains; perhaps none, where something was trained or varied.
         name: The run's.
         files: Where the chains are from.
         prm: Whose scores are drawn and taken apart, where several read every step.
@@ -105,7 +105,7 @@ def measure_run(
     labeled = bool(label_sources_of(records))
     source = choose_label_source(records, label_source) if labeled or label_source else None
     measures = measures_of(records, scorers_of(records), label_source=source, rule=rule, seed=seed)
-    if not measures:
+    if not (measures or robustness or losses):
         raise RungError("the scored chains have neither step labels nor several checked answers")
     curves = (
         best_of_n(records, prm=prm, orm=orm, resamples=resamples or RESAMPLES, seed=seed)
@@ -118,7 +118,9 @@ def measure_run(
         files=tuple(files),
         prm=prm,
         best_of_n=curves,
-        comparison=compare(measures, costs=costs, resamples=resamples, seed=seed),
+        comparison=compare(measures, costs=costs, resamples=resamples, seed=seed)
+        if measures
+        else None,
         steps=step_metrics(
             records,
             scorer=prm,
@@ -157,8 +159,8 @@ def render_run_report(report: RunReport) -> str:
     """
     found, rule, steps = report.best_of_n, report.rule, report.steps
     compared = report.comparison
-    title = headline(found, rule) if found is not None else ""
-    if not title and compared is not None:
+    title = headline(found, rule) if found is not None else f"What {report.name} holds"
+    if found is None and compared is not None:
         title = compared_title(compared)
     return render_page(
         TEMPLATE,
