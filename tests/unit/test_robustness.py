@@ -53,6 +53,18 @@ def test_only_a_number_of_the_step_is_taken_for_one(text, bare):
     assert without_number(text) == bare
 
 
+def test_other_words_say_the_same():
+    texts = ["Therefore, 3 + 4 equals 7.", r"$\therefore x$ is equal to 2, hence even."]
+    assert changed("other words", texts).texts == [
+        "Thus, 3 + 4 is equal to 7.",
+        r"$\therefore x$ equals 2, therefore even.",
+    ]
+    assert changed("other words", ["Let's see: we get 12 in total, because 3 < 5."]).texts == [
+        "Let us see: we obtain 12 altogether, since 3 < 5."
+    ]
+    assert changed("other words", ["Thusly", "henceforth"]).texts == ["Thusly", "henceforth"]
+
+
 @given(st.lists(st.text("ab. 12", min_size=1).filter(str.strip), min_size=1, max_size=6))
 def test_every_variant_keeps_every_step_at_its_place(texts):
     chain = Chain.of(Problem("p", "q"), texts)
@@ -131,6 +143,15 @@ def test_steps_are_compared_with_themselves_where_a_step_was_put_in():
     assert rows["filler step"].mean_size.value == rows["repeated step"].mean_size.value == 0.0
 
 
+def test_paraphrases_that_others_wrote_are_variants_too():
+    told = {"of": 1, "name": "paraphrase", "places": [0, 1, 2]}
+    chain = Chain.of(Problem("p1", "question 1"), ["an a", "a b", "the c"])
+    records = [*variant_records(originals(2)), ChainRecord(chain, meta={"variant": told})]
+    row = by_variant(scored(records, lambda record, place, text: len(text) / 10))["paraphrase"]
+    assert (row.num_chains, row.num_steps) == (1, 3)
+    assert row.mean_size.value == pytest.approx((0.0 + 0.1 + 0.1) / 3)
+
+
 def test_intervals_are_over_problems():
     def by_problem(record, place, text):
         is_odd = int(record.chain.problem.id[1:]) % 2
@@ -168,7 +189,7 @@ def test_rung_eval_robustness_scores_in_one_go_or_in_two(tiny_reward: TinyReward
     capsys.readouterr()
     assert main([*command, str(out)]) == 0
     assert json.loads(capsys.readouterr().out) == at_once
-    assert {row["variant"] for row in at_once["changes"]} == set(CHANGES)
+    assert {row["variant"] for row in at_once["changes"]} == set(CHANGES) - {"other words"}
     assert main(["eval", "robustness", "--resamples", "50", str(out)]) == 0
     shown = capsys.readouterr().out
     assert "filler step" in shown and " to " in shown and "flipped" in shown

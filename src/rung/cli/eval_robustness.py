@@ -29,8 +29,9 @@ class RobustnessCommand:
     """Do a scorer's scores change where only the form of the text does?
 
     Each chain is scored as it is and in variants of equal meaning: steps numbered, numbered anew or
-    without numbers, with "Step k:" before them, wider blanks, a filler step, a repeated step. Any
-    scorer can be measured: --variants writes the variants, and what has scored them is read here.
+    without numbers, with "Step k:" before them, in other words, with wider blanks, with a filler
+    step or a repeated one. Any scorer can be measured: --variants writes the variants, and what has
+    scored them is read here. Paraphrases of your own may stand among them.
     """
 
     input: InputOptions

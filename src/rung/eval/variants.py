@@ -28,6 +28,25 @@ _NUMBER = re.compile(
     r"^\s*(?:[*_#]*\s*step\s+\d+\s*[*_]*\s*[:.)]|\d+[.)](?=\s))[*_]*\s*", re.IGNORECASE
 )
 _BLANK = re.compile(r"(?<=\S) (?=\S)")
+_SAME_MEANING = {
+    "therefore": "thus",
+    "thus": "therefore",
+    "hence": "therefore",
+    "because": "since",
+    "let's": "let us",
+    "we get": "we obtain",
+    "we obtain": "we get",
+    "equals": "is equal to",
+    "is equal to": "equals",
+    "in total": "altogether",
+    "altogether": "in total",
+    "need to": "have to",
+    "note that": "observe that",
+    "finally,": "at last,",
+}
+_WORDS = re.compile(  # not behind a backslash, where LaTeX has commands of such names
+    rf"(?<![\\\w])(?:{'|'.join(map(re.escape, _SAME_MEANING))})(?!\w)", re.IGNORECASE
+)
 _PAUSE = re.compile(r"(?<=[.,;:=])\s+")
 
 
@@ -44,6 +63,16 @@ Change = Callable[[tuple[str, ...]], Changed]
 def without_number(text: str) -> str:
     """The step without "Step 3:", "3." or the like at its start."""
     return _NUMBER.sub("", text, count=1)
+
+
+def in_other_words(text: str) -> str:
+    """The step with every word or phrase that has a safe double in place of it."""
+    return _WORDS.sub(_other, text)
+
+
+def _other(found: re.Match[str]) -> str:
+    new = _SAME_MEANING[found[0].lower()]
+    return new.capitalize() if found[0][0].isupper() else new
 
 
 def _in_place(change: Callable[[int, str], str]) -> Change:
@@ -72,6 +101,7 @@ CHANGES: dict[str, Change] = {
     "numbered": _in_place(lambda number, text: f"{number}. {without_number(text)}"),
     "numbered from 11": _in_place(lambda number, text: f"{number + 10}. {without_number(text)}"),
     "no numbers": _in_place(lambda _, text: without_number(text)),
+    "other words": _in_place(lambda _, text: in_other_words(text)),
     "wide blanks": _in_place(lambda _, text: _BLANK.sub("  ", text)),
     "filler step": _with_filler,
     "repeated step": _repeated,
