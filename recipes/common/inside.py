@@ -19,6 +19,8 @@ from rung.core import RungError
 VALUES = ("value", "accuracy", "difference", "ratio")
 """What a number with an interval is called."""
 SHOWN = 20
+TINY = 1e-9
+"""Differences up to this are rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Found(NamedTuple):
     @property
     def is_inside(self) -> bool:
         """Whether the new number lies in the published interval."""
-        return self.low <= self.new <= self.high
+        return self.low - TINY <= self.new <= self.high + TINY
 
 
 def main(told: Again) -> None:
@@ -56,7 +58,7 @@ def main(told: Again) -> None:
     if not found:
         raise RungError(f"{told.published} has no number with an interval")
     outside = [one for one in found if not one.is_inside]
-    equal = sum(one.new == one.value for one in found)
+    equal = sum(abs(one.new - one.value) <= TINY for one in found)
     print(f"{len(found) - len(outside)} of {len(found)} numbers lie inside, {equal} are equal")
     for one in outside[:SHOWN]:
         print(f"{one.where}: {one.new:.4g}, published {one.low:.4g} to {one.high:.4g}")

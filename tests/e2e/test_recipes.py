@@ -243,6 +243,7 @@ def test_a_study_that_was_run_again_is_held_against_its_published_intervals(
     published = {"curve": [{"n": 1, "accuracy": 0.5, "low": 0.4, "high": 0.6}], "name": "x"}
     published["gap"] = {"difference": 0.1, "low": -0.1, "high": 0.3}
     near = {**published, "gap": {"difference": 0.2, "low": 0.0, "high": 0.4}}
+    published["zero"], near["zero"] = ({"value": x, "low": x, "high": x} for x in (-1e-17, 0.0))
     far = {**near, "curve": [{"n": 1, "accuracy": 0.7, "low": 0.6, "high": 0.8}]}
     short = {**near, "curve": []}
     for name, results in {"p": published, "near": near, "far": far, "short": short}.items():
@@ -252,7 +253,7 @@ def test_a_study_that_was_run_again_is_held_against_its_published_intervals(
         return inside.Again(published=tmp_path / "p", again=tmp_path / again)
 
     inside.main(told("near"))
-    assert capsys.readouterr().out == "2 of 2 numbers lie inside, 1 are equal\n"
+    assert capsys.readouterr().out == "3 of 3 numbers lie inside, 2 are equal\n"
     with pytest.raises(RungError, match="1 numbers lie outside"):
         inside.main(told("far"))
     assert "results.curve[0]: 0.7, published 0.4 to 0.6" in capsys.readouterr().out
