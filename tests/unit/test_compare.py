@@ -60,6 +60,16 @@ def test_the_table_has_the_numbers_of_the_single_verbs(records, found):
     assert picks["majority vote"].value == pytest.approx(curves.at("majority", 8).accuracy)
 
 
+def test_processbench_prmbench_and_best_of_n_stand_in_one_table(records):
+    planted = [
+        replace(record, meta={"classification": "circular", "idx": f"circular_{k}"}, outcome=None)
+        for k, record in enumerate(records[:16])
+    ]
+    others = [replace(record, meta={"subset": "gsm8k"}) for record in records[16:]]
+    table = by_name(compare(measures_of([*planted, *others], ["prm", "dull"]), resamples=20))
+    assert {"PRMScore", "first-error F1, gsm8k", "best of 8 (min)"} <= set(table)
+
+
 def test_an_orm_is_compared_only_where_one_score_a_chain_is_enough(found):
     table = by_name(found)
     assert "orm" in table["best of 8 (min)"].scores
