@@ -1,7 +1,7 @@
 """Ways to make one number of step scores: what they pick, and which lean to length. See README.md.
 
-Needs the folder that `recipes/real-samples` made, for the PRM from people's labels. Stopped and run
-again, it goes on where it was.
+Begins with `recipes/real-samples`, for the PRM from people's labels. Stopped and run again, it goes
+on where it was.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 
 from bias import accuracies, leanings
 from command import run_command
+from earlier import run_recipe
 from lab_labels import SOURCES, LabStudy, make
 from lab_runs import LabRun, lab_runs
 from pages import made_by, write_results
@@ -45,15 +46,18 @@ class Recipe:
     """Training chains that verifier and rollouts label."""
     epochs: int = 10
     """Over them."""
-    real_samples: Path = Path("real-samples")
-    """What `recipes/real-samples` made."""
+    real_samples: Path | None = None
+    """What `recipes/real-samples` made; without it that is run first."""
     publish: bool = False
     """Put what came out into results.json, README.md, docs/results.md and the picture."""
 
 
 def main(recipe: Recipe) -> None:
     """All of it, in order."""
-    human = {name: recipe.real_samples / "scored" / f"{name}.jsonl.gz" for name in HUMAN}
+    real_samples = recipe.real_samples or recipe.out / "real-samples"
+    if recipe.real_samples is None:
+        run_recipe("real-samples", real_samples)
+    human = {name: real_samples / "scored" / f"{name}.jsonl.gz" for name in HUMAN}
     for file in human.values():
         if not file.is_file():
             raise RungError(

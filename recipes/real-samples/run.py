@@ -1,7 +1,7 @@
 """A PRM and an ORM rerank real models' published solutions of GSM8K and MATH. See README.md.
 
-Needs the folder that `recipes/first-error` made: its PRM, its trunk and its chains. Stopped and
-run again, it goes on where it was.
+Begins with `recipes/first-error`: its PRM, its trunk and its chains. Stopped and run again, it goes
+on where it was.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "first-error"))
 import torch
 from command import run_command
 from compare import ORM, PRM, claims, compared
+from earlier import run_recipe
 from head import fit_head
 from pages import made_by, write_results
 from report import publish, show
@@ -44,10 +45,10 @@ class Recipe:
 
     data: Path = Path(__file__).resolve().parents[3] / "shared" / "data"
     """The folder of the real data."""
-    first_error: Path = Path("first-error")
-    """What `recipes/first-error` made."""
+    first_error: Path | None = None
+    """What `recipes/first-error` made; without it that is run first."""
     out: Path = Path("real-samples")
-    """Where the ORM, scores and results go."""
+    """Where what first-error makes, the ORM, scores and results go."""
     num_problems: int | None = 100
     """Score these many problems of a pool, drawn by a hash of their text; None: all of them."""
     threads: int = 1
@@ -60,13 +61,15 @@ def main(recipe: Recipe) -> None:
     """Train the ORM, score every pool with both models, measure."""
     os.environ["OMP_NUM_THREADS"] = str(recipe.threads)  # of the verbs
     torch.set_num_threads(recipe.threads)
-    _check(recipe)
-    training = _train_orm(recipe)
-    pools = {name: _measure(recipe, name, file) for name, file in POOLS.items()}
+    first_error = _first_error(recipe)
+    training = _train_orm(recipe, first_error)
+    pools = {name: _measure(recipe, first_error, name, file) for name, file in POOLS.items()}
     results = {
         **made_by("recipes/real-samples/run.py"),
         "settings": {
-            k: v for k, v in asdict(recipe).items() if not isinstance(v, Path) and k != "publish"
+            name: value
+            for name, value in asdict(recipe).items()
+            if name not in ("data", "first_error", "out", "publish")
         },
         "orm_training": training,
         "pools": pools,
@@ -78,34 +81,38 @@ def main(recipe: Recipe) -> None:
         publish(results)
 
 
-def _check(recipe: Recipe) -> None:
-    """What must be there.
+def _first_error(recipe: Recipe) -> Path:
+    """The folder of a finished run of first-error.
 
     Raises:
-        RungError: It is not.
+        RungError: It is not there, or can't be made.
     """
     if not recipe.data.is_dir():
         raise RungError(f"there is no folder {recipe.data} with the real data; --data names it")
+    folder = recipe.first_error or recipe.out / "first-error"
+    if recipe.first_error is None:
+        run_recipe("first-error", folder, "--data", recipe.data, "--threads", recipe.threads)
     for name in (PRM, "trunk", "chains"):
-        if not (recipe.first_error / name).is_dir():
+        if not (folder / name).is_dir():
             raise RungError(
-                f"{recipe.first_error} holds no {name}, as a run of recipes/first-error does;"
+                f"{folder} holds no {name}, as a run of recipes/first-error does;"
                 " --first-error names its folder"
             )
+    return folder
 
 
-def _train_orm(recipe: Recipe) -> Any:
+def _train_orm(recipe: Recipe, first_error: Path) -> Any:
     """An ORM on the PRM's trunk, from the outcomes of the PRM's chains, fitted as the PRM is."""
-    records = list(read_records(recipe.first_error / "chains" / "train.jsonl.gz"))
-    return fit_head("orm", recipe.first_error / "trunk", records, recipe.out / ORM)
+    records = list(read_records(first_error / "chains" / "train.jsonl.gz"))
+    return fit_head("orm", first_error / "trunk", records, recipe.out / ORM)
 
 
-def _measure(recipe: Recipe, name: str, file: str) -> dict[str, Any]:
+def _measure(recipe: Recipe, first_error: Path, name: str, file: str) -> dict[str, Any]:
     """Score a pool's chains and compare all ways to pick among them."""
     skipped = Skipped()
     records = drawn(list(load(recipe.data / file, skipped=skipped)), recipe.num_problems)
     chains, scored = (recipe.out / kind / f"{name}.jsonl.gz" for kind in ("chains", "scored"))
-    models = {PRM: recipe.first_error / PRM, ORM: recipe.out / ORM}
+    models = {PRM: first_error / PRM, ORM: recipe.out / ORM}
     if not _is_scored(scored, records, models):
         write_records(chains, records)
         scorers = [w for name, model in models.items() for w in ("--scorer", f"{name}={model}")]

@@ -146,6 +146,27 @@ def test_real_samples_says_what_it_needs(few_rows: Path, tmp_path: Path):
     assert not out.exists()
 
 
+def test_real_samples_begins_with_first_error_where_no_folder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    recipe, asked = module("real-samples", "run"), []
+    monkeypatch.setattr(recipe, "run_recipe", lambda *words: asked.append(words))
+    with pytest.raises(recipe.RungError, match="holds no prm"):
+        recipe.main(recipe.Recipe(data=tmp_path, out=tmp_path / "out"))
+    made = tmp_path / "out" / "first-error"
+    assert asked == [("first-error", made, "--data", tmp_path, "--threads", 1)]
+
+
+def test_an_earlier_study_is_run_once_and_its_failure_is_told(tmp_path: Path):
+    earlier = module("common", "earlier")
+    options = ("--files", tmp_path / "none.jsonl")
+    with pytest.raises(RungError, match="recipes/verify-code, which this study begins with"):
+        earlier.run_recipe("verify-code", tmp_path / "code", *options)
+    (tmp_path / "code").mkdir(exist_ok=True)
+    (tmp_path / "code" / "results.json").write_text("{}")
+    earlier.run_recipe("verify-code", tmp_path / "code", *options)
+
+
 def test_published_scores_pick_as_well_as_their_source_says(shared_data: Path):
     """The source says 91.0, 93.0, 94.0 and 96.0.
 

@@ -48,10 +48,13 @@ def test_published_averages_are_those_of_their_columns():
             assert in_step(row.values[aspect], mean), (row.model, aspect)
 
 
-def test_averages_of_exams_are_those_of_their_columns():
+def test_averages_of_exams_are_those_of_their_columns_but_for_one_that_the_source_has_so():
+    others: list[str] = []
     for row in published_results(["rl-qwen2.5-math-7b"])[0].rows:
         *exams, average = row.values.values()
-        assert in_step(average, sum(exams) / len(exams)), row.model
+        if not in_step(average, sum(exams) / len(exams)):
+            others.append(row.model)
+    assert others == ["PURE, paid by PRM"]
 
 
 def test_the_prm_of_lets_verify_stands_beside_its_orm_and_the_vote():
