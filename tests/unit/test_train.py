@@ -300,8 +300,8 @@ def test_a_policy_without_anything_that_learns_is_refused(trunk):
 def test_a_policys_logits_are_made_only_where_a_token_is_learned(trunk, tmp_path, monkeypatch):
     rows: list[int] = []
 
-    def opened(source):
-        loaded = load_causal_lm(source)
+    def opened(source, **options):
+        loaded = load_causal_lm(source, **options)
         loaded.model.lm_head.register_forward_hook(lambda *told: rows.append(told[-1].shape[1]))
         return loaded
 
