@@ -168,6 +168,16 @@ def test_an_ensemble_says_what_its_strictest_member_says():
     assert found == StepScores((0.3, 0.2, 0.5, None), "least of a, b")
 
 
+def test_what_a_labeler_does_not_judge_behind_the_first_error_is_left_to_nobody_else():
+    labels = Fixed("labels", 1.0, 0.0, None, None)
+    scorer = StrictestScorer((Fixed("fooled", 0.9, 0.9, 0.9, 0.9), labels))
+    (found,) = scorer.score([chain("a", "b", "c", "d")])
+    assert found.scores == (0.9, 0.0, 0.0, 0.0)
+    scorer = StrictestScorer((Fixed("fooled", 0.9, 0.9, 0.9), Fixed("equations", 0.0, None, 1.0)))
+    (found,) = scorer.score([chain("a", "b", "c")])
+    assert found.scores == (0.0, 0.0, 0.9), "until it says something else"
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_an_orm_beside_a_prm_leaves_the_prms_word_on_the_steps_before_the_last(form):
     scorer = StrictestScorer((Fixed("prm", 0.9, 0.8, 0.7), Fixed("orm", None, None, 0.4)))

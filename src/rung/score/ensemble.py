@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from rung.core.protocols import Labeler, Scorer
@@ -16,7 +17,9 @@ class StrictestScorer:
 
     What one PRM overrates, another one may not (Coste et al., arXiv 2310.02743, worst-case
     optimization), so there is less to exploit. An ORM has a say at the last step alone, and behind
-    the context of one scorer the others decide.
+    the context of one scorer the others decide. Behind a step that a scorer called wrong for
+    certain (0) its silence stays 0: labelers judge no step behind the first error, and there the
+    others would pay again.
     """
 
     scorers: tuple[Scorer, ...]
@@ -35,7 +38,7 @@ class StrictestScorer:
         """Score with all of them."""
         found = [scorer.score(chains) for scorer in self.scorers]
         return [
-            StepScores(tuple(map(_least, *(one.scores for one in of_chain))), self.name)
+            StepScores(tuple(map(_least, *(_said(one.scores) for one in of_chain))), self.name)
             for of_chain in zip(*found, strict=True)
         ]
 
@@ -54,6 +57,12 @@ class LabelingScorer:
     def score(self, chains: Sequence[Chain]) -> list[StepScores]:
         """Label; a step that was not judged has score None."""
         return [StepScores(y.labels, self.name) for y in self.labeler.label(chains)]
+
+
+def _said(scores: Sequence[float | None]) -> list[float | None]:
+    """What a scorer says of each step, with its 0 kept up until it says something else."""
+    kept = accumulate(scores, lambda before, now: 0.0 if now is None and before == 0 else now)
+    return list(kept)
 
 
 def _least(*scores: float | None) -> float | None:
