@@ -221,6 +221,17 @@ def test_rewards_and_truth_have_their_intervals():
     assert "3 (0.02 to 3.98)" in chart  # the axis of rewards has room for the band
 
 
+def test_the_names_of_lines_that_end_together_stand_apart():
+    rows = [
+        {"step": k, "tokens_sampled": k, "held_out_accuracy": k, "held_out_reward": 3 * k}
+        for k in range(2)
+    ]
+    found = rewards_of("rl", rows)
+    assert found is not None
+    heights = re.findall(r'class="series"[^>]* y="([\d.]+)"', reward_chart(found))
+    assert len(heights) == 2 and abs(float(heights[0]) - float(heights[1])) >= 16
+
+
 def test_looks_that_count_no_problems_have_no_band():
     found = rewards_of("rl", looks())
     assert found is not None

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 from rung.core.files import replacing
 from rung.eval.charts import CHART_STYLE, COLORS, Size, drawing, ticks
-from rung.eval.svg import Markup, Point, path_through, tag
+from rung.eval.svg import Markup, Point, path_through, spread, tag
 from rung.label.intervals import Interval, wilson
 
 SIZE = Size(880, 300, right=190, is_narrow=False)
+A_LINE = 18.0
+"""Of text, from one to the next."""
 
 
 class Look(NamedTuple):
@@ -110,8 +112,10 @@ def reward_chart(found: Rewards) -> Markup:
         place = at(tokens, 0)
         parts.append(tag("text", f"{tokens:,.0f}", x=place.x, y=place.y + 20, text_anchor="middle"))
     parts.append(tag("text", "tokens sampled", x=SIZE.left, y=SIZE.height - 6))
-    for line in lines:
-        parts.append(_draw(line, lambda x, y, line=line: at(x, _share(line, y))))
+    ends = [at(last, _share(line, line.looks[-1].value)).y for line in lines]
+    names = spread(ends, A_LINE, SIZE.top, SIZE.height - SIZE.bottom)
+    for line, beside in zip(lines, names, strict=True):
+        parts.append(_draw(line, lambda x, y, line=line: at(x, _share(line, y)), beside))
     said = ", ".join(f"{line.name} {_said(line.looks[-1])} at the end" for line in lines)
     return drawing(f"{found.name}: {said}", SIZE, *parts)
 
@@ -144,7 +148,7 @@ def _share(line: _Line, value: float) -> float:
     return (value - line.low) / (line.high - line.low)
 
 
-def _draw(line: _Line, at: Callable[[int, float], Point]) -> Markup:
+def _draw(line: _Line, at: Callable[[int, float], Point], beside: float) -> Markup:
     value = line.looks[-1].value
     end = at(line.looks[-1].tokens, value)
     between = f"{value:.3g} ({line.low:.3g} to {line.high:.3g})"
@@ -158,6 +162,6 @@ def _draw(line: _Line, at: Callable[[int, float], Point]) -> Markup:
         *([band] if known else []),
         tag("path", class_="line", d=path_through([at(x, y) for x, y, _ in line.looks])),
         tag("circle", class_="dot", cx=end.x, cy=end.y, r=3),
-        tag("text", f"{line.name} {said}", class_="series", x=end.x + 10, y=end.y + 4),
+        tag("text", f"{line.name} {said}", class_="series", x=end.x + 10, y=beside + 4),
         style=f"--c: var(--{line.color})",
     )
