@@ -16,8 +16,9 @@ PAYS = {"steps": "true step labels", "prm": "a PRM"}
 def show(results: Mapping[str, Any]) -> str:
     """How the numbers were made, and the table."""
     settings = results["settings"]
+    seeds = "One seed" if settings["seeds"] == 1 else f"{settings['seeds']} seeds"
     said = (
-        f"{settings['seeds']} seeds, at most {settings['budget']:,} sampled tokens a run,"
+        f"{seeds}, at most {settings['budget']:,} sampled tokens a run,"
         f" {settings['problems']} problems with {settings['chains']} chains a round,"
         f" {settings['minibatches']} updates from them, learning rate {settings['lr']:g}, for every"
         f" way of paying. {made(results)}"

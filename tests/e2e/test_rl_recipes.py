@@ -1,5 +1,6 @@
 """The recipes of reinforcement learning: their measures, and small runs from end to end."""
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -82,6 +83,22 @@ def test_the_ratio_has_an_interval_or_a_bound(steps):
     (found,) = measure.ratios([never[0], late[1]], 0.5)
     assert found.at_least is found.at_most is found.ratio is None, "neither arrived"
     assert measure.ratios([reached[1]], 0.5) == [], "nothing to compare with"
+
+
+def test_the_published_table_and_picture_are_those_of_the_results(steps, tmp_path):
+    results = json.loads((RECIPES / "rl-step-reward" / "results.json").read_text())
+    for page in ("recipes/rl-step-reward/README.md", "docs/results.md"):
+        assert steps["report"].show(results) in (RECIPES.parent / page).read_text()
+    steps["picture"].write_picture(results, tmp_path / "curves.svg")
+    drawn = RECIPES.parent / "docs" / "images" / "rl-step-reward.svg"
+    assert (tmp_path / "curves.svg").read_text() == drawn.read_text()
+
+
+def test_the_published_table_of_the_planted_prm_is_that_of_the_results():
+    results = json.loads((RECIPES / "planted-prm" / "results.json").read_text())
+    with modules_of("planted-prm", "rl-step-reward") as found:
+        shown = found["run"].show(results)
+    assert shown in (RECIPES / "planted-prm" / "README.md").read_text()
 
 
 def test_a_start_has_lost_the_right_results_or_slips(steps):
