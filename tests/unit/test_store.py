@@ -291,6 +291,18 @@ def test_a_read_sees_one_moment_while_others_write(store: Store):
         assert len(list(all_chains(connection))) == 3
 
 
+def test_a_new_file_that_another_writes_to_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Where another holds a new file's write lock, SQLite refuses the log at once, not waiting."""
+    place = tmp_path / "ratings.db"
+    with sqlite3.connect(place) as other:
+        other.execute("BEGIN IMMEDIATE")
+        monkeypatch.setattr("rung.store.opening.time.sleep", lambda _: other.rollback())
+        open_store(place).close()
+    other.close()
+
+
 def test_two_servers_that_start_at_once_make_one_schema(store_place: str):
     failures: list[BaseException] = []
 
