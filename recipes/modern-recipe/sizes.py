@@ -73,8 +73,9 @@ SMOLLM2 = replace(
     max_tokens=84,
     sft=("--lr", "2e-4", "--batch-tokens", "2048", "--patience", "0"),
     prm=("--lr", "1e-4", "--batch-tokens", "2048", "--patience", "0"),
-    rl_how=(
+    rl_how=(  # its chains are dear, so that four updates come of each round
         *("--lr", "1e-5", "--problems", "8", "--chains", "8", "--form", "min"),
+        *("--minibatches", "4"),
         *("--look-every", "10", "--look-chains", "1"),
     ),
 )
