@@ -12,6 +12,7 @@ from rung.label import LabLabeler
 from rung.rl import Guards, Looking, Online, Paying, RlTraining, Updating, train_rl
 from rung.rl.learner import Learner
 from rung.rl.online import OnlinePrm
+from rung.rl.rounds import problems_of_round
 from rung.train.state import METRICS_FILE
 
 LAB = LabLabeler()
@@ -173,6 +174,14 @@ class Slow(Scores):
     def score(self, chains):
         self.clock.now_s += 100.0
         return super().score(chains)
+
+
+def test_no_round_holds_a_problem_twice_and_all_have_their_turn(problems):
+    seven = problems[:7]
+    rounds = [problems_of_round(seven, 3, step, seed=0) for step in range(40)]
+    assert all(len(set(one)) == 3 for one in rounds)
+    assert all(not set(a) & set(b) for a, b in zip(rounds[::2], rounds[1::2], strict=True))
+    assert {k for one in rounds for k in one} == set(range(7))
 
 
 def test_a_slow_scorer_makes_rounds_slow_and_nothing_else(rl_lab, problems, tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ import tyro
 
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
+from rung.cli.places import TrustPickle
 from rung.cli.scaling import HERE, ScalingOptions
 from rung.core import ChainRecord, RungError, Skipped, read_records
 from rung.core.codec import encode_record
@@ -56,6 +57,7 @@ class Judge:
     """The base address of an OpenAI-compatible server, as http://localhost:8000/v1."""
     key_env: str = "OPENAI_API_KEY"
     """The environment variable that holds the server's key; without the variable none is sent."""
+    trust_pickle: TrustPickle = False
     form: FormName = "first-error"
     """first-error: one question a chain, for the first wrong step.
     chain: one question a chain, for a verdict on every step.
@@ -145,7 +147,7 @@ class Judge:
         if temperature is None:
             temperature = 0.0 if self.votes == 1 else 1.0
         if self.url is None:
-            return _local(self.model, temperature, self.max_tokens)
+            return _local(self.model, temperature, self.max_tokens, self.trust_pickle)
         return ChatServer(
             url=self.url,
             name=self.model,
@@ -229,14 +231,13 @@ def _object(text: str) -> dict[str, Any]:
         raise RungError(f"--extra-body is no JSON object ({error})") from error
 
 
-def _local(place: str, temperature: float, max_tokens: int) -> LocalChat:
+def _local(place: str, temperature: float, max_tokens: int, trust_pickle: bool) -> LocalChat:
     from rung.generate import TransformersCompleter
-    from rung.model import load_causal_lm, weights_hash
+    from rung.model import load_causal_lm, trunk_hash
     from rung.model.families.texts import chat, plain_text
-    from rung.model.gguf import causal_lm_folder
     from rung.train.loop import pick_device
 
-    loaded = load_causal_lm(place)
+    loaded = load_causal_lm(place, trust_pickle=trust_pickle)
     if not loaded.tokenizer.chat_template:
         raise RungError(f"{place} has no chat template, and a judge is asked through one")
     loaded.model.to(pick_device("auto"))
@@ -248,7 +249,7 @@ def _local(place: str, temperature: float, max_tokens: int) -> LocalChat:
             [(turn.role, plain(turn.content)) for turn in turns],
             generation_prompt=True,
         ),
-        weights_hash=weights_hash(causal_lm_folder(place)),
+        weights_hash=trunk_hash(place, trust_pickle=trust_pickle),
         temperature=temperature,
         max_tokens=max_tokens,
         count=lambda text: len(loaded.tokenizer.encode(text, add_special_tokens=False)),

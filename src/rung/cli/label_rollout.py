@@ -14,6 +14,7 @@ import tyro
 
 from rung.cli.inputs import Chains, Separator, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
+from rung.cli.places import TrustPickle
 from rung.cli.policies import PolicyOptions, check_sampling, open_policy
 from rung.cli.scaling import HERE, ScalingOptions
 from rung.cli.verifiers import open_verifier
@@ -83,6 +84,7 @@ class Rolling:
     """Rollouts written together: less takes less memory. (A server gets at most 32 at once.)"""
     key_env: str = "OPENAI_API_KEY"
     """The environment variable that holds the server's key; without the variable none is sent."""
+    trust_pickle: TrustPickle = False
     format: str | None = None
     """The chains' format; without it the first row tells."""
     skip_bad: bool = False
@@ -125,6 +127,7 @@ class Rolling:
             step_separator=self.step_separator,
             max_batch_chains=self.max_batch_chains,
             key_env=self.key_env,
+            trust_pickle=self.trust_pickle,
         )
         sampling = Sampling(self.temperature, self.top_p, self.max_tokens, self.seed)
         with (

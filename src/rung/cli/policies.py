@@ -33,6 +33,7 @@ class PolicyOptions:
     max_batch_chains: int
     key_env: str
     """The environment variable with the server's key."""
+    trust_pickle: bool = False
 
 
 @contextlib.contextmanager
@@ -99,12 +100,12 @@ def _kept_beside(out: Path | None) -> Yields[WrittenLog | None]:
 
 def _here(policy: str, how: PolicyOptions) -> tuple[Generator, str]:
     from rung.generate import TransformersGenerator
-    from rung.model import load_causal_lm, weights_hash
-    from rung.model.gguf import causal_lm_folder
+    from rung.model import load_causal_lm, trunk_hash
     from rung.score.reward import dtype_for
     from rung.train.loop import pick_device
 
-    loaded, device = load_causal_lm(policy), pick_device("auto")
+    loaded = load_causal_lm(policy, trust_pickle=how.trust_pickle)
+    device = pick_device("auto")
     loaded.model.to(device, dtype_for("auto", loaded.model, device))
     generator = TransformersGenerator(
         *loaded,
@@ -114,18 +115,17 @@ def _here(policy: str, how: PolicyOptions) -> tuple[Generator, str]:
         step_separator=how.step_separator,
         max_batch_chains=how.max_batch_chains,
     )
-    return generator, weights_hash(causal_lm_folder(policy))
+    return generator, trunk_hash(policy, trust_pickle=how.trust_pickle)
 
 
 def _in_vllm(policy: str, how: PolicyOptions) -> tuple[Generator, str]:
     """A chain of the same seed differs from that of `_here`, so the fingerprint does."""
     from rung.generate import VllmGenerator, open_vllm
-    from rung.model import weights_hash
+    from rung.model import trunk_hash
     from rung.model.gguf import causal_lm_folder
 
-    folder = causal_lm_folder(policy)
-    hashed = fingerprint_of([], [VLLM, weights_hash(folder)])
-    llm = open_vllm(folder, max_num_seqs=how.max_batch_chains)
+    hashed = fingerprint_of([], [VLLM, trunk_hash(policy, trust_pickle=how.trust_pickle)])
+    llm = open_vllm(causal_lm_folder(policy), max_num_seqs=how.max_batch_chains)
     generator = VllmGenerator(
         llm,
         Path(policy).name,

@@ -17,6 +17,7 @@ import tyro
 
 from rung.cli.inputs import Separator, read_twice, tell_skipped
 from rung.cli.output import JsonFlag, Output
+from rung.cli.places import TrustPickle
 from rung.cli.policies import PolicyOptions, check_sampling, open_policy
 from rung.cli.scaling import HERE, ScalingOptions, encode_block, working
 from rung.core.codec import Skipped, decode_problem, encode_problem, read_records
@@ -70,6 +71,7 @@ class Sample:
     """Chains written together: less takes less memory. (A server gets at most 32 at once.)"""
     key_env: str = "OPENAI_API_KEY"
     """The environment variable that holds the server's key; without the variable none is sent."""
+    trust_pickle: TrustPickle = False
     logprobs: bool = False
     """Keep the log-probability of each step, under the policy at temperature 1."""
     format: str | None = None
@@ -138,6 +140,7 @@ class Sample:
             step_separator=self.step_separator,
             max_batch_chains=self.max_batch_chains,
             key_env=self.key_env,
+            trust_pickle=self.trust_pickle,
         )
         return open_policy(self.policy, how, out)
 

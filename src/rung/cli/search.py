@@ -164,6 +164,7 @@ class Search:
             step_separator=self.step_separator,
             max_batch_chains=self.max_batch_chains,
             key_env=self.key_env,
+            trust_pickle=self.trust_pickle,
         )
 
     def _setting(

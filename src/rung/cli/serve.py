@@ -129,6 +129,7 @@ class Serve:
             step_separator=self.step_separator,
             max_batch_chains=128,
             key_env=self.key_env,
+            trust_pickle=self.trust_pickle,
         )
         return opened.enter_context(open_policy(self.policy, how))[0]
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         load_reward_model,
         new_reward_model,
         save_reward_model,
+        trunk_hash,
         weights_hash,
     )
     from rung.model.reading import Reading
@@ -32,6 +33,7 @@ _HOME = {
     "render": "rendering",
     "render_all": "rendering",
     "save_reward_model": "checkpoint",
+    "trunk_hash": "checkpoint",
     "weights_hash": "checkpoint",
 }
 
@@ -49,6 +51,7 @@ __all__ = [
     "render",
     "render_all",
     "save_reward_model",
+    "trunk_hash",
     "weights_hash",
 ]
 

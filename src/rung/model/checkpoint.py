@@ -21,6 +21,7 @@ from safetensors import safe_open
 from transformers.modeling_layers import GenericForTokenClassification
 
 from rung.core.errors import InputError, RungError
+from rung.model.gguf import causal_lm_folder
 from rung.model.reading import (
     CLASSES,
     READING_FILE,
@@ -141,6 +142,16 @@ def weights_hash(folder: str | Path, files: Sequence[Path] = ()) -> str:
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
+
+
+def trunk_hash(trunk: str | Path, *, trust_pickle: bool = False) -> str:
+    """The same of the weights of a trunk or a policy: a folder, a GGUF file or "smollm2".
+
+    Raises:
+        RungError: They are not there, or pickles that are not trusted.
+    """
+    folder = causal_lm_folder(trunk)
+    return weights_hash(folder, weight_files(folder, trust_pickle=trust_pickle))
 
 
 def publish(folder: Path, write: Callable[[Path], None], *, last: str) -> None:

@@ -98,13 +98,14 @@ class Round:
 
 
 def problems_of_round(problems: Sequence[Problem], count: int, step: int, seed: int) -> list[int]:
-    """Which problems round `step` takes: all of them in turn, each time in another order."""
-    places = range(step * count, (step + 1) * count)
-    orders: dict[int, list[int]] = {}
-    for epoch in {place // len(problems) for place in places}:
-        orders[epoch] = list(range(len(problems)))
-        random.Random(f"{seed}/{epoch}").shuffle(orders[epoch])
-    return [orders[place // len(problems)][place % len(problems)] for place in places]
+    """Which problems round `step` takes: all in turn, in another order each time, none twice.
+
+    What is left at the end, fewer than `count`, waits for another time.
+    """
+    epoch, place = divmod(step, len(problems) // count)
+    order = list(range(len(problems)))
+    random.Random(f"{seed}/{epoch}").shuffle(order)
+    return order[place * count : (place + 1) * count]
 
 
 def play(

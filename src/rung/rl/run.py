@@ -21,7 +21,7 @@ from rung.core.progress import Silent
 from rung.core.protocols import Progress, Scorer, Verifier
 from rung.core.types import Chain, Problem
 from rung.generate import TransformersGenerator
-from rung.model.checkpoint import publish, weights_hash
+from rung.model.checkpoint import publish, trunk_hash, weights_hash
 from rung.model.implicit import REFERENCE, ImplicitReading, save_implicit_reading
 from rung.model.tree_attention import use_tree_attention
 from rung.model.trunk import LoadedModel, load_causal_lm, quiet_transformers
@@ -38,7 +38,6 @@ from rung.train.folder import (
     pretty,
     report_in,
     run_id,
-    trunk_hash,
 )
 from rung.train.loop import pick_device
 from rung.train.run import within_context

@@ -15,9 +15,7 @@ from rung.core.errors import InputError
 from rung.core.files import replacing
 from rung.core.types import ChainRecord
 from rung.core.urls import refuse_url
-from rung.model.checkpoint import publish, weights_hash
-from rung.model.gguf import causal_lm_folder
-from rung.model.trunk import weight_files
+from rung.model.checkpoint import publish, trunk_hash, weights_hash
 from rung.train.distributed import World
 from rung.train.loop import Outcome, pick_device
 from rung.train.settings import (
@@ -140,20 +138,6 @@ def _hash(records: Sequence[ChainRecord]) -> str:
     digest = hashlib.blake2b(digest_size=12)
     for record in records:
         digest.update(encode_record(record))
-    return digest.hexdigest()
-
-
-def trunk_hash(trunk: str | Path, *, trust_pickle: bool) -> str:
-    """Of the weights that a run starts from.
-
-    Raises:
-        RungError: They are not there.
-    """
-    digest = hashlib.blake2b(digest_size=12)
-    folder = causal_lm_folder(Path(trunk))
-    for path in weight_files(folder, trust_pickle=trust_pickle):
-        with open(path, "rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 
