@@ -36,7 +36,7 @@ def test_a_pickle_is_refused_and_a_trusted_one_writes(
     words: str, rows: int, folder: Path, monkeypatch, capsys
 ):
     monkeypatch.chdir(folder)
-    command = [*words.split(), *"--policy pickled --max-tokens 4 --out out.jsonl".split()]
+    command = [*words.split(), *["--policy", "pickled", "--max-tokens", "4", "--out", "out.jsonl"]]
     assert main(command) == 2
     assert "pickled weights such as pytorch_model.bin are refused" in capsys.readouterr().err
     assert main([*command, "--trust-pickle"]) == 0
@@ -45,7 +45,7 @@ def test_a_pickle_is_refused_and_a_trusted_one_writes(
 
 def test_a_judge_in_a_pickle_is_refused_and_a_trusted_one_is_opened(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
-    command = "label judge chains.jsonl --model pickled --out out.jsonl".split()
+    command = ["label", "judge", "chains.jsonl", "--model", "pickled", "--out", "out.jsonl"]
     assert main(command) == 2
     assert "pickled weights such as pytorch_model.bin are refused" in capsys.readouterr().err
     assert main([*command, "--trust-pickle"]) == 2

@@ -204,12 +204,16 @@ FAILURES = {
 }
 
 
+def waits(what: str) -> dict[str, float]:
+    return {"timeout_s": 0.2} if FAILURES[what].delay_s else {}
+
+
 @pytest.mark.parametrize("what", FAILURES)
 def test_what_may_pass_is_tried_again(tiny_reward: TinyReward, what: str):
     folder = tiny_reward()
     good = logits_by(folder, tag=None)
     with stand_in(lambda body, n: FAILURES[what] if n < 3 else good(body, n)) as server:
-        scorer = fast(remote_scorer(folder, server.url), timeout_s=0.2)
+        scorer = fast(remote_scorer(folder, server.url), **waits(what))
         found = scorer.score(chains(1))
         assert len(server.asked) == 3
     assert found[0].scores == pytest.approx(
@@ -229,7 +233,7 @@ def test_what_may_pass_is_tried_again(tiny_reward: TinyReward, what: str):
 )
 def test_what_does_not_pass_is_one_sentence(tiny_reward: TinyReward, what: str, words: str):
     with stand_in(lambda *_: FAILURES[what]) as server:
-        scorer = fast(remote_scorer(tiny_reward(), server.url), timeout_s=0.2)
+        scorer = fast(remote_scorer(tiny_reward(), server.url), **waits(what))
         with pytest.raises(RungError, match=rf"^{server.url}: {words}.*\(3 attempts\)$"):
             scorer.score(chains(1))
         assert len(server.asked) == 3

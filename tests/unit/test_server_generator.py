@@ -29,8 +29,8 @@ def script(prompt: str, seed: int) -> Sequence[str | None]:
     return TEXT[4:] if "two" in prompt else TEXT[1:] if prompt.endswith("\n\n") else TEXT
 
 
-def at(server: StandIn, name: str = "m", **options: Any) -> ServerGenerator:
-    patience = Patience(attempts=3, first_wait_s=0.001, timeout_s=1)
+def at(server: StandIn, name: str = "m", timeout_s: float = 60, **options: Any) -> ServerGenerator:
+    patience = Patience(attempts=3, first_wait_s=0.001, timeout_s=timeout_s)
     url = f"{server.url}/v1"
     return ServerGenerator(
         url=url, name=name, extract_answer=extract_answer, patience=patience, **options
@@ -251,7 +251,8 @@ LASTING = {
 def test_what_may_pass_is_asked_again_and_in_the_end_said(failure: str):
     bad = PASSING[failure]
     with stand_in(lambda _, number: bad if number == 1 else Reply(GOOD)) as server:
-        [[chain]] = at(server).sample([PREFIX], 1, Sampling())
+        timeout_s = 1 if bad.delay_s else 60
+        [[chain]] = at(server, timeout_s=timeout_s).sample([PREFIX], 1, Sampling())
         assert chain.texts == ("one",)
         if not bad.delay_s:
             server.reply = lambda body, number: bad
