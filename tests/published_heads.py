@@ -261,7 +261,11 @@ def reasoneval(size: str) -> Callable[[Path], Small]:
     return build
 
 
-def read_reasoneval(size: str) -> Literal:
+def validity(probabilities: Tensor) -> Tensor:
+    return probabilities[1:].sum()
+
+
+def read_reasoneval(size: str, score: Callable[[Tensor], Tensor] = validity) -> Literal:
     def literal(small: Small, chain: Chain) -> list[Read | None]:
         sep = small.tokenizer.pad_token
         prompt = f"Question:\n{chain.problem.question}\nAnswer:\nLet's think step by step.\n"
@@ -279,7 +283,7 @@ def read_reasoneval(size: str) -> Literal:
         else:
             places = places[1:]
         assert len(places) == len(chain.steps)
-        return at(small, ids, places, lambda h: small.linear("score_head", h).softmax(-1)[1:].sum())
+        return at(small, ids, places, lambda h: score(small.linear("score_head", h).softmax(-1)))
 
     return literal
 

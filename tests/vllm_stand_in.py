@@ -45,8 +45,8 @@ class Asked(NamedTuple):
 class StandIn:
     """A server at `url` that keeps what it was `asked` and replies with `reply(body, number)`."""
 
-    def __init__(self, url: str, reply: Callable[[Any, int], Reply], model: str) -> None:
-        self.url, self.reply, self.model = url, reply, model
+    def __init__(self, url: str, reply: Callable[[Any, int], Reply], served: Any) -> None:
+        self.url, self.reply, self.served = url, reply, served
         self.asked: list[Asked] = []
         self.keys: list[str | None] = []
         self.keys_of_gets: list[str | None] = []
@@ -56,7 +56,7 @@ class StandIn:
 
     def answer(self, path: str, body: Any) -> Reply:
         if path == "/v1/models":
-            return Reply(models(self.model))
+            return Reply(self.served)
         with self.lock:
             self.asked.append(Asked(path, body))
             number = len(self.asked)
@@ -91,7 +91,11 @@ def logits_by(folder: Path, *, tag: int | None) -> Callable[[Any, int], Reply]:
 
 
 @contextmanager
-def stand_in(reply: Callable[[Any, int], Reply], model: str = "prm") -> Iterator[StandIn]:
+def stand_in(
+    reply: Callable[[Any, int], Reply], model: str = "prm", served: Any = None
+) -> Iterator[StandIn]:
+    """`served` is what it says of its models, vLLM's words by default."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             state.keys_of_gets.append(self.headers["Authorization"])
@@ -134,7 +138,7 @@ def stand_in(reply: Callable[[Any, int], Reply], model: str = "prm") -> Iterator
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = False  # closing waits for them, so what they count is there
-    state = StandIn(f"http://127.0.0.1:{server.server_port}", reply, model)
+    state = StandIn(f"http://127.0.0.1:{server.server_port}", reply, served or models(model))
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

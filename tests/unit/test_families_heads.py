@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from published import Small, llama_tokenizer, qwen_tokenizer, random_heads, save
-from published_heads import BY_FOLDER, CASES, VALUE_HEAD, Case
+from published_heads import BY_FOLDER, CASES, VALUE_HEAD, Case, read_reasoneval
 from rung import Chain, Problem, RungError
 from rung.model.families import FAMILIES, recognize
 from rung.score import load_scorer
@@ -216,6 +216,20 @@ def test_minos_reads_its_own_letter_where_a_step_says_it_too(built: Callable[[Ca
     letter = small.tokenizer.encode(" и")[-1]
     all_places = [place for place, token in enumerate(rendered.ids) if token == letter]
     assert list(rendered.step_ends) == all_places[1:] and len(all_places) == 3
+
+
+def test_reasoneval_s_redundancy_is_low_where_a_step_is_needless(built: Callable[[Case], Small]):
+    small = built(BY_FOLDER["ReasonEval-7B"])
+    literal = read_reasoneval("7B", score=lambda probabilities: 1 - probabilities[1])
+    valid, needed = (
+        load_scorer(small.folder, options={"score": score}) for score in ("validity", "redundancy")
+    )
+    assert valid.fingerprint != needed.fingerprint and needed.aggregation == "min"
+    chains = some_chains()
+    for one, scores in zip(chains, needed.score(chains), strict=True):
+        expected = [read and read.score for read in literal(small, one)]
+        assert list(scores.scores) == pytest.approx(expected, abs=FP32)
+    assert [x.scores for x in valid.score(chains)] != [x.scores for x in needed.score(chains)]
 
 
 def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path):

@@ -341,6 +341,17 @@ def test_thinkprm_names_steps_itself():
     assert "Step 1: a\nStep 2: b" in thinkprm_task("{problem}", ["Step 7: a", " b "])
 
 
+def test_thinkprm_may_be_shown_steps_without_names(tokenizer: Any):
+    """As with the authors' process_verifier=False, where no step beyond the last ends a thought."""
+    script = thinks(tokenizer, {" yes": 0.9, " no": 0.1})
+    plain = thinkprm(script, tokenizer, names_steps=False)
+    plain.score([chain("Step 7: we add", " so 7 ")])
+    *_, ([thought], how), _ = script.calls
+    assert "[Solution]\n\nwe add\nso 7\n\nReview" in thought
+    assert how.stop == ("Is the solution correct?", "</think>")
+    assert plain.fingerprint != thinkprm(script, tokenizer).fingerprint
+
+
 def test_thinkprm_can_score_whole_chains_alone(tokenizer: Any):
     script = thinks(tokenizer, {" yes": 0.9, " no": 0.1})
     found = thinkprm(script, tokenizer, kind="orm").score([chain("a", "b"), chain("a"), chain()])

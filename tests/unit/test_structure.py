@@ -39,6 +39,8 @@ def test_every_station_says_what_it_is_and_names_what_is_public(station: str):
     module = importlib.import_module(f"rung.{station}")
     assert module.__doc__
     assert all(hasattr(module, name) for name in module.__all__)
+    # a file of the same name would hide what is loaded on demand
+    assert not any(inspect.ismodule(getattr(module, name)) for name in module.__all__)
 
 
 @pytest.mark.parametrize("station", STATIONS)

@@ -30,7 +30,7 @@ from rung.score import load_scorer, remote_scorer
 from tiny_lms import save_lm, sentencepiece_tokenizer
 from vllm_stand_in import ENGINE
 
-START_S = 300
+START_S = 900
 
 
 @contextmanager

@@ -12,12 +12,12 @@ from rung.score.oracle import LabelScorer, RandomScorer
 from rung.score.stream import score_records, score_windows
 
 if TYPE_CHECKING:
+    from rung.score.completion_server import ServerCompleter, server_completer
     from rung.score.generative import GenPRM
     from rung.score.implicit import ImplicitScorer, load_implicit
     from rung.score.others import code_runner
     from rung.score.remote import RemoteScorer, remote_scorer
     from rung.score.reward import RewardScorer, load_scorer
-    from rung.score.server_completer import ServerCompleter, server_completer
     from rung.score.session import ScoredStep, ScoringSession
     from rung.score.thinkprm import ThinkPRM
 
@@ -28,13 +28,13 @@ _HOME = {
     "RewardScorer": "reward",
     "ScoredStep": "session",
     "ScoringSession": "session",
-    "ServerCompleter": "server_completer",
+    "ServerCompleter": "completion_server",
     "ThinkPRM": "thinkprm",
     "code_runner": "others",
     "load_implicit": "implicit",
     "load_scorer": "reward",
     "remote_scorer": "remote",
-    "server_completer": "server_completer",
+    "server_completer": "completion_server",
 }
 
 __all__ = [

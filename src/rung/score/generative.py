@@ -256,10 +256,12 @@ class GenPRM:
         if not completion.token_ids:
             return None
         yes, no = (self._ids(word)[-1] for word in ("Yes", "No"))
-        said = [k for k, token in enumerate(completion.token_ids) if token in (yes, no)]
+        # a server may leave out the last rows, which are the stop string's
+        rows = zip(completion.token_ids, completion.top_logprobs, strict=False)
+        said = [top for token, top in rows if token in (yes, no)]
         if not said or not _BOXED.search(completion.text):
             return 0.5
-        return preferred(completion.top_logprobs[said[-1]], yes, no)
+        return preferred(said[-1], yes, no)
 
     def _code_output(self, text: str) -> str:
         if self.run_code is None:

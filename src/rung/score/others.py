@@ -95,6 +95,7 @@ class ThinkPRMOptions:
 
     samples: int = 1
     kind: Literal["prm", "orm"] = "prm"
+    names_steps: bool = True
     rounds: int = 1
     max_tokens: int = 8192
     seed: int = 0
@@ -184,6 +185,7 @@ def _open_thinkprm(folder: Path, how: How) -> ModelScorer:
         name=how.name or folder.resolve().name,
         weights_hash=digest,
         kind=chosen.kind,
+        names_steps=chosen.names_steps,
         num_samples=chosen.samples,
         rounds=chosen.rounds,
         max_tokens=chosen.max_tokens,
@@ -195,7 +197,7 @@ def _completer(folder: Path, how: How) -> tuple[Completer, Any, str | None]:
     """What writes, the tokenizer, and the weights' hash where the weights are at hand."""
     from rung.generate import TransformersCompleter
     from rung.model import load_causal_lm, load_tokenizer, weights_hash
-    from rung.score.server_completer import server_completer
+    from rung.score.completion_server import server_completer
 
     name = folder.resolve().name
     if how.url is not None:

@@ -59,10 +59,11 @@ def genprm_turns(question: str, steps: Sequence[str], first_turn: str) -> list[s
     return [filled(template, question=question, step=steps[0]), *steps[1:]]
 
 
-def thinkprm_task(problem: str, steps: Sequence[str]) -> str:
-    """The user's turn for a prefix. Steps are named "Step i:" here, whatever they were named."""
-    named = (f"Step {k}: {_STEP_NAME.sub('', step).strip()}" for k, step in enumerate(steps, 1))
-    return filled(THINKPRM_TASK, problem=problem, solution="\n".join(named))
+def thinkprm_task(problem: str, steps: Sequence[str], *, names_steps: bool = True) -> str:
+    """The user's turn for a prefix. Steps are named "Step i:" or nothing, whatever their names."""
+    plain = (_STEP_NAME.sub("", step).strip() for step in steps)
+    shown = (f"Step {k}: {step}" if names_steps else step for k, step in enumerate(plain, 1))
+    return filled(THINKPRM_TASK, problem=problem, solution="\n".join(shown))
 
 
 def last_code(text: str) -> str | None:

@@ -17,11 +17,23 @@ Rows = list[list[float]]
 """Logits: a row a token, or a row a step tag."""
 
 
+class _Meta(msgspec.Struct):
+    n_ctx: int | None = None
+
+
 class Served(msgspec.Struct):
     """A model that the server has."""
 
     id: str
+    owned_by: str | None = None
+    """The server's software: "vllm" or "llamacpp", for instance."""
     max_model_len: int | None = None
+    meta: _Meta | None = None
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that a text may have, as vLLM or llama.cpp tells it; None: it is not told."""
+        return self.max_model_len or (self.meta.n_ctx if self.meta else None)
 
 
 class _Models(msgspec.Struct):

@@ -43,6 +43,9 @@ class ThinkPRM:
     """None where the weights are not at hand."""
     kind: Literal["prm", "orm"] = "prm"
     """Score every step, or the last alone, as the value of the whole chain."""
+    names_steps: bool = True
+    """Show steps as "Step i: ..." and end a thought that goes on to a step beyond the last (the
+    authors' `process_verifier`, as in their searches). Without, a step is a line."""
     num_samples: int = 1
     rounds: int = 1
     """Rounds of thinking; between them the model is made to doubt what it thought (at most 4)."""
@@ -76,7 +79,13 @@ class ThinkPRM:
     def fingerprint(self) -> Any:
         """All that the numbers are known to depend on, as JSON."""
         told = [self.name, self.family, self.weights_hash, self.completer.name, self.num_samples]
-        told += [self.kind, self.rounds, self.decision_temperature, self.max_tokens]
+        told += [
+            self.kind,
+            self.names_steps,
+            self.rounds,
+            self.decision_temperature,
+            self.max_tokens,
+        ]
         return [*told, self.temperature, self.seed]
 
     def score(self, chains: Sequence[Chain]) -> list[StepScores]:
@@ -131,12 +140,12 @@ class ThinkPRM:
         if not prefixes:
             return []
         texts = [text for text in map(self._prompt, prefixes) for _ in range(self.num_samples)]
-        beyond = f"Step {len(prefixes[0].steps) + 1}:"
+        beyond = [f"Step {len(prefixes[0].steps) + 1}:"] if self.names_steps else []
         how = Completing(
             max_tokens=self.max_tokens - DECISION_RESERVE,
             temperature=self.temperature,
             seed=self.seed,
-            stop=(*prompts.THINKPRM_STOPS, beyond),
+            stop=(*prompts.THINKPRM_STOPS, *beyond),
         )
         for turn in range(self.rounds):
             doubt = prompts.THINKPRM_DOUBTS[turn] if turn < self.rounds - 1 else ""
@@ -164,7 +173,8 @@ class ThinkPRM:
     def _prompt(self, prefix: Chain) -> str:
         plain = plain_text(self.tokenizer)
         steps = [plain(shown(step)) for step in prefix.steps]
-        task = prompts.thinkprm_task(plain(prefix.problem.question), steps)
+        question = plain(prefix.problem.question)
+        task = prompts.thinkprm_task(question, steps, names_steps=self.names_steps)
         text = chat(self.tokenizer, [("user", task)], generation_prompt=True)
         return text + prompts.THINKPRM_BEGIN
 

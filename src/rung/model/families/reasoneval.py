@@ -1,11 +1,13 @@
-r"""ReasonEval-7B and -34B: three labels a step; the score is validity (arXiv:2404.05692).
+r"""ReasonEval-7B and -34B: three labels a step, validity or redundancy (arXiv:2404.05692).
 
-Of the labels 0 wrong, 1 neutral and 2 right, validity is p1 + p2 (redundancy is p1). The text is
+Of the labels 0 wrong, 1 neutral and 2 right, validity is p1 + p2, and redundancy p1. A score says
+how good a step is, so of redundancy it is 1 - p1: the step is needed, right or wrong. The text is
 tokenized whole with the pad token as separator behind the question and every step; then the
 separators are taken out and a step is read where the authors' arithmetic points. In the 7B model
 BOS is the pad token and is put back, without moving the positions, so a step is read at its last
 token but one; in the 34B model it is read at its last. Their printed numbers come from that.
-Source: github.com/GAIR-NLP/ReasonEval, codes/examples.py. A chain's validity is the minimum.
+Source: github.com/GAIR-NLP/ReasonEval, codes/examples.py. A chain's validity is the minimum, its
+redundancy the maximum, which is the minimum of 1 - p1, too.
 
 No mark in the ids asks for the score, so a step that is still being written can't be read.
 """
@@ -13,8 +15,11 @@ No mark in the ids asks for the score, so a step that is still being written can
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from torch import Tensor
 
 from rung.core.errors import RungError
 from rung.core.types import Chain
@@ -29,11 +34,21 @@ LLAMA_BOS = 1
 """What the authors put before the ids of the 7B model."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReasonEvalOptions:
+    """Which of its two scores a step gets."""
+
+    score: Literal["validity", "redundancy"] = "validity"
+    """"redundancy": 1 - the authors' redundancy, so that a needless step has a low score."""
+
+
 def open_reasoneval(folder: Path, how: Opening) -> Reader:
     """Open a checkpoint of ReasonEval."""
     found = open_foreign(folder, dtype=how.dtype, trust_pickle=how.trust_pickle)
     is_small = hasattr(found.config, "score_dimension")  # the 34B model's key is score_dim
     max_tokens = found.config.max_position_embeddings
+    options: ReasonEvalOptions = how.options
+    read = all_but_first if options.score == "validity" else all_but_neutral
 
     def render(chains: Sequence[Chain]) -> list[Rendered]:
         return render_separated(chains, found.tokenizer, max_tokens, is_small=is_small)
@@ -42,14 +57,19 @@ def open_reasoneval(folder: Path, how: Opening) -> Reader:
         family=FAMILY.name,
         kind="prm",
         trunk=found.trunk,
-        head=Head(linear(found.weights, "score_head", num_outputs=3), all_but_first),
+        head=Head(linear(found.weights, "score_head", num_outputs=3), read),
         render=render,
         aggregation="min",
         reads_unfinished_steps=False,
         tokenizer=found.tokenizer,
         weight_files=found.weights.files,
-        settings={"size": "7B" if is_small else "34B"},
+        settings={"size": "7B" if is_small else "34B", "score": options.score},
     )
+
+
+def all_but_neutral(logits_KL: Tensor) -> Tensor:
+    """1 - P(label 1)."""
+    return all_but_first(logits_KL[:, [1, 0, 2]])
 
 
 def render_separated(
@@ -94,4 +114,6 @@ def _recognize(files: CheckpointFiles) -> str | None:
     return None
 
 
-FAMILY = Family("reasoneval", "ReasonEval-7B, -34B", _recognize, open_reasoneval)
+FAMILY = Family(
+    "reasoneval", "ReasonEval-7B, -34B", _recognize, open_reasoneval, options=ReasonEvalOptions
+)
