@@ -75,7 +75,8 @@ class Completion:
     """All tokens that were written, those of the stop string too; the end token is left out."""
     top_logprobs: tuple[Mapping[int, float], ...] = ()
     """For each of `token_ids` the log-probabilities of the likeliest tokens, of the written one
-    and of those asked for, under the model itself, before temperature, top-p and top-k."""
+    and of those asked for, under the model itself, before temperature, top-p and top-k. Empty for a
+    token of which a server tells nothing, and () where it tells of none."""
     stop: str | None = None
     """The stop string that ended it; None if the model or `max_tokens` did."""
     finish_reason: Literal["stop", "length"] = "stop"

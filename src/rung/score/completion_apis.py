@@ -6,7 +6,8 @@ give ids, the log-probabilities of the likeliest by their ids, and the stop stri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -104,6 +105,7 @@ class _Likely(msgspec.Struct):
 
 
 class _Drawn(msgspec.Struct):
+    id: int
     top_logprobs: list[_Likely]
 
 
@@ -114,7 +116,8 @@ class _LlamaAnswer(msgspec.Struct):
     """"eos", "word" or "limit"."""
     stopping_word: str = ""
     completion_probabilities: list[_Drawn] = []
-    """A row a token; the server leaves out those of a stop string."""
+    """A row a token; the server leaves out those of a stop string, and of all tokens that make one
+    character but the last."""
 
 
 def _llama_body(request: Request, how: Completing) -> Mapping[str, Any]:
@@ -134,16 +137,28 @@ def _llama_body(request: Request, how: Completing) -> Mapping[str, Any]:
 
 
 def _llama_completion(answer: _LlamaAnswer) -> Completion:
-    rows = answer.completion_probabilities
-    top = tuple({one.id: one.logprob for one in row.top_logprobs} for row in rows)
     end = -1 if answer.stop_type == "eos" else None
+    ids = answer.tokens[:end]
     return Completion(
         answer.content,
-        tuple(answer.tokens[:end]),
-        top[:end],
+        tuple(ids),
+        _rows_of(ids, answer.completion_probabilities),
         answer.stopping_word if answer.stop_type == "word" else None,
         "length" if answer.stop_type == "limit" else "stop",
     )
+
+
+def _rows_of(ids: Sequence[int], drawn: Sequence[_Drawn]) -> tuple[Mapping[int, float], ...]:
+    """A row for each token, empty where it was left out; none at all where none was asked for."""
+    if not drawn:
+        return ()
+    rows: list[Mapping[int, float]] = []
+    left = deque(drawn)
+    for token in ids:
+        is_told = bool(left) and left[0].id == token
+        likely = left.popleft().top_logprobs if is_told else []
+        rows.append({one.id: one.logprob for one in likely})
+    return tuple(rows)
 
 
 VLLM = CompletionApi("/v1/completions", _VllmAnswer, _vllm_body, _vllm_completion)

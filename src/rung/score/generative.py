@@ -256,9 +256,8 @@ class GenPRM:
         if not completion.token_ids:
             return None
         yes, no = (self._ids(word)[-1] for word in ("Yes", "No"))
-        # a server may leave out the last rows, which are the stop string's
         rows = zip(completion.token_ids, completion.top_logprobs, strict=False)
-        said = [top for token, top in rows if token in (yes, no)]
+        said = [top for token, top in rows if top and token in (yes, no)]
         if not said or not _BOXED.search(completion.text):
             return 0.5
         return preferred(said[-1], yes, no)

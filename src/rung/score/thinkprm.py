@@ -165,7 +165,7 @@ class ThinkPRM:
         )
         return [
             preferred(found.top_logprobs[0], yes, no, self.decision_temperature)
-            if found.top_logprobs
+            if any(found.top_logprobs)
             else None
             for found in self.completer.complete(texts, how)
         ]
