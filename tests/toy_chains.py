@@ -25,6 +25,18 @@ def toy_records(num: int, first: int = 0) -> list[ChainRecord]:
     return [toy_record(seed) for seed in range(first, first + num)]
 
 
+def solved(problem: int, try_: int) -> ChainRecord:
+    """One of a problem's chains; only its outcome is known: without a "bad" step it is right."""
+    rng = random.Random(f"{problem}/{try_}")
+    is_right = try_ % 2 == 0
+    words = ["good"] * 3 if is_right else rng.sample(["good", "bad", "bad"], 3)
+    texts = [f"step {k} is {word} {rng.randrange(9)}" for k, word in enumerate(words)]
+    return ChainRecord(
+        Chain.of(Problem(f"p{problem}", f"Add {problem} and {problem + 1}."), texts),
+        outcome=Verdict.CORRECT if is_right else Verdict.INCORRECT,
+    )
+
+
 def make_toy_trunk(folder: Path, *, max_tokens: int = 128, seed: int = 0) -> Path:
     from rung.model.tiny import make_tiny
 

@@ -19,7 +19,7 @@ from rung import RungError, write_records
 from rung.cli.main import main
 from rung.train.distributed import World, launch_notes, launched_strategy
 from rung.train.state import Position, RunState
-from toy_chains import make_toy_trunk, toy_records
+from toy_chains import make_toy_trunk, solved, toy_records
 
 TOLD = ["--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
 TOLD += ["--dynamo_backend", "no", "--main_process_port", "0"]
@@ -111,6 +111,33 @@ def test_a_killed_sharded_run_goes_on_exactly_in_as_many_processes_and_in_one_an
     end_well(*start_two(verb(inputs, resharded, "--strategy", "fsdp")))
     assert losses(resharded) == pytest.approx(losses(alone[0]), rel=1e-4)
     assert not (resharded / "state").exists()
+
+
+SHORT = ["--validation-fraction", "0.2", "--batch-tokens", "128", "--accumulation", "2"]
+SHORT += ["--epochs", "1", "--lr", "3e-3", "--patience", "0"]
+SHARED = {
+    "prm": ["--lora", "2", "--checkpointing", "--precision", "bf16", "--head", "tokens"],
+    "implicit": ["--loss", "dpo"],
+}
+SHARED["prm"] += ["--label-words", " good", " bad"]
+
+
+@pytest.mark.parametrize("what", SHARED)
+def test_two_processes_with_shares_give_the_weights_of_one_whatever_learns(
+    inputs: Path, tmp_path: Path, what: str
+):
+    records = toy_records(16) if what == "prm" else [solved(p, k) for p in range(8) for k in (0, 1)]
+    write_records(tmp_path / "chains.jsonl", records)
+    words = ["train", what, str(tmp_path / "chains.jsonl"), "--trunk", str(inputs / "trunk")]
+    words += [*SHORT, *SHARED[what], "--out"]
+    processes = start_two([*words, str(tmp_path / "two"), "--strategy", "fsdp"])
+    assert main([*words, str(tmp_path / "one")]) == 0
+    end_well(*processes)
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
+    one, two = (load_file(tmp_path / out / "model.safetensors") for out in ("one", "two"))
+    assert one.keys() == two.keys()
+    for name, weight in one.items():
+        torch.testing.assert_close(two[name], weight, rtol=1e-3, atol=1e-5)
 
 
 SAVE = RunState.save

@@ -1,34 +1,21 @@
 """Implicit PRMs: a causal LM and what it was before, from outcomes alone."""
 
-import random
 from dataclasses import replace
 
 import pytest
 import torch
 from test_training_methods import StopAfter, Stopped, are_equal, weights
 
-from rung import Chain, ChainRecord, Problem, RungError, Verdict
+from rung import RungError
 from rung.model import load_causal_lm, render
 from rung.model.implicit import load_implicit_reading
 from rung.score import load_implicit
 from rung.train import ImplicitTraining, Optimization, train_implicit
 from rung.train.examples import implicit_examples
 from rung.train.implicit import in_order
-from toy_chains import make_toy_trunk
+from toy_chains import make_toy_trunk, solved
 
 FAST = Optimization(lr=3e-3, batch_tokens=512, epochs=4, evaluate_every=10, patience=0)
-
-
-def solved(problem: int, try_: int) -> ChainRecord:
-    """Chains of one problem, of which those without a "bad" step are right."""
-    rng = random.Random(f"{problem}/{try_}")
-    is_right = try_ % 2 == 0
-    words = ["good"] * 3 if is_right else rng.sample(["good", "bad", "bad"], 3)
-    texts = [f"step {k} is {word} {rng.randrange(9)}" for k, word in enumerate(words)]
-    return ChainRecord(
-        Chain.of(Problem(f"p{problem}", f"Add {problem} and {problem + 1}."), texts),
-        outcome=Verdict.CORRECT if is_right else Verdict.INCORRECT,
-    )
 
 
 TRAIN = [solved(problem, k) for problem in range(100, 148) for k in range(4)]
