@@ -154,7 +154,7 @@ def test_what_names_no_scorer_is_refused(
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     tiny_reward: TinyReward, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    source = write(tmp_path / "in.jsonl", chains(540))
+    source = write(tmp_path / "in.jsonl", chains(800))
     unbroken, out = tmp_path / "unbroken.jsonl", tmp_path / "out.jsonl"
     arguments = ["score", str(source), "--scorer", str(tiny_reward()), "--batch-tokens", "512"]
     rung(capsys, *arguments, "--out", unbroken)

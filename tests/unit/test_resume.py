@@ -23,6 +23,10 @@ class Log:
         self.lines.append(message)
 
 
+def shown(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.suffix != ".made"]
+
+
 ROWS = [
     encode_record(ChainRecord(Chain.of(Problem(str(k), f"question {k}"), ["a", "b"])))
     for k in range(5)
@@ -31,12 +35,18 @@ ROWS = [
 
 def write(out: Path, fingerprint: str = "f", fail_at: int | None = None, chunk: int = 1) -> Log:
     log = Log()
-    with resumable_rows(out, fingerprint, log, rows_a_chunk=chunk) as rows:
+    with resumable_rows(out, fingerprint, log, rows_a_chunk=chunk, keeps_finished=True) as rows:
         for number, row in enumerate(ROWS[rows.done :], start=rows.done):
             if number == fail_at:
                 raise RuntimeError("the power is gone")
             rows.append([row])
     return log
+
+
+def done_before(out: Path, fingerprint: str = "f", keeps_finished: bool = True) -> int:
+    """How many rows are there already; `out` is another's then."""
+    with resumable_rows(out, fingerprint, Log(), keeps_finished=keeps_finished) as rows:
+        return rows.done
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.gz", "out.jsonl.zst"])
@@ -50,7 +60,7 @@ def test_a_broken_run_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, name:
     assert out.read_bytes() == (tmp_path / "whole" / name).read_bytes()
     with open_binary(out) as stream:
         assert stream.read() == b"".join(ROWS)
-    assert [path.name for path in out.parent.iterdir()] == [name]
+    assert shown(out.parent) == [name]
 
 
 def test_parquet_output_is_written_from_the_gathered_rows(tmp_path: Path) -> None:
@@ -89,6 +99,30 @@ def test_another_fingerprint_starts_over_and_says_so(tmp_path: Path) -> None:
     assert out.read_bytes() == b"".join(ROWS)
 
 
+def test_a_finished_output_is_left_as_it_is_unless_something_changed(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl.gz"
+    write(out)
+    for _ in range(2):
+        with resumable_rows(out, "f", log := Log(), keeps_finished=True) as rows:
+            assert rows.done == len(ROWS)
+        assert log.lines == [f"{out} is there, made from the same; without it, it is made anew"]
+    with open_binary(out) as stream:
+        assert stream.read() == b"".join(ROWS)
+    assert done_before(out, "another") == 0
+    write(out)
+    assert done_before(out, keeps_finished=False) == 0, "it was asked for anew"
+    out.write_bytes(b"changed")
+    assert done_before(out) == 0
+    out.unlink()
+    assert done_before(out) == 0
+
+
+def test_what_was_made_by_another_version_is_made_anew(tmp_path: Path, monkeypatch) -> None:
+    write(tmp_path / "out.jsonl")
+    monkeypatch.setattr("rung.core.resume.version", lambda _: "next")
+    assert done_before(tmp_path / "out.jsonl") == 0
+
+
 def test_a_mistake_in_the_input_leaves_nothing_behind(tmp_path: Path) -> None:
     with (
         pytest.raises(InputError),
@@ -121,7 +155,7 @@ def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
             write(out)
         rows.append(ROWS[1:2])
     assert out.read_bytes() == b"".join(ROWS[:2])
-    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+    assert shown(tmp_path) == ["out.jsonl"]
 
 
 def test_two_runs_do_not_write_one_log(tmp_path: Path) -> None:

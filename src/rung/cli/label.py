@@ -101,7 +101,8 @@ class Summary:
 class Verify:
     """Check final answers and steps by calculation.
 
-    Stopped and run again, it goes on where it was and ends with the same file.
+    Stopped and run again, it goes on where it was and ends with the same file; when that is
+    done, it is left as it is.
     """
 
     chains: Chains
@@ -189,7 +190,13 @@ class Verify:
         open = self.open if cluster else partial(self.open, out.progress)
         with (
             working(open, cluster, self.out, made_from) as work,
-            resumable_rows(self.out, made_from, out.progress, rows_a_chunk=size) as rows,
+            resumable_rows(
+                self.out,
+                made_from,
+                out.progress,
+                rows_a_chunk=size,
+                keeps_finished=options.fingerprint is None,  # tools may be others by now
+            ) as rows,
         ):
             out.progress.start(f"check by {', '.join(names)}", num_rows)
             out.progress.advance(rows.done)

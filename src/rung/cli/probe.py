@@ -133,7 +133,9 @@ class Probe:
         settings = [version("rung"), "probe", [*EXPLOITS], self.format, self.skip_bad, WINDOW]
         made_from = fingerprint_of(sources, [*settings, *(one.fingerprint for one in scorers)])
         metered = [Metered(scorer) for scorer in scorers]
-        with resumable_rows(self.out, made_from, out.progress, rows_a_chunk=WINDOW) as rows:
+        with resumable_rows(
+            self.out, made_from, out.progress, rows_a_chunk=WINDOW, keeps_finished=True
+        ) as rows:
             out.progress.start(f"score with {', '.join(s.name for s in scorers)}", num_rows)
             out.progress.advance(rows.done)
             left = islice(self._probes(sources, Skipped()), rows.done, None)

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 class Sample:
     """Let a policy write chains for problems.
 
-    Stopped and run again, it goes on where it was and ends with the same file. Every chain
-    draws from random numbers of its own: one seed gives the same chains.
+    Stopped and run again, it goes on where it was and ends with the same file; when that is done,
+    it is left as it is. Every chain draws from random numbers of its own: one seed gives the same
+    chains.
     """
 
     problems: Annotated[
@@ -121,7 +122,11 @@ class Sample:
             with (
                 working(open, cluster, self.out, made_from) as work,
                 resumable_rows(
-                    self.out, made_from, out.progress, rows_a_chunk=window * self.n
+                    self.out,
+                    made_from,
+                    out.progress,
+                    rows_a_chunk=window * self.n,
+                    keeps_finished=True,
                 ) as rows,
             ):
                 out.progress.start(f"sample from {generator.name}", len(problems) * self.n)

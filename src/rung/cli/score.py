@@ -67,8 +67,8 @@ class Tally:
 class Score:
     """Score every step (PRM) or the last step (ORM) of chains.
 
-    Stopped and run again, it goes on where it was and ends with the same file. What the scores
-    took, OUT.cost.json says ('rung eval compare' shows it).
+    Stopped and run again, it goes on where it was and ends with the same file; when that is done,
+    it is left as it is. What the scores took, OUT.cost.json says ('rung eval compare' shows it).
     """
 
     chains: Chains
@@ -153,7 +153,9 @@ class Score:
         open = self.open if cluster else partial(_scoring, metered)
         with (
             working(open, cluster, self.out, made_from) as work,
-            resumable_rows(self.out, made_from, out.progress, rows_a_chunk=WINDOW) as rows,
+            resumable_rows(
+                self.out, made_from, out.progress, rows_a_chunk=WINDOW, keeps_finished=True
+            ) as rows,
         ):
             out.progress.start(f"score with {', '.join(s.name for s in scorers)}", num_rows)
             out.progress.advance(rows.done)

@@ -1,7 +1,9 @@
 """Output that survives a kill: rows gather in a partial file beside it, and a rerun goes on there.
 
 The partial file begins with a fingerprint of what the rows are made from. A rerun with the same
-fingerprint keeps the complete rows and makes the rest; with another it starts afresh.
+fingerprint keeps the complete rows and makes the rest; with another it starts afresh. Beside a
+finished output a small hidden file may say what it was made from: then it is left as it is when it
+is to be made from the same again.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import os
 import shutil
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +22,7 @@ import msgspec
 
 from rung.core.codec import decode_record, write_records
 from rung.core.errors import RungError, UnavailableError
-from rung.core.files import STDIN, claim, create_binary, make_room
+from rung.core.files import STDIN, claim, create_binary, make_room, replacing
 from rung.core.protocols import Progress
 from rung.core.urls import local_copy, local_path, url_of, working_path
 
@@ -30,17 +33,35 @@ class PartialRows:
 
     done: int
     """Rows kept from an earlier run: make those after them."""
-    _stream: IO[bytes]
+    _stream: IO[bytes] | None
+    """None where all rows are there."""
 
     def append(self, rows: Iterable[bytes]) -> None:
         """Add whole rows of JSONL, each with its newline; they outlive a kill from here on."""
+        assert self._stream is not None, "all rows were there"
         self._stream.write(b"".join(rows))
         self._stream.flush()
 
 
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """What a finished output was made from, beside it."""
+
+    fingerprint: str
+    rung: str
+    rows: int
+    digest: str
+    """Of the output itself: one that was changed is made anew."""
+
+
 @contextlib.contextmanager
 def resumable_rows(
-    out: Path, fingerprint: str, progress: Progress, *, rows_a_chunk: int = 1
+    out: Path,
+    fingerprint: str,
+    progress: Progress,
+    *,
+    rows_a_chunk: int = 1,
+    keeps_finished: bool = False,
 ) -> Generator[PartialRows]:
     """Gather rows for `out`; it appears, compressed by its suffix, when the block ends well.
 
@@ -54,8 +75,14 @@ def resumable_rows(
         progress: Told when a run goes on from, or throws away, an earlier one's rows.
         rows_a_chunk: Rows made together. Only whole chunks are kept, so the rest is made in the
             same chunks as in an unbroken run.
+        keeps_finished: Leave a finished output of the same fingerprint and version of rung as it
+            is; then all rows are done. At a URL it is made anew.
     """
     make_room(out)
+    if keeps_finished and (finished := _finished(out, fingerprint)):
+        progress.log(f"{out} is there, made from the same; without it, it is made anew")
+        yield PartialRows(finished.rows, None)
+        return
     partial = partial_path(out)
     make_room(partial)
     with open(partial, "ab") as stream:
@@ -68,7 +95,25 @@ def resumable_rows(
         except RungError:
             partial.unlink()
             raise
-        _move_into_place(partial, out)
+        rows = _move_into_place(partial, out)
+    if keeps_finished and url_of(out) is None:
+        told = _Finished(fingerprint, version("rung"), rows, _digest_of(out).hex())
+        with replacing(finished_path(out)) as aside:
+            aside.write_bytes(msgspec.json.encode(told))
+
+
+def finished_path(out: Path) -> Path:
+    """The hidden file that says what a finished `out` was made from."""
+    return partial_path(out).with_suffix(".made")
+
+
+def _finished(out: Path, fingerprint: str) -> _Finished | None:
+    try:
+        told = msgspec.json.decode(finished_path(out).read_bytes(), type=_Finished)
+        is_same = (told.fingerprint, told.rung) == (fingerprint, version("rung"))
+        return told if is_same and told.digest == _digest_of(out).hex() else None
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def partial_path(out: Path) -> Path:
@@ -133,8 +178,11 @@ def _whole_rows(partial: Path, header: bytes, rows_a_chunk: int) -> tuple[int, i
     return rows, end
 
 
-def _move_into_place(partial: Path, out: Path) -> None:
+def _move_into_place(partial: Path, out: Path) -> int:
+    """The rows that were moved."""
     with open(partial, "rb") as stream:
+        rows = sum(1 for _ in stream) - 1
+        stream.seek(0)
         stream.readline()
         if out.suffix == ".parquet":
             write_records(out, map(decode_record, stream))
@@ -142,3 +190,4 @@ def _move_into_place(partial: Path, out: Path) -> None:
             with create_binary(out) as target:
                 shutil.copyfileobj(stream, target)
     partial.unlink()
+    return rows
