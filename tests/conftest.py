@@ -166,25 +166,9 @@ def postgres_place(new_postgres: Callable[[], str]) -> str:
 @pytest.fixture(scope="session")
 def rl_lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Problems of one step, and a policy that has seen some chains: policy/, problems.jsonl."""
-    from rung.core import ChainRecord, write_records
-    from rung.core.codec import encode_problem
-    from rung.data.lab import Lab, demonstrations, make_demonstrator, make_problems
-    from rung.model.tiny import make_tiny
-    from rung.train import Optimization, PolicyTraining, train_policy
+    from small_lab import make_rl_lab
 
-    folder = tmp_path_factory.mktemp("rl")
-    lab = Lab(num_steps=1, misconceived_share=0.0)
-    problems = list(make_problems(lab, 500, seed=0))
-    chains = demonstrations(make_demonstrator(lab, seed=0), problems[:400], seed=0)
-    records = [ChainRecord(chain) for chain in chains]
-    texts = [text for r in records for text in (r.chain.problem.question, *r.chain.texts)]
-    make_tiny(folder / "tiny", texts, seed=0, width=32, num_layers=1, max_tokens=64)
-    learning = Optimization(lr=1e-2, beta2=0.98, batch_tokens=1024, epochs=2, patience=0)
-    training = PolicyTraining(trunk=folder / "tiny", optimization=learning)
-    train_policy(training, records, [], folder / "policy")
-    (folder / "problems.jsonl").write_bytes(b"".join(map(encode_problem, problems[400:])))
-    write_records(folder / "chains.jsonl", records)
-    return folder
+    return make_rl_lab(tmp_path_factory.mktemp("rl"), width=32, lr=1e-2)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from rung.core import Problem, RungError, StepScores, Verdict
+from rung.core import Problem, RungError, Verdict
 from rung.core.codec import decode_problem
 from rung.core.progress import Silent
 from rung.label import LabLabeler
@@ -14,6 +14,7 @@ from rung.rl.learner import Learner
 from rung.rl.online import OnlinePrm
 from rung.rl.rounds import problems_of_round
 from rung.train.state import METRICS_FILE
+from toy_scorers import EndsInNine as Scores
 
 LAB = LabLabeler()
 
@@ -28,18 +29,6 @@ def settings(rl_lab, *, iterations=3, lr=1e-3, look_every=10, **more):
     updating = Updating(iterations=iterations, problems=8, chains=8, max_tokens=24, lr=lr, warmup=2)
     looking = Looking(look_every=look_every, look_chains=1)
     return RlTraining(policy=rl_lab / "policy", updating=updating, looking=looking, **more)
-
-
-class Scores:
-    """Pays for a text that ends as wished, whether or not it is right."""
-
-    name = "exploitable"
-
-    def score(self, chains):
-        return [StepScores(tuple(map(self.of, chain.texts)), self.name) for chain in chains]
-
-    def of(self, text):
-        return 0.9 if text.endswith("9") else 0.1
 
 
 class Says:

@@ -15,7 +15,8 @@ import tyro
 
 from rung.cli.inputs import Files, Separator, read_twice, tell_skipped
 from rung.cli.output import JsonFlag, Output
-from rung.cli.places import FamilyOptions, TrustPickle, options_by_name, place_of
+from rung.cli.places import FamilyOptions, TrustPickle, options_by_name, place_of, split_url
+from rung.cli.policies import VLLM
 from rung.cli.scorers import Calibration, Opening, open_scorer
 from rung.cli.verifiers import StepLabelsBy, open_labeler, open_verifier
 from rung.core.codec import Skipped
@@ -33,6 +34,7 @@ from rung.rl.settings import (
     RlReport,
     RlTraining,
     Updating,
+    Writing,
 )
 from rung.train.trackers import TrackerName
 
@@ -79,6 +81,7 @@ class Rl:
     paying: Annotated[Paying, tyro.conf.OmitArgPrefixes] = field(default_factory=Paying)
     guards: Annotated[Guards, tyro.conf.OmitArgPrefixes] = field(default_factory=Guards)
     updating: Annotated[Updating, tyro.conf.OmitArgPrefixes] = field(default_factory=Updating)
+    writing: Annotated[Writing, tyro.conf.OmitArgPrefixes] = field(default_factory=Writing)
     looking: Annotated[Looking, tyro.conf.OmitArgPrefixes] = field(default_factory=Looking)
     online: bool = False
     """Pay by an implicit PRM that starts as the policy and learns from each round's outcomes
@@ -148,12 +151,21 @@ class Rl:
     def _settings(self) -> RlTraining:
         if self.scorer and self.labels is not None:
             raise RungError("--scorer and --labels both say what steps are worth; give one")
+        if self.policy.startswith(VLLM):
+            folder = self.policy.removeprefix(VLLM)
+            raise RungError(f"here this is said as --policy {folder} --generator vllm")
+        if split_url(self.policy)[1] is not None:
+            raise RungError(
+                f"--policy {self.policy}: a server can't be handed the weights that are learned;"
+                " name the policy's folder, and --generator vllm to let vLLM write"
+            )
         return RlTraining(
             policy=self.policy,
             trust_pickle=self.trust_pickle,
             paying=self.paying,
             guards=self.guards,
             updating=self.updating,
+            writing=self.writing,
             looking=self.looking,
             online=Online(lr=self.prm_lr, coefficient=self.coefficient) if self.online else None,
             question_separator=self.question_separator,

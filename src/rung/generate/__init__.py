@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from rung.generate.acting import Act, ActingGenerator
 from rung.generate.records import problems_a_window, sample_windows
 from rung.generate.server import ServerGenerator
+from rung.generate.tokens import TokenChain
 from rung.generate.written_log import WrittenLog
 
 if TYPE_CHECKING:
     from rung.generate.completer import TransformersCompleter
-    from rung.generate.transformers import TokenChain, TransformersGenerator
+    from rung.generate.transformers import TransformersGenerator
     from rung.generate.vllm import VllmGenerator, open_vllm
 
 _HOME = {
-    "TokenChain": "transformers",
     "TransformersCompleter": "completer",
     "TransformersGenerator": "transformers",
     "VllmGenerator": "vllm",

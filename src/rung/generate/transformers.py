@@ -16,9 +16,9 @@ from rung.generate.prompting import (
     continued,
     holds_step,
     no_answer,
-    steps_of_tokens,
     wanted,
 )
+from rung.generate.tokens import TokenChain, token_chain
 
 MAX_BATCH_CHAINS = 256
 MAX_KEPT_MIB = 1024
@@ -31,21 +31,6 @@ class _Request(NamedTuple):
     prompt: tuple[int, ...]
     stream: str
     """Names the chain's own random numbers."""
-
-
-class TokenChain(NamedTuple):
-    """A chain with the tokens that the policy drew for it: what a policy gradient is taken of."""
-
-    chain: Chain
-    prompt: tuple[int, ...]
-    """What stood before them."""
-    ids: tuple[int, ...]
-    """The tokens drawn, the one that ended the chain too."""
-    steps: tuple[int, ...]
-    """Which of the chain's new steps each belongs to (`rung.generate.prompting.steps_of_tokens`);
-    0 for all where the tokens don't show it."""
-    logprobs: tuple[float, ...]
-    """Of each, under the policy itself, at temperature 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +151,9 @@ class TransformersGenerator:
         )
 
     def _tokens(self, request: _Request, row: Row, sampling: Sampling) -> TokenChain:
-        chain = self._chain(request, row, sampling)
-        num_new = len(chain.steps) - len(request.prefix.steps)
-        drawn = self._prompts.drawn(row.ids, row.drawn_logprobs)
-        places = steps_of_tokens((token.text for token in drawn), num_new, self.step_separator)
-        ids = (*row.ids, *([] if row.end is None else [row.end]))
-        steps = tuple(places or [0] * len(ids))
-        return TokenChain(chain, request.prompt, ids, steps, tuple(row.drawn_logprobs))
+        chain, before = self._chain(request, row, sampling), len(request.prefix.steps)
+        drawn = row.drawn_logprobs
+        return token_chain(chain, before, request.prompt, row.ids, row.end, drawn, self._prompts)
 
     def _step_ends(self, sampling: Sampling) -> Callable[[list[int]], bool]:
         """Whether a step has been written and its separator behind it."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rung.core.errors import MissingExtraError, RungError
 from rung.core.protocols import Sampling
@@ -25,30 +26,59 @@ from rung.generate.prompting import (
     seed_of,
     wanted,
 )
+from rung.generate.tokens import TokenChain, token_chain
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 QUIET = {"VLLM_LOGGING_STREAM": "ext://sys.stderr", "VLLM_LOGGING_LEVEL": "WARNING"}
 """Standard output is the verbs'. What the user has set stays."""
 EXCERPT = 300
 """Characters of vLLM's own words that an error repeats."""
+IN_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+"""Else vLLM runs the model in a process of its own, which no tensor of ours reaches."""
+ABOUT_WEIGHTS = ("vllm.model_executor.model_loader.reload", "vllm.model_executor.models.utils")
+"""Warn at each handover: of layers without weights of their own (rotary, tied heads), and of every
+weight that is rounded to the engine's type."""
+FAILURES = (
+    AssertionError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What vLLM raises where a model or its weights are not what it expects."""
 
 
-def open_vllm(folder: str | Path, **options: Any) -> Any:
+def open_vllm(folder: str | Path, *, in_process: bool = False, **options: Any) -> Any:
     """A `vllm.LLM` that keeps the keys and values of shared prefixes.
 
     Args:
         folder: A causal LM's Hugging Face folder.
+        in_process: Run the model in this very process, so that it can be given other weights
+            (`VllmGenerator.load_weights`).
         options: Of `vllm.LLM`, such as `tensor_parallel_size` or `dtype`.
 
     Raises:
         MissingExtraError: vLLM is not installed.
         RungError: vLLM can't open the folder.
     """
+    if in_process:
+        os.environ.update(IN_PROCESS)
     vllm = _vllm()
     try:
-        return vllm.LLM(str(folder), **{"enable_prefix_caching": True, **options})
-    except (OSError, RuntimeError, ValueError) as error:
-        said = " ".join(str(error).split())[:EXCERPT]
-        raise RungError(f"vLLM can't open {folder}: {said}") from error
+        llm = vllm.LLM(str(folder), **{"enable_prefix_caching": True, **options})
+    except FAILURES as error:
+        raise RungError(f"vLLM can't open {folder}: {_said(error)}") from error
+    for name in ABOUT_WEIGHTS:  # vLLM has set all levels by now
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return llm
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split())[:EXCERPT]
 
 
 def _vllm() -> Any:
@@ -73,6 +103,8 @@ class _Row:
     num_tokens: int = 0
     finish_reason: str | None = None
     is_done: bool = False
+    end: int | None = None
+    """The token that ended the text."""
 
     def take(self, output: Any, separator: str) -> None:
         """Add what was drawn in one turn; the token that ended the text is counted, not kept."""
@@ -84,7 +116,7 @@ class _Row:
             self.is_done, self.finish_reason = True, LENGTH
         elif output.stop_reason != separator:
             self.is_done, self.finish_reason = True, STOP
-            ids = ids[:-1]
+            *ids, self.end = ids
         self.ids += ids
 
 
@@ -128,13 +160,46 @@ class VllmGenerator:
 
         A separator behind blank text ends no step: such a chain is gone on with in another turn.
         """
+        rows = self._rows(prefixes, n, sampling)
+        chains = [self._chain(row, sampling) for row in rows]
+        return [chains[k * n : (k + 1) * n] for k in range(len(prefixes))]
+
+    def sample_tokens(
+        self, prefixes: Sequence[Chain], n: int, sampling: Sampling
+    ) -> list[list[TokenChain]]:
+        """`sample` whole chains, each with its tokens; `sampling` asks for log-probabilities."""
+        rows = self._rows(prefixes, n, sampling)
+        chains = [self._tokens(row, sampling) for row in rows]
+        return [chains[k * n : (k + 1) * n] for k in range(len(prefixes))]
+
+    def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        """Write with these weights from now on, with nothing kept of what the old ones have read.
+
+        They go from memory to memory; the engine is one of `open_vllm(..., in_process=True)`.
+
+        Args:
+            weights: All of the model's, by their names in a checkpoint, on any device, in any
+                type; they are copied.
+
+        Raises:
+            RungError: vLLM doesn't take them, or is still writing.
+        """
+        try:
+            self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
+            self.llm.apply_model(_pack_again)
+        except FAILURES as error:
+            raise RungError(f"vLLM doesn't take the weights: {_said(error)}") from error
+        if not self.llm.reset_prefix_cache():
+            raise RungError("vLLM keeps what the old weights have read, since it is still writing")
+
+    def _rows(self, prefixes: Sequence[Chain], n: int, sampling: Sampling) -> list[_Row]:
+        """Written to their ends."""
         rows = [self._begin(one, sampling) for one in wanted(prefixes, n, sampling.seed)]
         turn, going = 0, [row for row in rows if not row.is_done]
         while going:
             self._write(going, sampling, turn)
             turn, going = turn + 1, [row for row in going if not row.is_done]
-        chains = [self._chain(row, sampling) for row in rows]
-        return [chains[k * n : (k + 1) * n] for k in range(len(prefixes))]
+        return rows
 
     def _begin(self, one: Wanted, sampling: Sampling) -> _Row:
         prompt = self._prompts.ids(one.prefix, inside_step=sampling.inside_step)
@@ -189,3 +254,18 @@ class VllmGenerator:
             separator=self.step_separator,
             extract_answer=self.extract_answer,
         )
+
+    def _tokens(self, row: _Row, sampling: Sampling) -> TokenChain:
+        chain, before = self._chain(row, sampling), len(row.one.prefix.steps)
+        return token_chain(chain, before, row.prompt, row.ids, row.end, row.logprobs, self._prompts)
+
+
+def _pack_again(model: Any) -> None:
+    """On a CPU, let layers that keep a packed copy beside their weights copy them anew.
+
+    vLLM does so for layers that are given weights, and a head that shares the embedding's is not
+    (seen in 0.32). On a GPU there are no such copies.
+    """
+    for layer in model.modules():
+        if hasattr(layer, "cpu_linear") and layer.weight.numel():
+            layer.quant_method.process_weights_after_loading(layer)

@@ -19,6 +19,7 @@ from rung.rl.settings import (
     RlReport,
     RlTraining,
     Updating,
+    Writing,
 )
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ __all__ = [
     "RlReport",
     "RlTraining",
     "Updating",
+    "Writing",
     "difference",
     "group_relative",
     "implicit",

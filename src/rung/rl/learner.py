@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -23,6 +23,7 @@ from rung.rl.update import (
     Reading,
     Told,
     batches_of,
+    gap,
     joined,
     policy_loss,
     read,
@@ -33,6 +34,8 @@ from rung.train.distributed import World
 POLICY, VALUE_HEAD, PRM = "policy", "value_head", "prm"
 VALUE_LR = 1e-3
 """Of the value head: it learns on the policy's states, which it does not move."""
+MOST_GAP = 0.5
+"""Nats a token between two engines with the same weights; rounding makes hundredths."""
 
 
 class Moved(NamedTuple):
@@ -95,6 +98,22 @@ class Learner:
         tokens = self.settings.updating.batch_tokens
         return read_all(self.reference, experiences, tokens, self.device)
 
+    def reread(self, experiences: Sequence[Experience]) -> list[Experience]:
+        """What another engine has drawn, with the policy's own log-probabilities.
+
+        Raises:
+            RungError: The engine's are so far away that it can't have the policy's weights.
+        """
+        tokens = self.settings.updating.batch_tokens
+        own = read_all(self.policy, experiences, tokens, self.device)
+        found = [replace(one, old_K=own_K) for one, own_K in zip(experiences, own, strict=True)]
+        if not (far := gap(found)) <= MOST_GAP:
+            raise RungError(
+                f"the generator's log-probabilities are {far:.2f} nats a token from the learner's:"
+                " it did not take the policy's weights"
+            )
+        return found
+
     def expectations(self, experiences: Sequence[Experience], width: int) -> Tensor | None:
         """What the value head expects before each step (B, S); None without one."""
         if VALUE_HEAD not in self.weights:
@@ -143,7 +162,9 @@ class Learner:
         """
         how = self.settings.updating
         told = {
-            id(one.example): Told(advantages_S[one.step_of_K], one.old_K, reference_K)
+            id(one.example): Told(
+                advantages_S[one.step_of_K] * one.weights_K, one.old_K, reference_K
+            )
             for one, advantages_S, reference_K in zip(
                 experiences, advantages_BS, reference, strict=True
             )

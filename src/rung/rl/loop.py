@@ -28,7 +28,7 @@ from rung.rl.pay import Judged, advantages
 from rung.rl.returns import returns_to_go
 from rung.rl.rounds import Clock, Players, Round, StepRewards, play, problems_of_round
 from rung.rl.settings import Held, RlTraining
-from rung.rl.update import Experience, divergence, experience
+from rung.rl.update import Experience, divergence, experience, gap
 from rung.score.cost import tokens_of
 from rung.train.state import RunState, append_metrics, cut_metrics
 from rung.train.trackers import Tracker
@@ -123,6 +123,8 @@ class _Run:
         played = self._play(ours, self._game.problems, how.chains, sampling, clock, prm_loss)
         with clock.on("learning"):
             experiences, reference = self._read(played.written)
+            if not (is_learner := self._game.players.writer.is_learner):
+                experiences = self._learner.reread(experiences)
             width = played.found.scores_BS.shape[1]
             values_BS = self._learner.expectations(experiences, width)
             paying = settings.paying
@@ -139,6 +141,7 @@ class _Run:
             )
         kl = sum(divergence(e.old_K, r) for e, r in zip(experiences, reference, strict=True))
         row = round_row(played, found_BS, moved, kl, self._world.total)
+        row |= {} if is_learner else {"generator_gap": gap(experiences)}
         return self._note(played, moved, row, clock, prm_loss)
 
     def _play(

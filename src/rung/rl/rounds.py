@@ -15,10 +15,11 @@ from torch import Tensor
 
 from rung.core.protocols import Sampling, Scorer, Verifier
 from rung.core.types import Chain, ChainRecord, Problem, StepScores, Verdict
-from rung.generate import TokenChain, TransformersGenerator
+from rung.generate import TokenChain
 from rung.rl.guards import is_cut_off
 from rung.rl.pay import Judged, Paid, judged, pay, scores_of
 from rung.rl.settings import Guards, Paying
+from rung.rl.writers import RoundWriter
 from rung.score.cost import tokens_of
 
 StepRewards = Callable[[Sequence[TokenChain], Judged], Tensor]
@@ -43,8 +44,8 @@ class Clock:
 class Players:
     """Who takes part."""
 
-    generator: TransformersGenerator
-    """The policy; its model is the one that learns."""
+    writer: RoundWriter
+    """The policy."""
     verifier: Verifier | None
     scorer: Scorer | None
 
@@ -124,9 +125,9 @@ def play(
         RungError: The scorer failed, or gave something that is not a number.
     """
     with clock.on("sampling"):
-        players.generator.forget()  # so that a run that is gone on with has the same batches
+        players.writer.renew()
         roots = [Chain(problem, ()) for problem in problems]
-        groups = players.generator.sample_tokens(roots, n, sampling)
+        groups = players.writer.sample_tokens(roots, n, sampling)
     written = [one for group in groups for one in group]
     chains = [one.chain for one in written]
     with clock.on("verifying"):

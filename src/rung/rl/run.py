@@ -29,6 +29,7 @@ from rung.rl.learner import POLICY, PRM, VALUE_HEAD, Learner
 from rung.rl.loop import Game, Position, run_rl
 from rung.rl.rounds import Players
 from rung.rl.settings import RlReport, RlTraining
+from rung.rl.writers import open_writer
 from rung.train.distributed import World, join_world, launch_notes
 from rung.train.folder import (
     REPORT_FILE,
@@ -88,6 +89,11 @@ def train_rl(
     out = Path(out)
     _check(settings, held_out, verifier, scorer)
     world = join_world("ddp")
+    if world.size > 1 and settings.writing.generator == "vllm":
+        raise RungError(
+            f"generator vllm writes for one process, and there are {world.size}; several processes"
+            " write with generator transformers"
+        )
     told = (world.leads and progress) or Silent()
     wanted = _fingerprint(settings, problems, held_out, verifier, scorer)
     if report := claim(out, wanted, RlReport):
@@ -113,10 +119,11 @@ def train_rl(
         max_batch_chains=settings.updating.max_batch_chains,
         max_kept_mib=0,
     )
-    players = Players(generator=generator, verifier=verifier, scorer=scorer)
-    fitting = _fitting(problems, generator, told)
+    fitting, looked_at = (_fitting(some, generator, told) for some in (problems, held_out))
     _check_problems(settings.updating.problems, len(fitting), world.size)
-    game = Game(settings, players, learner, fitting, _fitting(held_out, generator, told))
+    writer = open_writer(settings, generator, [*fitting, *looked_at])
+    players = Players(writer=writer, verifier=verifier, scorer=scorer)
+    game = Game(settings, players, learner, fitting, looked_at)
     begin(out, wanted, world)
     tracking = load_tracker(tracker if world.leads else "none")
     with tracked(tracking, out.resolve().name, run_id(wanted), wanted):
@@ -241,6 +248,8 @@ def _fingerprint(
     """All that a run's result depends on, as JSON."""
     told = msgspec.json.decode(msgspec.json.encode(settings, enc_hook=str))
     del told["save_every_s"], told["trust_pickle"]  # they change nothing
+    if told.pop("writing")["generator"] != "transformers":  # nor does the share of the memory
+        told["generator"] = settings.writing.generator
     told["device"] = pick_device(settings.device).type
     told["policy"] = trunk_hash(settings.policy, trust_pickle=settings.trust_pickle)
     told["verifier"] = None if verifier is None else type(verifier).__name__

@@ -153,6 +153,26 @@ class Updating:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    """What writes the chains, in rounds and in looks.
+
+    Raises:
+        RungError: A number is out of its range.
+    """
+
+    generator: Literal["transformers", "vllm"] = "transformers"
+    """The learning model itself (transformers), or vLLM in the same process (pip install
+    'rung[vllm]'), which is handed the weights, adapters merged, before each round and each look.
+    A killed run goes on exactly with the first; with vllm up to its rounding."""
+    memory_share: float = 0.3
+    """Share of the GPU's memory that vLLM takes (of the machine's, where it has no GPU)."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.memory_share < 1:
+            raise RungError(f"memory_share is {self.memory_share}, expected above 0 and below 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Looking:
     """How held-out problems are looked at."""
 
@@ -203,6 +223,7 @@ class RlTraining:
     paying: Paying = field(default_factory=Paying)
     guards: Guards = field(default_factory=Guards)
     updating: Updating = field(default_factory=Updating)
+    writing: Writing = field(default_factory=Writing)
     looking: Looking = field(default_factory=Looking)
     online: Online | None = None
     """Train the PRM that pays as well."""

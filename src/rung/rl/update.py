@@ -16,6 +16,9 @@ from rung.generate import TokenChain
 from rung.train.batches import Bundle, bundles_of, collate, plan_batches
 from rung.train.examples import Example
 
+MOST_WEIGHT = 2.0
+"""See `Experience.weights_K`; the cap of the paper."""
+
 
 class Reading(NamedTuple):
     """What a causal LM says of drawn tokens."""
@@ -35,7 +38,20 @@ class Experience:
     step_of_K: Tensor
     """Which step each token belongs to."""
     old_K: Tensor
-    """Each token's log-probability when it was drawn."""
+    """Each token's log-probability under the learner when it was drawn."""
+    drawn_K: Tensor
+    """The same under what drew it."""
+
+    @property
+    def weights_K(self) -> Tensor:
+        """By what each token's advantage counts, where another engine drew it.
+
+        Its probability under the learner over that under the engine, at most `MOST_WEIGHT`:
+        truncated importance sampling, token by token (Yao et al., "Your Efficient RL Framework
+        Secretly Brings You Off-Policy RL Training", https://fengyao.notion.site/off-policy-rl).
+        1 where the learner itself wrote.
+        """
+        return torch.exp(self.old_K - self.drawn_K).clamp(max=MOST_WEIGHT)
 
 
 class Told(NamedTuple):
@@ -67,12 +83,19 @@ def experience(written: TokenChain) -> Experience:
     for step in reversed(range(num_steps)):
         following = first.get(step, following)
         places.append(following)
+    drawn_K = torch.tensor(written.logprobs)
     return Experience(
         Example(ids[:-1], reads, written.ids, written.chain.problem.root_id),
         tuple(reversed(places)),
         torch.tensor(steps, dtype=torch.long),
-        torch.tensor(written.logprobs),
+        drawn_K,
+        drawn_K,
     )
+
+
+def gap(experiences: Sequence[Experience]) -> float:
+    """How far the learner's log-probabilities are from those of what drew: nats a token."""
+    return float(torch.cat([one.old_K - one.drawn_K for one in experiences]).abs().mean())
 
 
 def batches_of(

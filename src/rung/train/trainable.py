@@ -5,16 +5,22 @@ LoRA (arXiv 2106.09685) comes from peft: small adapters learn, the trunk's own w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import nn
+import transformers
+from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from rung.core.errors import MissingExtraError, RungError
 from rung.model.reward_model import RewardModel
 from rung.train.settings import LORA_SCALE, Method
+
+ADAPTERS = "default"
+"""Their name."""
+BASE, ADDED = ".base_layer", ".lora_"
+"""In the names of a map's own weights and of what learns beside it, which peft gives them."""
 
 
 def open_weights(model: RewardModel, method: Method, seed: int) -> Callable[[], None]:
@@ -102,12 +108,44 @@ def add_adapters(trunk: Any, rank: int, seed: int) -> Callable[[], None]:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        adapted: Any = peft.LoraModel(trunk, config, "default")
+        adapted: Any = peft.LoraModel(trunk, config, ADAPTERS)
 
     def merge() -> None:
         adapted.merge_and_unload()
 
     return merge
+
+
+def saved_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
+    """A causal LM's weights as `save_pretrained` would write them once adapters are merged.
+
+    Each comes once, by its name in a checkpoint. The model stays as it is; what needs no sum is not
+    copied.
+
+    Args:
+        model: A transformers causal LM, with adapters of `add_adapters` or without.
+    """
+    if int(transformers.__version__.partition(".")[0]) < 5:  # which has checkpoints' own names
+        yield from _merged_weights(model)
+        return
+    from transformers.core_model_loading import revert_weight_conversion
+
+    if not getattr(model, "_weight_conversions", None):
+        yield from _merged_weights(model)
+        return
+    yield from revert_weight_conversion(model, dict(_merged_weights(model))).items()
+
+
+def _merged_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
+    once = {name for name, _ in model.named_parameters()}
+    again = {name for name, _ in model.named_parameters(remove_duplicate=False)} - once
+    for name, weight in model.state_dict().items():
+        if name in again or ADDED in name:
+            continue
+        if name.endswith(f"{BASE}.weight"):
+            layer = model.get_submodule(name.removesuffix(f"{BASE}.weight"))
+            weight = weight + layer.get_delta_weight(ADAPTERS).detach().to(weight.dtype)
+        yield name.replace(BASE, ""), weight
 
 
 def _layers(trunk: Any) -> nn.ModuleList | None:
