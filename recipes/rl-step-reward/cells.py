@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from measure import Curve, curve_in
+import msgspec
+from measure import Curve, Place, Start, curve_in, share_of
 from policies import WholeChains, convinced, problems_for, slipping, unlearn
 
 from rung.core import Chain, ChainRecord, Problem, Progress, Sampling
+from rung.core.files import replacing
 from rung.core.protocols import Scorer
 from rung.generate import TransformersGenerator
 from rung.label import LabLabeler, with_outcomes
@@ -45,6 +48,8 @@ class Cell(NamedTuple):
     rate: float
     lost_by: Lost
     """How it comes that the others are wrong."""
+    most_tokens: int
+    """Sampled in a run, at most."""
 
     @property
     def name(self) -> str:
@@ -60,28 +65,35 @@ class Study:
     unlearning: int
     """Chains that make a start of the base policy."""
     prm_problems: int
-    budget: int
-    """Tokens sampled in a run, at most."""
     seed: int
     """Of the policies and the problems."""
 
     def start(self, cell: Cell, progress: Progress) -> int:
-        """Make the policy that a cell's runs start from."""
+        """Make the policy that a cell's runs start from, and see how often it is right."""
         lab = LABS[cell.lost_by](cell.num_steps, cell.rate)
         chains = self.unlearning * max(1, 4 // cell.num_steps)  # short ones teach little each
         unlearn(self.out / "base", self._folder(cell, "policy"), lab, chains, self.seed)
+        self._count_right(cell)
         return 0
+
+    def _count_right(self, cell: Cell) -> None:
+        """See how many of the start policy's chains for held-out problems are right."""
+        file = self._folder(cell, "start.json")
+        if not file.exists():
+            chains = self._written(cell, self._problems(cell)[:HELD_OUT], 16, self.seed + 8)
+            right = sum(verdict.is_correct for verdict in WHOLE.verify(chains))
+            start = Start(*_place(cell), right=right, chains=len(chains))
+            with replacing(file) as aside:
+                aside.write_bytes(msgspec.json.encode(start))
 
     def train_prm(self, cell: Cell, progress: Progress) -> int:
         """Train a PRM on the true labels of chains that the start policy wrote."""
         out, start = self._folder(cell, "prm"), self._folder(cell, "policy")
         if (out / "training.json").exists():
             return 0
-        policy = TransformersGenerator(*load_causal_lm(start), extract_answer=extract_answer)
         problems = self._problems(cell)[HELD_OUT:][: self.prm_problems]
-        sampling = Sampling(max_tokens=_most_tokens(cell), seed=self.seed + 9)
-        groups = policy.sample([Chain(problem, ()) for problem in problems], 2, sampling)
-        chains = [chain for group in groups for chain in group if chain.steps]
+        written = self._written(cell, problems, 2, self.seed + 9)
+        chains = [chain for chain in written if chain.steps]
         pairs = zip(chains, LAB.label(chains), strict=True)
         records = with_outcomes([ChainRecord(chain, (labels,)) for chain, labels in pairs], WHOLE)
         learning = Optimization(lr=1.4e-3, beta2=0.98, epochs=4, batch_tokens=1100, patience=0)
@@ -104,7 +116,20 @@ class Study:
     def curve(self, cell: Cell, pay: Pay, seed: int) -> Curve:
         """What a run has shown."""
         out = self._folder(cell, f"{pay}-{seed}")
-        return curve_in(out, **cell._asdict(), pay=pay, seed=seed)
+        return curve_in(out, _place(cell), pay, seed)
+
+    def share_at_start(self, cell: Cell) -> dict[str, Any]:
+        """What the start policy gets right, with its interval."""
+        file = self._folder(cell, "start.json")
+        return share_of(msgspec.json.decode(file.read_bytes(), type=Start))
+
+    def _written(self, cell: Cell, problems: Sequence[Problem], n: int, seed: int) -> list[Chain]:
+        """Chains of the start policy, `n` a problem."""
+        model = load_causal_lm(self._folder(cell, "policy"))
+        policy = TransformersGenerator(*model, extract_answer=extract_answer)
+        sampling = Sampling(max_tokens=_most_tokens(cell), seed=seed)
+        groups = policy.sample([Chain(problem, ()) for problem in problems], n, sampling)
+        return [chain for group in groups for chain in group]
 
     def _settings(self, cell: Cell, pay: Pay, seed: int) -> RlTraining:
         a_round = TUNED["problems"] * TUNED["chains"] * 9 * (cell.num_steps + 1)
@@ -113,7 +138,7 @@ class Study:
             paying=Paying(form="outcome" if pay == "outcome" else "sum"),
             guards=_guards(cell, pay),
             updating=Updating(
-                iterations=max(1, round(self.budget / a_round)),
+                iterations=max(1, round(cell.most_tokens / a_round)),
                 problems=int(TUNED["problems"]),
                 chains=int(TUNED["chains"]),
                 minibatches=int(TUNED["minibatches"]),
@@ -137,6 +162,10 @@ class Study:
         return self.out / cell.name / name
 
 
+def _place(cell: Cell) -> Place:
+    return cell.num_steps, cell.rate, cell.lost_by
+
+
 def _guards(cell: Cell, pay: Pay) -> Guards:
     """A PRM may like steps behind the answer, where a true label never does, and may be fooled."""
     if pay == "prm":
@@ -149,5 +178,5 @@ def _most_tokens(cell: Cell) -> int:
 
 
 def _look_every(cell: Cell) -> int:
-    """Rounds between looks: rarer where rounds are short."""
-    return 4 if cell.num_steps < 6 else 2
+    """Rounds between looks: rarer where rounds are short, and where the way is long."""
+    return 4 if cell.num_steps < 6 or cell.num_steps > 12 else 2

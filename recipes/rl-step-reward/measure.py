@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 
 import msgspec
 
+from rung.label.intervals import wilson
 from rung.train.folder import REPORT_FILE
 from rung.train.state import METRICS_FILE
 
@@ -19,7 +21,18 @@ T_95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}
 """Student's t at 97.5 %, by degrees of freedom."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How many chains of a start policy are right."""
+
+    num_steps: int
+    rate: float
+    lost_by: str
+    right: int
+    chains: int
+
+
+@dataclass(frozen=True, slots=True)
 class Curve:
     """Held-out accuracy over tokens sampled, of one run."""
 
@@ -60,8 +73,6 @@ class Ratio:
     rate: float
     lost_by: str
     pay: str
-    start: float
-    """Accuracy at the start."""
     outcome_tokens: list[float | None]
     """By seed; None where the target was not reached."""
     pay_tokens: list[float | None]
@@ -81,17 +92,31 @@ class Ratio:
     """The other way round, unless a run was stopped."""
 
 
-def curve_in(folder: Path, **about: object) -> Curve:
+def place_of(told: Mapping[str, Any]) -> Place:
+    """Where something of results.json belongs."""
+    return told["num_steps"], told["rate"], told["lost_by"]
+
+
+def share_of(start: Start) -> dict[str, Any]:
+    """A start with its share of right chains and the 95 % interval, for results.json."""
+    share = start.right / start.chains
+    low, high = wilson(share, start.chains)
+    return {**asdict(start), "value": share, "low": low, "high": high}
+
+
+def curve_in(folder: Path, place: Place, pay: str, seed: int) -> Curve:
     """The looks of a run that has ended."""
     report = msgspec.json.decode((folder / REPORT_FILE).read_bytes())
     lines = (folder / METRICS_FILE).read_bytes().splitlines()
     looks = [row for row in map(msgspec.json.decode, lines) if "held_out_accuracy" in row]
     return Curve(
+        *place,
+        pay,
+        seed,
         tokens=tuple(row["tokens_sampled"] for row in looks),
         accuracy=tuple(row["held_out_accuracy"] for row in looks),
         seconds=looks[-1]["seconds"],
         alarm=report["ended"].startswith("alarm"),
-        **about,  # pyright: ignore[reportArgumentType]
     )
 
 
@@ -119,7 +144,6 @@ def _ratio(curves: Sequence[Curve], cell: Place, pay: str, target: float) -> Rat
     return Ratio(
         *cell,
         pay,
-        fmean(curve.accuracy[0] for curve in (*alone, *paid)),
         alone_took,
         paid_took,
         [curve.alarm for curve in paid],

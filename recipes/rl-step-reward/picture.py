@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from measure import Place
+from measure import Place, place_of
 
 from rung.core.files import replacing
 from rung.eval.charts import CHART_STYLE, COLORS, Size, drawing
@@ -22,7 +22,7 @@ CALLED = {"outcome": "the outcome alone", "steps": "true step labels", "prm": "a
 
 def write_picture(results: Mapping[str, Any], path: Path) -> None:
     """Write the picture as SVG, light and dark."""
-    cells = dict.fromkeys(map(_place, results["curves"]))
+    cells = dict.fromkeys(map(place_of, results["curves"]))
     rows = math.ceil(len(cells) / A_ROW)
     size = Size(PANEL.width * A_ROW, LEGEND + PANEL.height * rows, right=0, is_narrow=False)
     panels = [
@@ -47,10 +47,6 @@ def write_picture(results: Mapping[str, Any], path: Path) -> None:
         aside.write_text(alone + "\n", encoding="utf-8")
 
 
-def _place(curve: Mapping[str, Any]) -> Place:
-    return curve["num_steps"], curve["rate"], curve["lost_by"]
-
-
 def _legend(results: Mapping[str, Any]) -> list[Markup]:
     found: list[Markup] = []
     for k, pay in enumerate(dict.fromkeys(c["pay"] for c in results["curves"])):
@@ -62,7 +58,7 @@ def _legend(results: Mapping[str, Any]) -> list[Markup]:
 
 
 def _panel(results: Mapping[str, Any], cell: Place) -> list[Markup]:
-    curves = [c for c in results["curves"] if _place(c) == cell]
+    curves = [c for c in results["curves"] if place_of(c) == cell]
     last = max(c["tokens"][-1] for c in curves)
     bottom, end = PANEL.height - PANEL.bottom, PANEL.width - PANEL.right
 

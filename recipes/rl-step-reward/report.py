@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from measure import place_of
 from pages import IMAGES, RESULTS_PAGE, made, put, table, write_results
 from picture import write_picture
 
@@ -18,8 +19,7 @@ def show(results: Mapping[str, Any]) -> str:
     settings = results["settings"]
     seeds = "One seed" if settings["seeds"] == 1 else f"{settings['seeds']} seeds"
     said = (
-        f"{seeds}, at most {settings['budget']:,} sampled tokens a run,"
-        f" {settings['problems']} problems with {settings['chains']} chains a round,"
+        f"{seeds}, {settings['problems']} problems with {settings['chains']} chains a round,"
         f" {settings['minibatches']} updates from them, learning rate {settings['lr']:g}, for every"
         f" way of paying. {made(results)}"
     )
@@ -36,15 +36,23 @@ def publish(results: Mapping[str, Any]) -> None:
 
 def _table(results: Mapping[str, Any]) -> str:
     head = ["steps", "lost by", "aimed at", "right at the start", "paid by"]
-    head += ["tokens to 50 %, outcome alone", "tokens to 50 %, with steps", "times fewer"]
+    head += [
+        "tokens at most",
+        "tokens to 50 %, outcome alone",
+        "tokens to 50 %, with steps",
+        "times fewer",
+    ]
     head += ["right at the end, outcome alone", "with steps"]
+    starts = {place_of(start): start for start in results["starts"]}
+    most = {tuple(cell[:3]): cell[3] for cell in results["settings"]["cells"]}
     rows = [
         [
             str(row["num_steps"]),
             row["lost_by"],
             f"{row['rate']:.1%}",
-            f"{row['start']:.1%}",
+            _share(starts[place_of(row)]),
             PAYS[row["pay"]],
+            f"{most[place_of(row)] / 1e6:g} M",
             _tokens(row["outcome_tokens"], [False] * len(row["outcome_tokens"])),
             _tokens(row["pay_tokens"], row["pay_alarms"]),
             _times(row),
@@ -54,6 +62,10 @@ def _table(results: Mapping[str, Any]) -> str:
         for row in results["ratios"]
     ]
     return table(head, rows)
+
+
+def _share(start: Mapping[str, Any]) -> str:
+    return f"{start['value']:.1%} [{start['low']:.1%}, {start['high']:.1%}]"
 
 
 def _tokens(by_seed: Sequence[float | None], alarms: Sequence[bool]) -> str:

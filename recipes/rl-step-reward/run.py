@@ -23,7 +23,7 @@ from report import publish, show
 
 from rung.loop.stages import Stages
 
-_NOT_SETTINGS = ("out", "publish", "seeds", "cells", "pays", "budget")
+_NOT_SETTINGS = ("out", "publish", "seeds", "cells", "pays")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,25 +40,24 @@ class Recipe:
     """Wrong chains that it then learned from, in each cell; of one step four times as many."""
     prm_problems: int = 4_000
     """Problems, with two chains each, that a PRM learns from."""
-    cells: tuple[tuple[int, float, Lost], ...] = (
-        (1, 0.2, "misconceptions"),
-        (1, 0.01, "misconceptions"),
-        (4, 0.2, "misconceptions"),
-        (4, 0.01, "misconceptions"),
-        (12, 0.2, "misconceptions"),
-        (12, 0.05, "misconceptions"),
-        (12, 0.01, "misconceptions"),
-        (12, 0.002, "misconceptions"),
-        (20, 0.05, "misconceptions"),
-        (12, 0.2, "slips"),
-        (12, 0.002, "slips"),
+    cells: tuple[tuple[int, float, Lost, int], ...] = (
+        (1, 0.2, "misconceptions", 2_000_000),
+        (1, 0.01, "misconceptions", 2_000_000),
+        (4, 0.2, "misconceptions", 2_000_000),
+        (4, 0.01, "misconceptions", 2_000_000),
+        (12, 0.2, "misconceptions", 2_000_000),
+        (12, 0.05, "misconceptions", 2_000_000),
+        (12, 0.01, "misconceptions", 2_000_000),
+        (12, 0.002, "misconceptions", 8_000_000),
+        (20, 0.05, "misconceptions", 3_000_000),
+        (12, 0.2, "slips", 2_000_000),
+        (12, 0.002, "slips", 2_000_000),
     )
-    """Steps of a chain, the success rate at the start, and how the right results were lost."""
+    """Steps of a chain, the success rate at the start, how the right results were lost, and the
+    tokens that a run may sample at most: more where the outcome alone takes longer."""
     pays: tuple[Pay, ...] = ("outcome", "steps", "prm")
     """By the outcome alone; by the true labels of steps and the outcome; by a PRM and the
     outcome."""
-    budget: int = 2_000_000
-    """Tokens sampled in a run, at most."""
     seeds: int = 5
     seed: int = 0
     """Of the first run, and of the policies."""
@@ -71,7 +70,7 @@ def main(recipe: Recipe) -> None:
     settings = {k: v for k, v in asdict(recipe).items() if k not in _NOT_SETTINGS}
     recipe.out.mkdir(parents=True, exist_ok=True)
     Stages.open(recipe.out, settings).run("the policy that knows the lab", lambda: _base(recipe))
-    study = Study(recipe.out, recipe.unlearning, recipe.prm_problems, recipe.budget, recipe.seed)
+    study = Study(recipe.out, recipe.unlearning, recipe.prm_problems, recipe.seed)
     cells = [Cell(*cell) for cell in recipe.cells]
     at_once({f"{cell.name}: start": partial(study.start, cell) for cell in cells})
     if "prm" in recipe.pays:
@@ -85,6 +84,7 @@ def main(recipe: Recipe) -> None:
     results = {
         **made_by("recipes/rl-step-reward/run.py"),
         "settings": told,
+        "starts": [study.share_at_start(cell) for cell in cells],
         "curves": msgspec.to_builtins(curves),
         "ratios": msgspec.to_builtins(ratios(curves, TARGET)),
     }

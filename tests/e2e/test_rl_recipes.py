@@ -122,9 +122,8 @@ def test_a_small_study_runs_and_is_drawn(steps, tmp_path, capsys, monkeypatch):
         demonstrations=350,
         unlearning=60,
         prm_problems=40,
-        cells=((1, 0.5, "misconceptions"),),
+        cells=((1, 0.5, "misconceptions", 8_000),),
         pays=("outcome", "steps", "prm"),
-        budget=8_000,
         seeds=1,
     )
     run.main(recipe)
@@ -137,6 +136,7 @@ def test_a_small_study_runs_and_is_drawn(steps, tmp_path, capsys, monkeypatch):
         "policy",
         "prm",
         "prm-0",
+        "start.json",
         "steps-0",
     ]
     import msgspec
