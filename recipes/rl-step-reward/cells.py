@@ -14,13 +14,11 @@ from policies import WholeChains, convinced, problems_for, slipping, unlearn
 from rung.core import Chain, ChainRecord, Problem, Progress, Sampling
 from rung.core.files import replacing
 from rung.core.protocols import Scorer
-from rung.generate import TransformersGenerator
 from rung.label import LabLabeler, with_outcomes
-from rung.model import load_causal_lm
+from rung.loop.policy import open_policy
 from rung.rl import Guards, Looking, Paying, RlTraining, Updating, train_rl
 from rung.score import LabelingScorer, load_scorer
 from rung.train import Optimization, RewardTraining, train_reward
-from rung.verify import extract_answer
 
 Pay = Literal["outcome", "steps", "prm"]
 Lost = Literal["slips", "misconceptions"]
@@ -125,8 +123,7 @@ class Study:
 
     def _written(self, cell: Cell, problems: Sequence[Problem], n: int, seed: int) -> list[Chain]:
         """Chains of the start policy, `n` a problem."""
-        model = load_causal_lm(self._folder(cell, "policy"))
-        policy = TransformersGenerator(*model, extract_answer=extract_answer)
+        policy = open_policy(self._folder(cell, "policy"))
         sampling = Sampling(max_tokens=_most_tokens(cell), seed=seed)
         groups = policy.sample([Chain(problem, ()) for problem in problems], n, sampling)
         return [chain for group in groups for chain in group]
