@@ -67,7 +67,8 @@ def _panel(results: Mapping[str, Any], cell: Place) -> list[Markup]:
         return Point(PANEL.left + across, bottom - (bottom - PANEL.top) * accuracy)
 
     steps = "1 step" if cell[0] == 1 else f"{cell[0]} steps"
-    title = f"{steps}, from about {cell[1]:.1%}, {cell[2]}"
+    share = next(s["value"] for s in results["starts"] if place_of(s) == cell)
+    title = f"{steps}, from {100 * share:.2g}% right, {cell[2]}"
     parts = [tag("text", title, class_="name", x=PANEL.left, y=PANEL.top - 12)]
     for share in (0.0, 0.5, 1.0):
         place = at(0, share)

@@ -65,7 +65,8 @@ def _table(results: Mapping[str, Any]) -> str:
 
 
 def _share(start: Mapping[str, Any]) -> str:
-    return f"{start['value']:.1%} [{start['low']:.1%}, {start['high']:.1%}]"
+    value, low, high = (f"{100 * start[name]:.3g}" for name in ("value", "low", "high"))
+    return f"{value}% [{low}, {high}]"
 
 
 def _tokens(by_seed: Sequence[float | None], alarms: Sequence[bool]) -> str:
