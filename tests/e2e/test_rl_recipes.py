@@ -116,6 +116,7 @@ def test_a_small_study_runs_and_is_drawn(steps, tmp_path, capsys, monkeypatch):
     run = steps["run"]
     monkeypatch.setattr(sys.modules["lab_runs"], "run_side_by_side", one_after_the_other)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    monkeypatch.setattr(steps["cells"], "HELD_OUT", 20)
     recipe = run.Recipe(
         out=tmp_path / "study",
         lengths=(1,),
