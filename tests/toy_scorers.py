@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rung.core import Chain, StepScores
+from rung.core import Chain, RungError, StepScores
 
 
 class EndsInNine:
@@ -15,3 +15,15 @@ class EndsInNine:
 
     def of(self, text: str) -> float | None:
         return 0.9 if text.endswith("9") else 0.1
+
+
+class Gone(EndsInNine):
+    """The same on a server that goes at the third time of asking."""
+
+    asked = 0
+
+    def score(self, chains: Sequence[Chain]) -> list[StepScores]:
+        self.asked += 1
+        if self.asked == 3:
+            raise RungError("the server is gone")
+        return super().score(chains)

@@ -163,6 +163,8 @@ def test_calls_are_replayed_and_the_outcome_is_left_alone(
     (record,) = read_records(out)
     assert record.labels[0].labels == (0.0, 1.0, None)
     assert record.outcome is Verdict.CORRECT
+    assert verify(agent, out, "--verifier", "tools", *tool) == 0
+    assert "made from the same" not in capsys.readouterr().err, "the tool may be another by now"
 
 
 def test_calls_are_held_against_schemas(

@@ -140,6 +140,8 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_file(
     assert main([*argv, str(out)]) == 0
     assert "going on after the 256 rows" in capsys.readouterr().err
     assert out.read_bytes() == whole.read_bytes()
+    assert main([*argv, str(out)]) == 0
+    assert "made from the same" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

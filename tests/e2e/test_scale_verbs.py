@@ -52,7 +52,12 @@ def run(out: Path, *words: object) -> bytes:
 
 @pytest.mark.parametrize("verb", ["verify", "score", "sample"])
 def test_the_output_is_that_of_one_machine(
-    verb: str, chains: Path, tiny_prm: Path, tiny_lm: Path, tmp_path: Path
+    verb: str,
+    chains: Path,
+    tiny_prm: Path,
+    tiny_lm: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     short = ["--max-tokens", 4, "--max-batch-chains", 64]
     words = {
@@ -66,6 +71,9 @@ def test_the_output_is_that_of_one_machine(
     costs = {"here.jsonl.cost.json"} if verb == "score" else set[str]()
     left = {path.name for path in tmp_path.iterdir() if path.suffix != ".made"} - costs
     assert left == {"chains.jsonl", "here.jsonl", "ray.jsonl"}
+    assert "is there, made from the same" not in capsys.readouterr().err
+    assert run(tmp_path / "here.jsonl", *words) == here
+    assert "is there, made from the same" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["rollout", "omega"])

@@ -15,6 +15,7 @@ from rung.rl.online import OnlinePrm
 from rung.rl.rounds import problems_of_round
 from rung.train.state import METRICS_FILE
 from toy_scorers import EndsInNine as Scores
+from toy_scorers import Gone
 
 LAB = LabLabeler()
 
@@ -112,18 +113,6 @@ def test_steps_without_a_score_are_counted_and_teach_nothing(rl_lab, problems, t
     train_rl(told, problems, [], out, verifier=LAB, scorer=Short())
     assert rows(out, "unscored_steps")[0] > 32
     assert rows(out, "reward") == [0.0] and rows(out, "gradient_norm") == [0.0]
-
-
-class Gone(Scores):
-    """A scorer whose server goes at the third time of asking."""
-
-    asked = 0
-
-    def score(self, chains):
-        self.asked += 1
-        if self.asked == 3:
-            raise RungError("the server is gone")
-        return super().score(chains)
 
 
 def curve(out):

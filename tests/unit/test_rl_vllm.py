@@ -27,7 +27,7 @@ from rung.rl.update import experience, gap
 from rung.train.state import METRICS_FILE
 from rung.train.trainable import saved_weights
 from small_lab import make_rl_lab
-from toy_scorers import EndsInNine
+from toy_scorers import EndsInNine, Gone
 from vllm_model import model_for_vllm
 from vllm_stand_in import ENGINE
 
@@ -120,18 +120,6 @@ def test_adapters_an_online_prm_and_a_value_head_go_with_it(rl_lab, problems, tm
     told = replace(told, updating=replace(told.updating, lr=1e-2))
     train_rl(told, problems[:8], [], tmp_path / "out", **players)
     assert [row["generator_gap"] < 1e-5 for row in rows(tmp_path / "out")] == [True, True]
-
-
-class Gone(EndsInNine):
-    """A scorer whose server goes at the third time of asking."""
-
-    asked = 0
-
-    def score(self, chains):
-        self.asked += 1
-        if self.asked == 3:
-            raise RungError("the server is gone")
-        return super().score(chains)
 
 
 def test_a_stopped_run_goes_on_where_it_was(rl_lab, problems, tmp_path, vllm):

@@ -299,7 +299,8 @@ def test_a_new_file_that_another_writes_to_is_waited_for(
     with sqlite3.connect(place) as other:
         other.execute("BEGIN IMMEDIATE")
         monkeypatch.setattr("rung.store.opening.time.sleep", lambda _: other.rollback())
-        open_store(place).close()
+        with open_store(place) as store, store.reading() as connection:
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
     other.close()
 
 

@@ -98,18 +98,18 @@ def resumable_rows(
         rows = _move_into_place(partial, out)
     if keeps_finished and url_of(out) is None:
         told = _Finished(fingerprint, version("rung"), rows, _digest_of(out).hex())
-        with replacing(finished_path(out)) as aside:
+        with replacing(_finished_path(out)) as aside:
             aside.write_bytes(msgspec.json.encode(told))
 
 
-def finished_path(out: Path) -> Path:
+def _finished_path(out: Path) -> Path:
     """The hidden file that says what a finished `out` was made from."""
     return partial_path(out).with_suffix(".made")
 
 
 def _finished(out: Path, fingerprint: str) -> _Finished | None:
     try:
-        told = msgspec.json.decode(finished_path(out).read_bytes(), type=_Finished)
+        told = msgspec.json.decode(_finished_path(out).read_bytes(), type=_Finished)
         is_same = (told.fingerprint, told.rung) == (fingerprint, version("rung"))
         return told if is_same and told.digest == _digest_of(out).hex() else None
     except (OSError, msgspec.DecodeError):

@@ -89,11 +89,7 @@ def train_rl(
     out = Path(out)
     _check(settings, held_out, verifier, scorer)
     world = join_world("ddp")
-    if world.size > 1 and settings.writing.generator == "vllm":
-        raise RungError(
-            f"generator vllm writes for one process, and there are {world.size}; several processes"
-            " write with generator transformers"
-        )
+    _check_processes(settings, world)
     told = (world.leads and progress) or Silent()
     wanted = _fingerprint(settings, problems, held_out, verifier, scorer)
     if report := claim(out, wanted, RlReport):
@@ -109,16 +105,7 @@ def train_rl(
     most = within_context(settings.updating.max_tokens, loaded.model)
     settings = replace(settings, updating=replace(settings.updating, max_tokens=most))
     learner, merge = _learner(settings, loaded, device, world)
-    generator = TransformersGenerator(
-        learner.policy,
-        loaded.tokenizer,
-        loaded.name,
-        extract_answer=extract,
-        question_separator=settings.question_separator,
-        step_separator=settings.step_separator,
-        max_batch_chains=settings.updating.max_batch_chains,
-        max_kept_mib=0,
-    )
+    generator = _generator(settings, learner, loaded, extract)
     fitting, looked_at = (_fitting(some, generator, told) for some in (problems, held_out))
     _check_problems(settings.updating.problems, len(fitting), world.size)
     writer = open_writer(settings, generator, [*fitting, *looked_at])
@@ -153,6 +140,30 @@ def _check(
         raise RungError("paying for outcomes needs a verifier, or an outcome weight of 0")
     if verifier is None and held_out:
         raise RungError("held-out problems need a verifier, which says what is right")
+
+
+def _check_processes(settings: RlTraining, world: World) -> None:
+    if world.size > 1 and settings.writing.generator == "vllm":
+        raise RungError(
+            f"generator vllm writes for one process, and there are {world.size}; several processes"
+            " write with generator transformers"
+        )
+
+
+def _generator(
+    settings: RlTraining, learner: Learner, loaded: LoadedModel, extract: Extract
+) -> TransformersGenerator:
+    """The learning model, as a generator."""
+    return TransformersGenerator(
+        learner.policy,
+        loaded.tokenizer,
+        loaded.name,
+        extract_answer=extract,
+        question_separator=settings.question_separator,
+        step_separator=settings.step_separator,
+        max_batch_chains=settings.updating.max_batch_chains,
+        max_kept_mib=0,
+    )
 
 
 def _fitting(
