@@ -20,6 +20,7 @@ from rung.core.codec import encode_record
 from rung.core.resume import partial_path
 from rung.score import load_scorer
 from rung.score.cost import read_costs
+from rung.score.stream import WINDOW
 
 
 def record(number: int, texts: Sequence[str], *, answer: str | None = None) -> ChainRecord:
@@ -167,10 +168,11 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
 
 
 def _kill_midway(arguments: list[str], out: Path) -> None:
-    """Start the command and kill it once the first rows are saved."""
+    """Start the command and kill it once the first window of rows is saved as a whole."""
     process = start_rung(arguments)
     while process.is_alive():
-        if partial_path(out).exists() and partial_path(out).stat().st_size > 10_000:
+        # The header is a line too; half a window would not be kept.
+        if partial_path(out).exists() and partial_path(out).read_bytes().count(b"\n") > WINDOW:
             break
         time.sleep(0.002)
     kill(process)
