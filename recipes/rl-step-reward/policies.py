@@ -15,8 +15,11 @@ from rung.train import Optimization, PolicyTraining, train_policy
 
 CONTEXT = 768
 HELD_OUT = 300
-LEARNING = Optimization(lr=3e-3, beta2=0.98, batch_tokens=2048, evaluate_every=300)
-UNLEARNING = replace(LEARNING, lr=1e-3, patience=0)
+LEARNING = Optimization(
+    lr=3e-3, beta2=0.98, epochs=2, batch_tokens=2048, patience=0, evaluate_every=300
+)
+"""Long chains are read without a fault only when the rate has come down, at the end."""
+UNLEARNING = replace(LEARNING, lr=1e-3, epochs=1)
 WIDTH, LAYERS = 64, 2
 CONVINCED = 0.9
 """How often the wrong result of a misconceived fact is given."""

@@ -21,6 +21,9 @@ CONFIGS = {
     "gemma2, soft caps": lambda: transformers.Gemma2Config(
         **DECODER_SIZES, head_dim=8, query_pre_attn_scalar=8, sliding_window=12
     ),
+    "gpt-oss, sinks": lambda: transformers.GptOssConfig(
+        **DECODER_SIZES, head_dim=8, sliding_window=12, num_local_experts=2, num_experts_per_tok=1
+    ),
     "gpt2, no heads shared": lambda: transformers.GPT2Config(
         vocab_size=VOCAB, n_embd=32, n_layer=2, n_head=4, n_positions=128
     ),
@@ -97,6 +100,22 @@ def test_what_is_written_equals_plain_passes(name, most_rows, kept_tokens, monke
         assert tree.slots.used == sum(len(node.ids) for node in tree.nodes())
         assert tree.slots.used * writer.memory.bytes_a_token <= kept_tokens * 512
         assert not any(node.pins or node.waiting for node in tree.nodes())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_rows_that_share_a_prompt_see_it_as_rows_alone_do(name, monkeypatch):
+    monkeypatch.setitem(growing.GROUP_BYTES, "cpu", 20_000)
+    lm = make_lm(name)
+    prompts = [tuple(range(8, 28)), (9, 3), *[tuple(range(20, 3, -1))] * 3, *[(*range(8, 28),)] * 4]
+    how = Sampling(max_tokens=14, seed=3)
+    rows = write(writer_of(lm, most_rows=8), prompts, how=how, drawn_logprobs=True)
+    assert len({len(row.ids) for row in rows}) > 3, "rows leave at different times"
+    for row in rows:
+        drawn = [*row.ids, *([] if row.end is None else [row.end])]
+        with torch.no_grad():
+            logits = lm(torch.tensor([[*row.prompt, *drawn[:-1]]])).logits[0].log_softmax(-1)
+        told = logits[len(row.prompt) - 1 :].gather(-1, torch.tensor(drawn)[:, None])[:, 0]
+        torch.testing.assert_close(torch.tensor(row.drawn_logprobs), told, atol=1e-4, rtol=0)
 
 
 def test_what_was_read_and_written_costs_nothing_again():

@@ -224,7 +224,7 @@ def _logprobs(
     Empty lists if none was asked for.
     """
     if not count and not named:
-        return [[] for _ in tokens_L]
+        return [[] for _ in range(len(tokens_L))]
     logprobs_LV = torch.log_softmax(logits_LV.float(), -1)
     top_LK = logprobs_LV.topk(min(count, logprobs_LV.shape[-1]), -1).indices
     named_LK = torch.tensor(named, dtype=torch.long, device=tokens_L.device)
@@ -238,7 +238,7 @@ def _logprobs(
 def _drawn_logprobs(logits_LV: Tensor, tokens_L: Tensor, is_asked: bool) -> list[list[float]]:
     """A row's drawn token's log-probability, in a list; empty lists if they are not asked for."""
     if not is_asked:
-        return [[] for _ in tokens_L]
+        return [[] for _ in range(len(tokens_L))]
     logits_LV = logits_LV.float()
     drawn_L1 = logits_LV.gather(-1, tokens_L[:, None]) - logits_LV.logsumexp(-1, keepdim=True)
     return drawn_L1.tolist()

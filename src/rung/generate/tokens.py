@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rung.core.types import Chain
-from rung.generate.prompting import Prompts, steps_of_tokens
+from rung.generate.prompting import Drawn, Written, steps_of_tokens
 
 
 class TokenChain(NamedTuple):
@@ -30,8 +30,8 @@ def token_chain(
     prompt: tuple[int, ...],
     ids: Sequence[int],
     end: int | None,
-    logprobs: Sequence[float],
-    prompts: Prompts,
+    written: Written,
+    separator: str,
 ) -> TokenChain:
     """A chain that an engine has written, with its tokens.
 
@@ -41,12 +41,17 @@ def token_chain(
         prompt: What stood before the tokens.
         ids: The tokens drawn, without the one that ended the chain.
         end: That one, if there was one.
-        logprobs: Of each of them.
-        prompts: How the policy's tokens are read.
+        written: The same with their texts and log-probabilities, which have been asked for.
+        separator: Between steps.
     """
-    texts = (token.text for token in prompts.drawn(ids, logprobs))
-    num_new = len(chain.steps) - num_before
-    places = steps_of_tokens(texts, num_new, prompts.step_separator)
-    drawn = (*ids, *([] if end is None else [end]))
-    steps = tuple(places or [0] * len(drawn))
-    return TokenChain(chain, prompt, drawn, steps, tuple(logprobs))
+    assert written.drawn is not None, "log-probabilities were asked for"
+    texts = (token.text for token in written.drawn)
+    places = steps_of_tokens(texts, len(chain.steps) - num_before, separator)
+    tokens = (*ids, *([] if end is None else [end]))
+    steps = tuple(places or [0] * len(tokens))
+    return TokenChain(chain, prompt, tokens, steps, tuple(map(_logprob, written.drawn)))
+
+
+def _logprob(token: Drawn) -> float:
+    assert token.logprob is not None, "the engine has drawn it itself"
+    return token.logprob

@@ -88,7 +88,10 @@ class TransformersGenerator:
         """
         requests = self._requests(prefixes, n, sampling)
         rows = self._write(requests, sampling)
-        chains = [self._chain(*pair, sampling) for pair in zip(requests, rows, strict=True)]
+        pairs = zip(requests, rows, strict=True)
+        chains = [
+            self._chain(one, self._written(one, row, sampling), sampling) for one, row in pairs
+        ]
         return [[chains[k * n + j] for j in range(n)] for k in range(len(prefixes))]
 
     def sample_tokens(
@@ -132,18 +135,19 @@ class TransformersGenerator:
             for one in wanted(prefixes, n, sampling.seed)
         ]
 
-    def _chain(self, request: _Request, row: Row, sampling: Sampling) -> Chain:
+    def _written(self, request: _Request, row: Row, sampling: Sampling) -> Written:
         behind = request.prompt[-CONTEXT_TOKENS:] if sampling.inside_step else ()
+        text = self._prompts.decode(row.ids, behind)
+        written = Written(text, row.finish_reason, row.num_tokens)
+        if sampling.logprobs:
+            drawn = self._prompts.drawn(row.ids, row.drawn_logprobs, behind)
+            written = written._replace(drawn=drawn)
+        return written
+
+    def _chain(self, request: _Request, written: Written, sampling: Sampling) -> Chain:
         return continued(
             request.prefix,
-            Written(
-                self._prompts.decode(row.ids, behind),
-                row.finish_reason,
-                row.num_tokens,
-                self._prompts.drawn(row.ids, row.drawn_logprobs, behind)
-                if sampling.logprobs
-                else None,
-            ),
+            written,
             sampling,
             policy=self.name,
             separator=self.step_separator,
@@ -151,9 +155,10 @@ class TransformersGenerator:
         )
 
     def _tokens(self, request: _Request, row: Row, sampling: Sampling) -> TokenChain:
-        chain, before = self._chain(request, row, sampling), len(request.prefix.steps)
-        drawn = row.drawn_logprobs
-        return token_chain(chain, before, request.prompt, row.ids, row.end, drawn, self._prompts)
+        written = self._written(request, row, sampling)
+        chain, before = self._chain(request, written, sampling), len(request.prefix.steps)
+        separator = self.step_separator
+        return token_chain(chain, before, request.prompt, row.ids, row.end, written, separator)
 
     def _step_ends(self, sampling: Sampling) -> Callable[[list[int]], bool]:
         """Whether a step has been written and its separator behind it."""

@@ -161,7 +161,7 @@ class VllmGenerator:
         A separator behind blank text ends no step: such a chain is gone on with in another turn.
         """
         rows = self._rows(prefixes, n, sampling)
-        chains = [self._chain(row, sampling) for row in rows]
+        chains = [self._chain(row, self._written(row, sampling), sampling) for row in rows]
         return [chains[k * n : (k + 1) * n] for k in range(len(prefixes))]
 
     def sample_tokens(
@@ -241,11 +241,14 @@ class VllmGenerator:
     def _behind(self, row: _Row, sampling: Sampling) -> tuple[int, ...]:
         return row.prompt[-CONTEXT_TOKENS:] if sampling.inside_step else ()
 
-    def _chain(self, row: _Row, sampling: Sampling) -> Chain:
+    def _written(self, row: _Row, sampling: Sampling) -> Written:
         written = Written(self._text(row, sampling), row.finish_reason, row.num_tokens)
         if sampling.logprobs:
             behind = self._behind(row, sampling)
             written = written._replace(drawn=self._prompts.drawn(row.ids, row.logprobs, behind))
+        return written
+
+    def _chain(self, row: _Row, written: Written, sampling: Sampling) -> Chain:
         return continued(
             row.one.prefix,
             written,
@@ -256,8 +259,11 @@ class VllmGenerator:
         )
 
     def _tokens(self, row: _Row, sampling: Sampling) -> TokenChain:
-        chain, before = self._chain(row, sampling), len(row.one.prefix.steps)
-        return token_chain(chain, before, row.prompt, row.ids, row.end, row.logprobs, self._prompts)
+        written = self._written(row, sampling)
+        chain, before = self._chain(row, written, sampling), len(row.one.prefix.steps)
+        return token_chain(
+            chain, before, row.prompt, row.ids, row.end, written, self.step_separator
+        )
 
 
 def _pack_again(model: Any) -> None:

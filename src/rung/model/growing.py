@@ -2,14 +2,16 @@
 
 Rows enter and leave at any time. A prompt's tokens go through the model once, whoever begins with
 them; what a row wrote can stay for prompts to come. A step of L rows is one packed row of L
-tokens, without padding; in attention, rows of similar length stand together.
+tokens, without padding. In attention, rows of similar length stand together, and the keys of a
+prompt that several rows have are gathered once for all of them.
 
-Shape letters: L rows, N rows that enter, C keys, V vocabulary.
+Shape letters: L rows, N rows that enter, R runs or rows of a group, C keys, V vocabulary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +28,30 @@ GROUP_BYTES = {"cpu": 4 * 2**20, "cuda": 2**30}
 
 WASTE_OF = 8
 """A group may waste this part of itself beyond GROUP_WASTE: small ones cost calls."""
+
+NOWHERE = 2**40
+"""A column behind every token."""
+
+
+class _Runs(NamedTuple):
+    """Rows that stand together, R runs of L, and the keys that those of a run see."""
+
+    queries_RL: Tensor
+    keys_RC: Tensor
+    columns_RC: Tensor
+    """Where in its rows a key stands."""
+    real: Tensor
+    """Which of the R * L queries are no padding."""
+    width: int
+    """Columns that were written when the rows were arranged; the others will be."""
+
+    def group(self, positions_L: Tensor, grown: int) -> Group:
+        """What the rows see, so many tokens later."""
+        upto = self.width + grown
+        positions_RL1 = positions_L[self.queries_RL][:, :, None]
+        distance_RLC = positions_RL1 - self.columns_RC[:, None, :upto]
+        keys_RC = self.keys_RC[:, :upto].contiguous()
+        return Group(self.queries_RL, keys_RC, distance_RLC, self.real)
 
 
 class GrowingRows:
@@ -126,20 +152,55 @@ class GrowingRows:
 
     def _arrange(self) -> None:
         """Put rows of similar length together, few enough that their keys fit the cache."""
-        order = np.argsort(self._lengths_L, kind="stable")
-        places = np.empty_like(order)
-        places[order] = np.arange(len(order))
+        shared = _alike(self._prompts)
+        begin_L = np.zeros(len(self), dtype=np.int64)
+        for rows in shared:
+            begin_L[rows] = self._starts_L[rows]
+        lengths_N = np.array([self._starts_L[rows[0]] for rows in shared])
+        self._shared = [self._prompt_runs([shared[k] for k in cut]) for cut in self._cut(lengths_N)]
+        cuts = list(self._cut(self._lengths_L - begin_L))
+        self._own = [self._own_runs(rows, begin_L[rows]) for rows in cuts]
+        places_L = np.zeros(len(self), dtype=np.int64)
+        places_L[[row for rows in cuts for row in rows]] = np.arange(len(self))
+        self._places_L = torch.from_numpy(places_L).to(self._device)
         self._rows_L = torch.arange(len(self), device=self._device)
-        self._places_L = torch.from_numpy(places).to(self._device)
-        self._groups = [
-            (int(rows[-1]), torch.from_numpy(rows).to(self._device)) for rows in self._cut(order)
-        ]
+        self._grown = 0
 
-    def _cut(self, order: IntArray) -> Iterator[IntArray]:
+    def _prompt_runs(self, shared: Sequence[IntArray]) -> _Runs:
+        """Prompts, each with the rows that have it."""
+        lengths_R = self._starts_L[[rows[0] for rows in shared]]
+        count, width = max(map(len, shared)), int(lengths_R.max())
+        queries_RL = np.zeros((len(shared), count), dtype=np.int64)
+        is_real_RL = np.zeros((len(shared), count), dtype=bool)
+        for run, rows in enumerate(shared):
+            queries_RL[run, : len(rows)], is_real_RL[run, : len(rows)] = rows, True
+        columns_C = np.arange(width)
+        columns_RC = np.where(columns_C < lengths_R[:, None], columns_C, NOWHERE)
+        return self._runs(queries_RL, columns_RC, width, is_real_RL)
+
+    def _own_runs(self, rows_R: IntArray, begin_R: IntArray) -> _Runs:
+        """Rows, each with its keys from a column on, up to where it is arranged anew at last."""
+        width = int((self._lengths_L[rows_R] - begin_R).max())
+        columns_RC = begin_R[:, None] + np.arange(width + ALLOTTED)
+        return self._runs(rows_R[:, None], columns_RC, width, np.ones((len(rows_R), 1), dtype=bool))
+
+    def _runs(
+        self, queries_RL: IntArray, columns_RC: IntArray, width: int, is_real_RL: IntArray
+    ) -> _Runs:
+        queries, columns, real = (
+            torch.from_numpy(array).to(self._device)
+            for array in (queries_RL, columns_RC, np.flatnonzero(is_real_RL))
+        )
+        there = columns.clamp(max=self._keys_LC.shape[1] - 1)
+        return _Runs(queries, self._keys_LC[queries[:, :1], there], columns, real, width)
+
+    def _cut(self, lengths_N: IntArray) -> Iterator[IntArray]:
+        """Which of N runs stand together, by how many keys each has."""
         most = self._most_keys()
+        order = np.argsort(lengths_N, kind="stable")
         start = needed = 0
-        for at, row in enumerate(order):
-            length, count = int(self._lengths_L[row]), at + 1 - start
+        for at, run in enumerate(order):
+            length, count = int(lengths_N[run]), at + 1 - start
             wasted = count * length - (needed + length) * GROUP_WASTE
             if count > 1 and (count * (length + ALLOTTED) > most or wasted > most // WASTE_OF):
                 yield order[start:at]
@@ -154,15 +215,16 @@ class GrowingRows:
         return GROUP_BYTES[self._device.type] // a_layer
 
     def _plan(self, positions_L: Tensor) -> TreePlan:
-        groups = [
-            self._group(rows, int(self._lengths_L[last]), positions_L)
-            for last, rows in self._groups
-        ]
+        self._grown += 1
+        groups = [runs.group(positions_L, self._grown) for runs in self._own]
+        shared = [runs.group(positions_L, self._grown) for runs in self._shared]
         slots_L = self._keys_LC[self._rows_L, positions_L]
-        return TreePlan(groups, self._places_L, slots_T=slots_L)
+        return TreePlan(groups, self._places_L, slots_T=slots_L, shared=shared)
 
-    def _group(self, rows_R: Tensor, width: int, positions_L: Tensor) -> Group:
-        keys_RC = self._keys_LC[:, :width].index_select(0, rows_R)
-        columns_C = torch.arange(width, device=self._device)
-        distance_RLC = positions_L[rows_R][:, None, None] - columns_C
-        return Group(rows_R[:, None], keys_RC, distance_RLC, self._rows_L[: len(rows_R)])
+
+def _alike(prompts: Sequence[Node]) -> list[IntArray]:
+    """The rows of every prompt that several rows have."""
+    rows = dict[Node, list[int]]()
+    for row, prompt in enumerate(prompts):
+        rows.setdefault(prompt, []).append(row)
+    return [np.array(some) for some in rows.values() if len(some) > 1]

@@ -70,13 +70,15 @@ class TreePlan:
     """None: keys and values are those of the row itself."""
     slots_T: Tensor | None = None
     """Where the store keeps those of the row."""
-    _bias: dict[Any, list[Tensor]] = field(default_factory=dict[Any, list[Tensor]])
+    shared: Sequence[Group] = ()
+    """Further keys that some tokens see: of a beginning that they share, one run for them all."""
+    _bias: dict[Any, Tensor] = field(default_factory=dict[Any, Tensor])
 
-    def biases(self, dtype: torch.dtype, window: int | None) -> list[Tensor]:
-        """What is added to each group's scores: 0, or -inf where a key must not be seen."""
-        key = (dtype, window)
+    def bias(self, group: Group, dtype: torch.dtype, window: int | None) -> Tensor:
+        """What is added to a group's scores: 0, or -inf where a key must not be seen."""
+        key = (id(group), dtype, window)
         if key not in self._bias:
-            self._bias[key] = [_bias(group.distance_RLC, dtype, window) for group in self.groups]
+            self._bias[key] = _bias(group.distance_RLC, dtype, window)
         return self._bias[key]
 
 
@@ -200,13 +202,33 @@ def tree_attention(
         keys_GND, values_GND = tree.store.write(layer, tree.slots_T, keys_GND, values_GND)
     num_groups, width = keys_GND.shape[0], query.shape[-1]
     queries_GUTD = query[0].unflatten(0, (num_groups, -1)) * (scaling or width**-0.5)
-    found: list[Tensor] = []
-    for group, bias_RLC in zip(tree.groups, tree.biases(query.dtype, sliding_window), strict=True):
-        shaped = _Shaping(bias_RLC, softcap, s_aux, dropout)
-        out = _attend(group, shaped, queries_GUTD, keys_GND, values_GND)
-        found.append(out.flatten(0, 1).index_select(0, group.real))
-    out_THD = torch.cat(found).index_select(0, tree.order_T)
-    return out_THD[None], None
+
+    def seen(groups: Sequence[Group], sinks_H: Tensor | None) -> _Seen:
+        parts: list[_Seen] = []
+        for group in groups:
+            bias_RLC = tree.bias(group, query.dtype, sliding_window)
+            shaping = _Shaping(bias_RLC, softcap, sinks_H, dropout)
+            weighs = bool(tree.shared)
+            parts.append(_attend(group, shaping, queries_GUTD, keys_GND, values_GND, weighs=weighs))
+        return _joined(parts)
+
+    own = seen(tree.groups, s_aux).at(tree.order_T)
+    if not tree.shared:
+        return own.out_THD[None], None
+    rows_S = torch.cat([group.queries_RL.flatten()[group.real] for group in tree.shared])
+    return _merged(own, seen(tree.shared, None), rows_S)[None], None
+
+
+class _Seen(NamedTuple):
+    """What tokens saw of some keys."""
+
+    out_THD: Tensor
+    mass_TH: Tensor | None
+    """The logarithm of their scores' exponentials, summed; None where all keys were seen."""
+
+    def at(self, rows: Tensor) -> _Seen:
+        mass_TH = None if self.mass_TH is None else self.mass_TH.index_select(0, rows)
+        return _Seen(self.out_THD.index_select(0, rows), mass_TH)
 
 
 class _Shaping(NamedTuple):
@@ -218,25 +240,35 @@ class _Shaping(NamedTuple):
     """A score of every head for seeing nothing (gpt-oss)."""
     dropout: float
 
-    def weights(self, scores_GRULC: Tensor) -> Tensor:
-        """The scores, in place of which there are weights."""
+    def scores(self, scores_GRULC: Tensor) -> Tensor:
+        """The scores as they stand; that of the sink, if there is one, comes last."""
         if self.softcap is not None:
             scores_GRULC = self.softcap * torch.tanh(scores_GRULC / self.softcap)
         scores_GRULC = scores_GRULC + self.bias_RLC[None, :, None]
         if self.sinks_H is None:
-            weights_GRULC = torch.softmax(scores_GRULC, -1)
-        else:
-            num_groups, runs, shared, length, _ = scores_GRULC.shape
-            sinks = self.sinks_H.view(num_groups, 1, shared, 1, 1).to(scores_GRULC.dtype)
-            sinks = sinks.expand(-1, runs, -1, length, -1)
-            weights_GRULC = torch.softmax(torch.cat([scores_GRULC, sinks], -1), -1)[..., :-1]
+            return scores_GRULC
+        num_groups, runs, shared, length, _ = scores_GRULC.shape
+        sinks = self.sinks_H.view(num_groups, 1, shared, 1, 1).to(scores_GRULC.dtype)
+        return torch.cat([scores_GRULC, sinks.expand(-1, runs, -1, length, -1)], -1)
+
+    def weights(self, scores_GRULC: Tensor) -> Tensor:
+        """The weights of the keys."""
+        weights_GRULC = torch.softmax(scores_GRULC, -1)
+        if self.sinks_H is not None:
+            weights_GRULC = weights_GRULC[..., :-1]
         return F.dropout(weights_GRULC, self.dropout) if self.dropout else weights_GRULC
 
 
 def _attend(
-    group: Group, shaped: _Shaping, queries_GUTD: Tensor, keys_GND: Tensor, values_GND: Tensor
-) -> Tensor:
-    """The outputs of one group, (R, L, H, D)."""
+    group: Group,
+    shaping: _Shaping,
+    queries_GUTD: Tensor,
+    keys_GND: Tensor,
+    values_GND: Tensor,
+    *,
+    weighs: bool,
+) -> _Seen:
+    """What a group's tokens see, and if it `weighs` with how much weight."""
     num_kv, num_shared, _, width = queries_GUTD.shape
     runs, length = group.queries_RL.shape
     num_keys = group.keys_RC.shape[1]
@@ -247,10 +279,47 @@ def _attend(
     queries = queries.view(num_kv, num_shared, runs, length, width).transpose(1, 2)
     queries = queries.reshape(num_kv * runs, num_shared * length, width)
     scores = torch.bmm(queries, keys.transpose(1, 2))
-    weights = shaped.weights(scores.view(num_kv, runs, num_shared, length, num_keys))
-    out = torch.bmm(weights.reshape(num_kv * runs, num_shared * length, num_keys), values)
-    out = out.view(num_kv, runs, num_shared, length, -1).permute(1, 3, 0, 2, 4)
-    return out.reshape(runs, length, num_kv * num_shared, -1)
+    scores = shaping.scores(scores.view(num_kv, runs, num_shared, length, num_keys))
+    weights = shaping.weights(scores)
+    mass = _mass(scores[..., :num_keys], weights) if weighs else None
+    weights = weights.reshape(num_kv * runs, num_shared * length, num_keys)
+    out = torch.bmm(weights, values).view(num_kv, runs, num_shared, length, -1)
+    return _Seen(
+        _by_token(out, group), None if mass is None else _by_token(mass, group).squeeze(-1)
+    )
+
+
+def _mass(scores: Tensor, weights: Tensor) -> Tensor:
+    """The logarithm of the summed exponentials, which a softmax has taken out of the scores."""
+    most, weight_of_most = scores.amax(-1, keepdim=True), weights.amax(-1, keepdim=True)
+    return most.float() - weight_of_most.float().log()
+
+
+def _by_token(found_GRULD: Tensor, group: Group) -> Tensor:
+    """The tokens of a group, without its padding, (T, H, D)."""
+    found_RLHD = found_GRULD.permute(1, 3, 0, 2, 4).flatten(2, 3)
+    return found_RLHD.flatten(0, 1).index_select(0, group.real)
+
+
+def _joined(parts: Sequence[_Seen]) -> _Seen:
+    """The tokens of all groups, in turn."""
+    mass = [part.mass_TH for part in parts if part.mass_TH is not None]
+    return _Seen(torch.cat([part.out_THD for part in parts]), torch.cat(mass) if mass else None)
+
+
+def _merged(own: _Seen, shared: _Seen, rows_S: Tensor) -> Tensor:
+    """What tokens see of their own keys and of shared ones, (T, H, D).
+
+    A softmax over both is the two softmaxes, weighed by the sums of exponentials (Hydragen, arXiv
+    2402.05099).
+    """
+    before = own.at(rows_S)
+    assert before.mass_TH is not None and shared.mass_TH is not None
+    share_SH1 = torch.sigmoid(shared.mass_TH - before.mass_TH)[..., None].to(own.out_THD.dtype)
+    both_SHD = torch.lerp(before.out_THD, shared.out_THD, share_SH1)
+    # behind a sliding window nothing shared is seen: no weight, and outputs that are no numbers
+    both_SHD = torch.where(share_SH1 > 0, both_SHD, before.out_THD)
+    return own.out_THD.index_copy(0, rows_S, both_SHD)
 
 
 def _blocks(runs: Sequence[Run]) -> Iterator[tuple[int, Run]]:
