@@ -31,7 +31,7 @@ HELD_BACK = 40
 TARGET = 0.5
 TOKENS_A_STEP = 12
 TUNED = {
-    "lr": 2e-4,
+    "lr": 4e-4,
     "problems": 16,
     "chains": 16,
     "minibatches": 16,
@@ -142,7 +142,7 @@ class Study:
                 lr=TUNED["lr"],
                 max_tokens=_most_tokens(cell),
             ),
-            looking=Looking(look_every=_look_every(cell), look_chains=1, until_accuracy=0.55),
+            looking=Looking(look_every=1, look_chains=1, until_accuracy=0.55),
             seed=seed,
         )
 
@@ -172,8 +172,3 @@ def _guards(cell: Cell, pay: Pay) -> Guards:
 
 def _most_tokens(cell: Cell) -> int:
     return TOKENS_A_STEP * (cell.num_steps + 1)
-
-
-def _look_every(cell: Cell) -> int:
-    """Rounds between looks: rarer where rounds are short, and where the way is long."""
-    return 4 if cell.num_steps < 6 or cell.num_steps > 12 else 2
