@@ -27,7 +27,8 @@ from rung.model.gguf import causal_lm_folder
 from rung.model.packing import Packed, pack
 from rung.model.reading import Reading
 from rung.model.rendering import render_all
-from rung.model.tree_attention import Run, TreePlan, plan_attention, tree_attention
+from rung.model.tree_attention import tree_attention
+from rung.model.tree_plan import Run, TreePlan, plan_attention
 from rung.model.trunk import load_tokenizer
 
 HEADS, KEY_HEADS, WIDTH = 9, 3, 64

@@ -87,6 +87,7 @@ def prompts_of(seed, num=7):
 )
 def test_what_is_written_equals_plain_passes(name, most_rows, kept_tokens, monkeypatch):
     monkeypatch.setitem(growing.GROUP_BYTES, "cpu", 20_000)  # several groups a step
+    monkeypatch.setitem(growing.SHARED_BYTES, "cpu", 1)
     lm = make_lm(name)
     writer = writer_of(lm, most_rows=most_rows, max_kept_bytes=kept_tokens * 512)
     for seed in (1, 2):  # the second time into a memory that is full
@@ -105,6 +106,7 @@ def test_what_is_written_equals_plain_passes(name, most_rows, kept_tokens, monke
 @pytest.mark.parametrize("name", CONFIGS)
 def test_rows_that_share_a_prompt_see_it_as_rows_alone_do(name, monkeypatch):
     monkeypatch.setitem(growing.GROUP_BYTES, "cpu", 20_000)
+    monkeypatch.setitem(growing.SHARED_BYTES, "cpu", 1)
     lm = make_lm(name)
     prompts = [tuple(range(8, 28)), (9, 3), *[tuple(range(20, 3, -1))] * 3, *[(*range(8, 28),)] * 4]
     how = Sampling(max_tokens=14, seed=3)

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from rung.model.memory import PrefixMemory
 from rung.model.radix import IntArray, Node, RadixTree
-from rung.model.tree_attention import Run, TreePlan, plan_attention, use_tree_attention
+from rung.model.tree_attention import use_tree_attention
+from rung.model.tree_plan import Run, TreePlan, plan_attention
 
 BATCH_TOKENS = {"cpu": 1024, "cuda": 16_384}
 """What suits a device. On a CPU larger batches leave the cache."""

@@ -19,13 +19,15 @@ from torch import Tensor
 
 from rung.model.engine import PrefixEngine, Request
 from rung.model.radix import IntArray, Node
-from rung.model.tree_attention import GROUP_WASTE, Group, TreePlan
+from rung.model.tree_plan import GROUP_WASTE, Group, TreePlan
 
 ALLOTTED = 16
 """Slots that a row gets at a time."""
 GROUP_BYTES = {"cpu": 4 * 2**20, "cuda": 2**30}
 """Keys and values of a layer that one group gathers: on a CPU, more leaves the cache."""
-
+SHARED_BYTES = {"cpu": 6 * 2**20, "cuda": 2**28}
+"""Prompts are read once for all their rows where that spares so much of a layer's gathering. With
+less, the two softmaxes cost more than they spare (on a CPU; not measured on a GPU)."""
 WASTE_OF = 8
 """A group may waste this part of itself beyond GROUP_WASTE: small ones cost calls."""
 
@@ -152,7 +154,7 @@ class GrowingRows:
 
     def _arrange(self) -> None:
         """Put rows of similar length together, few enough that their keys fit the cache."""
-        shared = _alike(self._prompts)
+        shared = self._sharing()
         begin_L = np.zeros(len(self), dtype=np.int64)
         for rows in shared:
             begin_L[rows] = self._starts_L[rows]
@@ -165,6 +167,13 @@ class GrowingRows:
         self._places_L = torch.from_numpy(places_L).to(self._device)
         self._rows_L = torch.arange(len(self), device=self._device)
         self._grown = 0
+
+    def _sharing(self) -> list[IntArray]:
+        """The rows of every prompt that is read once for all of them."""
+        alike = _alike(self._prompts)
+        spared = sum((len(rows) - 1) * int(self._starts_L[rows[0]]) for rows in alike)
+        is_worth_it = spared * self._bytes_a_key() >= SHARED_BYTES[self._device.type]
+        return alike if is_worth_it else []
 
     def _prompt_runs(self, shared: Sequence[IntArray]) -> _Runs:
         """Prompts, each with the rows that have it."""
@@ -196,7 +205,7 @@ class GrowingRows:
 
     def _cut(self, lengths_N: IntArray) -> Iterator[IntArray]:
         """Which of N runs stand together, by how many keys each has."""
-        most = self._most_keys()
+        most = GROUP_BYTES[self._device.type] // self._bytes_a_key()
         order = np.argsort(lengths_N, kind="stable")
         start = needed = 0
         for at, run in enumerate(order):
@@ -209,10 +218,10 @@ class GrowingRows:
         if start < len(order):
             yield order[start:]
 
-    def _most_keys(self) -> int:
+    def _bytes_a_key(self) -> int:
+        """Key and value of a token in one layer."""
         layers = self._engine.model.config.get_text_config().num_hidden_layers
-        a_layer = max(1, self._engine.memory.bytes_a_token // layers)
-        return GROUP_BYTES[self._device.type] // a_layer
+        return max(1, self._engine.memory.bytes_a_token // layers)
 
     def _plan(self, positions_L: Tensor) -> TreePlan:
         self._grown += 1

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from rung.model.radix import IntArray, RadixTree
-from rung.model.tree_attention import KeyValueStore
+from rung.model.store import KeyValueStore
 
 SHRINK_FROM = 4096
 """Slots; a smaller store is not worth moving."""

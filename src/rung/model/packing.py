@@ -18,7 +18,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from rung.model.radix import IntArray, Node, RadixTree
-from rung.model.tree_attention import Run, TreePlan, plan_attention
+from rung.model.tree_plan import Run, TreePlan, plan_attention
 
 
 class Packed(NamedTuple):
