@@ -234,13 +234,13 @@ def _object(text: str) -> dict[str, Any]:
 def _local(place: str, temperature: float, max_tokens: int, trust_pickle: bool) -> LocalChat:
     from rung.generate import TransformersCompleter
     from rung.model import load_causal_lm, trunk_hash
+    from rung.model.device import pick_device
     from rung.model.families.texts import chat, plain_text
-    from rung.train.loop import pick_device
 
     loaded = load_causal_lm(place, trust_pickle=trust_pickle)
     if not loaded.tokenizer.chat_template:
         raise RungError(f"{place} has no chat template, and a judge is asked through one")
-    loaded.model.to(pick_device("auto"))
+    loaded.model.to(pick_device())
     plain = plain_text(loaded.tokenizer)  # a step must not end the judge's turn
     return LocalChat(
         completer=TransformersCompleter(loaded.model, loaded.tokenizer, Path(place).name),

@@ -101,11 +101,11 @@ def _kept_beside(out: Path | None) -> Yields[WrittenLog | None]:
 def _here(policy: str, how: PolicyOptions) -> tuple[Generator, str]:
     from rung.generate import TransformersGenerator
     from rung.model import load_causal_lm, trunk_hash
+    from rung.model.device import pick_device
     from rung.score.reward import dtype_for
-    from rung.train.loop import pick_device
 
     loaded = load_causal_lm(policy, trust_pickle=how.trust_pickle)
-    device = pick_device("auto")
+    device = pick_device()
     loaded.model.to(device, dtype_for("auto", loaded.model, device))
     generator = TransformersGenerator(
         *loaded,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rung.generate import TransformersGenerator
 from rung.model import load_causal_lm
-from rung.train.loop import pick_device
+from rung.model.device import pick_device
 from rung.verify import extract_answer
 
 
@@ -17,5 +17,5 @@ def open_policy(folder: Path) -> TransformersGenerator:
         InputError: It can't be read.
     """
     loaded = load_causal_lm(folder)
-    loaded.model.to(pick_device("auto"))
+    loaded.model.to(pick_device())
     return TransformersGenerator(*loaded, extract_answer=extract_answer)

@@ -22,6 +22,7 @@ from rung.core.protocols import Progress, Scorer, Verifier
 from rung.core.types import Chain, Problem
 from rung.generate import TransformersGenerator
 from rung.model.checkpoint import publish, trunk_hash, weights_hash
+from rung.model.device import pick_device
 from rung.model.implicit import REFERENCE, ImplicitReading, save_implicit_reading
 from rung.model.tree_attention import use_tree_attention
 from rung.model.trunk import LoadedModel, load_causal_lm, quiet_transformers
@@ -40,7 +41,6 @@ from rung.train.folder import (
     report_in,
     run_id,
 )
-from rung.train.loop import pick_device
 from rung.train.run import within_context
 from rung.train.state import delete_state
 from rung.train.trackers import TrackerName, load_tracker, tracked

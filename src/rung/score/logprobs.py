@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from rung.model.device import pick_device
 from rung.model.engine import BATCH_TOKENS, PrefixEngine, Request
 from rung.model.families.label_head import lm_head
 from rung.model.foreign import Foreign, open_foreign
@@ -71,7 +72,7 @@ def open_logprobs(
     Raises:
         RungError: A file is missing or damaged.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = pick_device()
     opening = opening_dtype(folder, precision, device)
     lm = open_foreign(folder, dtype=opening, trust_pickle=trust_pickle)
     dtype = dtype_for(precision, lm.trunk, device)

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-
 from rung.core.errors import RungError
 from rung.core.protocols import Completer
 from rung.model.families import AUTO, recognize
@@ -197,13 +195,14 @@ def _completer(folder: Path, how: How) -> tuple[Completer, Any, str | None]:
     """What writes, the tokenizer, and the weights' hash where the weights are at hand."""
     from rung.generate import TransformersCompleter
     from rung.model import load_causal_lm, load_tokenizer, weights_hash
+    from rung.model.device import pick_device
     from rung.score.completion_server import server_completer
 
     name = folder.resolve().name
     if how.url is not None:
         tokenizer = load_tokenizer(folder)
         return server_completer(how.url, name, tokenizer, how.key), tokenizer, None
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = pick_device()
     lm = load_causal_lm(folder, dtype=opening_dtype(folder, how.precision, device))
     move_trunk(lm.model, device, dtype_for(how.precision, lm.model, device))
     return TransformersCompleter(lm.model, lm.tokenizer, name), lm.tokenizer, weights_hash(folder)

@@ -15,6 +15,7 @@ import torch
 from rung.core.errors import RungError
 from rung.core.types import Chain, Problem, StepScores
 from rung.model.checkpoint import weights_hash
+from rung.model.device import pick_device
 from rung.model.engine import BATCH_TOKENS, PrefixEngine, Request, Usage
 from rung.model.families import AUTO, open_reader
 from rung.model.memory import PrefixMemory
@@ -187,7 +188,7 @@ def load_scorer(
     if batch_tokens is not None and batch_tokens < 1:
         raise RungError(f"batch_tokens is {batch_tokens}, expected at least 1")
     path = Path(folder)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = pick_device()
     dtype = opening_dtype(path, precision, device)
     family = family_of_reader(path, family)
     reader = open_reader(path, family, dtype=dtype, trust_pickle=trust_pickle, options=options)

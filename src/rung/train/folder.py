@@ -16,8 +16,9 @@ from rung.core.files import replacing
 from rung.core.types import ChainRecord
 from rung.core.urls import refuse_url
 from rung.model.checkpoint import publish, trunk_hash, weights_hash
+from rung.model.device import pick_device
 from rung.train.distributed import World
-from rung.train.loop import Outcome, pick_device
+from rung.train.loop import Outcome
 from rung.train.settings import (
     ImplicitTraining,
     PolicyTraining,

@@ -22,6 +22,7 @@ from torch import Tensor
 from rung.core.errors import RungError
 from rung.core.protocols import Progress
 from rung.core.types import ChainRecord
+from rung.model.device import pick_device
 from rung.model.implicit import REFERENCE, ImplicitReading, save_implicit_reading
 from rung.model.tree_attention import use_tree_attention
 from rung.model.trunk import load_causal_lm, quiet_transformers
@@ -29,7 +30,7 @@ from rung.train.batches import Bundle, bundles_of, collate, plan_batches
 from rung.train.card import write_implicit_card
 from rung.train.examples import Example, implicit_examples
 from rung.train.frozen import SHARD_BATCHES, kept
-from rung.train.loop import Task, pick_device
+from rung.train.loop import Task
 from rung.train.losses import implicit_cross_entropy, implicit_preference
 from rung.train.run import Run, take_up, within_context
 from rung.train.settings import ImplicitTraining, Optimization, TrainingReport

@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 
 from rung.core.errors import RungError
 from rung.core.protocols import Progress
+from rung.model.device import pick_device
 from rung.train.batches import Bundle, bundles_of, plan_batches, plan_epoch
 from rung.train.distributed import World, gather, spread, whole
 from rung.train.examples import Example
@@ -81,16 +82,6 @@ def run_loop(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
         return _Run(task, settings, out, progress, tracker, device, world).to_the_end()
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of that name; "auto" is a GPU where there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise RungError(f"the device {name!r} can't be used ({error})") from error
 
 
 def learning_rate(step: int, num_steps: int, settings: Optimization) -> float:

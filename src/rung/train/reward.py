@@ -14,13 +14,14 @@ from rung.core.protocols import Progress
 from rung.core.types import ChainRecord
 from rung.label.noise import Noise
 from rung.model.checkpoint import new_reward_model, write_reward_model
+from rung.model.device import pick_device
 from rung.model.reading import Reading
 from rung.model.reward_model import RewardModel
 from rung.train.batches import Bundle, collate, targets_of
 from rung.train.card import write_card
 from rung.train.examples import Example, Examples, label_source, reward_examples
 from rung.train.frozen import trunk_features
-from rung.train.loop import Task, pick_device
+from rung.train.loop import Task
 from rung.train.losses import forward_corrected, step_loss
 from rung.train.run import Run, take_up, within_context
 from rung.train.settings import RewardTraining, TrainingReport
