@@ -49,7 +49,7 @@ def _table(results: Mapping[str, Any]) -> str:
         [
             str(row["num_steps"]),
             row["lost_by"],
-            f"{row['rate']:.1%}",
+            f"{row['rate'] * 100:g}%",
             _share(starts[place_of(row)]),
             PAYS[row["pay"]],
             f"{most[place_of(row)] / 1e6:g} M",
