@@ -11,7 +11,7 @@ WEB := src/rung/serve/web/index.html
 WEB_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -name openapi.\*)
 
 .DELETE_ON_ERROR:
-.PHONY: setup system web tokenizers quickstart test lint docs clean
+.PHONY: setup system web tokenizers quickstart test stand-in-gpu lint docs clean
 
 setup: $(STAMP)
 
@@ -56,6 +56,13 @@ quickstart: setup
 
 test: setup
 	$(BIN)/pytest -n 2 --dist worksteal
+
+# Scoring, training and reinforcement learning on a device that is not the CPU, made of it with g++:
+# a tensor that was left on the other one is an error, as on a GPU. It has no bf16.
+ON_DEVICE := scorer session train training_methods train_implicit rl_loop generative implicit
+stand-in-gpu: setup
+	PYTHONPATH=tests $(BIN)/pytest -p stand_in_gpu.plugin -n 2 -k 'not bf16' \
+	$(ON_DEVICE:%=tests/unit/test_%.py)
 
 lint: setup
 	$(BIN)/ruff check .

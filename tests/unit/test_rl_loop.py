@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from rung.core import Problem, RungError, Verdict
+from rung.core import Problem, RungError, StepScores, Verdict
 from rung.core.codec import decode_problem
 from rung.core.progress import Silent
 from rung.label import LabLabeler
@@ -68,7 +68,7 @@ class Notes(Silent):
 
 def test_an_exploitable_prm_is_found_out(rl_lab, problems, tmp_path):
     """What is paid rises and accuracy falls; the alarm says so, and stops the run if it may."""
-    told = settings(rl_lab, iterations=20, lr=8e-3, look_every=4, paying=PROXY)
+    told = settings(rl_lab, iterations=20, lr=8e-3, look_every=2, paying=PROXY)
     told = replace(told, updating=replace(told.updating, problems=4))
     warned, notes = replace(told, guards=Guards(alarm="warn")), Notes()
     players = {"verifier": NotNine(), "scorer": Scores()}
@@ -83,6 +83,33 @@ def test_an_exploitable_prm_is_found_out(rl_lab, problems, tmp_path):
     assert stopped.ended.startswith("alarm: held-out accuracy fell from")
     assert first.startswith(f"alarm after round {stopped.steps}: ")
     assert stopped.best_step < stopped.steps
+
+
+class Dipping:
+    """Verifies and scores: all is right but at some looks, and pay rises all the way."""
+
+    name, kind = "dipping", "prm"
+
+    def __init__(self, held_out, dips):
+        self.held_out, self.dips, self.looks = {p.root_id for p in held_out}, dips, -1
+
+    def verify(self, chains):
+        self.looks += chains[0].problem.root_id in self.held_out
+        return [Verdict.INCORRECT if self.looks in self.dips else Verdict.CORRECT for _ in chains]
+
+    def score(self, chains):
+        score = 0.1 * (self.looks + 1)
+        return [StepScores(tuple(score for _ in chain.steps), self.name) for chain in chains]
+
+
+@pytest.mark.parametrize(("dips", "ends_after"), [({1, 3}, 5), ({1, 3, 4}, 4)])
+def test_a_dip_at_one_look_is_no_alarm(rl_lab, problems, tmp_path, dips, ends_after):
+    told = settings(rl_lab, iterations=5, look_every=1, paying=PROXY)
+    train, held_out = problems[:20], problems[60:]
+    player = Dipping(held_out, dips)
+    report = train_rl(told, train, held_out, tmp_path / "a", verifier=player, scorer=player)
+    assert report.steps == ends_after
+    assert report.ended.startswith("alarm" if ends_after == 4 else "all rounds")
 
 
 class Nan(Scores):

@@ -19,6 +19,8 @@ FEW_WORDS = 12
 LEAST_DISTINCT = 1 / 3
 """Of a longer step's words, so many are different ones."""
 Z = 1.96
+PARTED_LOOKS = 2
+"""Looks in a row at which accuracy must have fallen while the reward rose: learning has dips."""
 _WORD = re.compile(r"\w+")
 
 

@@ -21,7 +21,7 @@ from rung.core.codec import write_records
 from rung.core.protocols import Progress, Sampling
 from rung.core.types import Problem
 from rung.generate import TokenChain
-from rung.rl.guards import has_parted
+from rung.rl.guards import PARTED_LOOKS, has_parted
 from rung.rl.learner import Learner, Moved
 from rung.rl.metrics import round_row
 from rung.rl.pay import Judged, advantages
@@ -53,6 +53,8 @@ class Position:
     last: Held | None = None
     best_shares: list[float] = field(default_factory=list[float])
     """Each held-out problem's share of right chains at the best look."""
+    parted_looks: int = 0
+    """Looks in a row, up to the last, at which what is paid and what is right had parted."""
     tokens_sampled: int = 0
     tokens_scored: int = 0
     seconds: float = 0.0
@@ -241,7 +243,7 @@ class _Run:
         position.first, position.last = position.first or held, held
         if position.best is None or held.accuracy > position.best.accuracy:
             position.best, position.best_shares = held, shares
-            position.best_step = position.step
+            position.best_step, position.parted_looks = position.step, 0
             self._state.keep_best(position.step)
         else:
             self._sound(shares, held)
@@ -251,11 +253,13 @@ class _Run:
 
     def _sound(self, shares: Sequence[float], held: Held) -> None:
         """The alarm, if what is paid and what is right have parted."""
-        best, alarm = self._position.best, self._settings.guards.alarm
+        position, alarm = self._position, self._settings.guards.alarm
+        best = position.best
         if alarm == "off" or best is None or best.reward is None or held.reward is None:
             return
-        parted = has_parted(self._position.best_shares, shares, best.reward, held.reward)
-        if parted is None:
+        parted = has_parted(position.best_shares, shares, best.reward, held.reward)
+        position.parted_looks = 0 if parted is None else position.parted_looks + 1
+        if parted is None or position.parted_looks < PARTED_LOOKS:
             return
         self._progress.log(f"alarm after round {held.step}: {parted}")
         if alarm == "stop":

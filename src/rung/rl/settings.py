@@ -78,7 +78,8 @@ class Guards:
     most_kl: float | None = None
     """Nats a chain from the reference; beyond, the run stops."""
     alarm: Literal["stop", "warn", "off"] = "stop"
-    """What to do when held-out accuracy falls while what the policy is paid for rises."""
+    """What to do when, at two looks in a row, held-out accuracy has fallen while what the policy is
+    paid for has risen."""
 
     def __post_init__(self) -> None:
         if self.most_steps is not None and self.most_steps < 1:
