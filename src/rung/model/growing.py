@@ -3,7 +3,7 @@
 Rows enter and leave at any time. A prompt's tokens go through the model once, whoever begins with
 them; what a row wrote can stay for prompts to come. A step of L rows is one packed row of L
 tokens, without padding. In attention, rows of similar length stand together, and the keys of a
-prompt that several rows have are gathered once for all of them.
+prompt that several rows have are gathered once for all of them, where that spares enough.
 
 Shape letters: L rows, N rows that enter, R runs or rows of a group, C keys, V vocabulary.
 """
