@@ -35,8 +35,8 @@ HERE = Path(__file__).resolve().parent
 MAX_TOKENS = 100
 """Of a sampled chain; a reference solution's equations take 36 on average."""
 SAMPLING = ("--temperature", "0.7", "--max-tokens", MAX_TOKENS)
-POLICY = ("--lr", "3e-4", "--batch-tokens", "1024")
-REWARD = ("--lr", "2e-4", "--batch-tokens", "512")
+POLICY = ("--lr", "3e-4", "--batch-tokens", "2048")
+REWARD = ("--lr", "2e-4", "--batch-tokens", "1024")
 """The PRM's and the ORM's alike."""
 ONE_PROBLEM, MANY_PROBLEMS = 64, 256
 """Chains written together: those of one problem, if they are so many, need no padding and so no

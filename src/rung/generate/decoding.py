@@ -9,12 +9,13 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from rung.generate.drawing import Drawing, pick
 from rung.generate.prompting import LENGTH, STOP
 from rung.model.engine import BATCH_TOKENS, PrefixEngine, next_logits
 from rung.model.growing import GrowingRows
@@ -23,25 +24,6 @@ from rung.model.tree_attention import on_token_trees
 
 ENTER_FROM = 4
 """Rows enter when this part of all places is free: running few prompts at a time is slow."""
-
-
-class Drawing(Protocol):
-    """How tokens are drawn; a `Sampling` and a `Completing` have it."""
-
-    @property
-    def temperature(self) -> float:
-        """0 takes the likeliest token each time."""
-        ...
-
-    @property
-    def top_p(self) -> float:
-        """Draw from the likeliest tokens that together have this probability."""
-        ...
-
-    @property
-    def max_tokens(self) -> int:
-        """Tokens a row may have."""
-        ...
 
 
 @dataclass(slots=True)
@@ -147,7 +129,8 @@ class Writer:
             )
             try:
                 for logits_LV, live in self._steps(engine, waiting, keeps_written=keeps_written):
-                    tokens_L = _pick(logits_LV, live, how, top_k)
+                    draws_L = [row.draws_T[row.num_tokens] for row in live]
+                    tokens_L = pick(logits_LV, draws_L, how, top_k)
                     told_L = _logprobs(logits_LV, tokens_L, num_logprobs, logprobs_of)
                     drawn_L = _drawn_logprobs(logits_LV, tokens_L, drawn_logprobs)
                     drawn = zip(live, tokens_L.tolist(), told_L, drawn_L, strict=True)
@@ -242,28 +225,3 @@ def _drawn_logprobs(logits_LV: Tensor, tokens_L: Tensor, is_asked: bool) -> list
     logits_LV = logits_LV.float()
     drawn_L1 = logits_LV.gather(-1, tokens_L[:, None]) - logits_LV.logsumexp(-1, keepdim=True)
     return drawn_L1.tolist()
-
-
-def _pick(logits_LV: Tensor, rows_L: Sequence[Row], sampling: Drawing, top_k: int | None) -> Tensor:
-    """The next token of each row: by inverting the distribution at the row's next draw."""
-    if sampling.temperature == 0:
-        return logits_LV.argmax(-1)
-    logits_LV = logits_LV.float()
-    if top_k is not None:
-        least_L1 = logits_LV.topk(min(top_k, logits_LV.shape[-1]), -1).values[:, -1:]
-        logits_LV = logits_LV.masked_fill(logits_LV < least_L1, -torch.inf)
-    probs_LV = torch.softmax(logits_LV / sampling.temperature, -1)
-    if sampling.top_p < 1:
-        probs_LV = _nucleus(probs_LV, sampling.top_p)
-    draws = [row.draws_T[row.num_tokens] for row in rows_L]
-    upto_LV = probs_LV.cumsum(-1, dtype=torch.float64)
-    draws_L1 = torch.tensor(draws, device=upto_LV.device, dtype=torch.float64)[:, None]
-    tokens_L = torch.searchsorted(upto_LV, draws_L1 * upto_LV[:, -1:], right=True)[:, 0]
-    return tokens_L.clamp(max=logits_LV.shape[-1] - 1)
-
-
-def _nucleus(probs_LV: Tensor, top_p: float) -> Tensor:
-    """Zero all but the likeliest tokens that together reach `top_p` (arXiv 1904.09751)."""
-    sorted_LV, order_LV = probs_LV.sort(-1, descending=True)
-    is_beyond_LV = sorted_LV.cumsum(-1) - sorted_LV >= top_p
-    return torch.zeros_like(probs_LV).scatter(-1, order_LV, sorted_LV.masked_fill(is_beyond_LV, 0))
