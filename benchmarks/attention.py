@@ -28,7 +28,7 @@ from rung.model.packing import Packed, pack
 from rung.model.reading import Reading
 from rung.model.rendering import render_all
 from rung.model.tree_attention import tree_attention
-from rung.model.tree_plan import Run, TreePlan, plan_attention
+from rung.model.tree_plan import Group, Run, TreePlan, plan_attention
 from rung.model.trunk import load_tokenizer
 
 HEADS, KEY_HEADS, WIDTH = 9, 3, 64
@@ -140,6 +140,7 @@ def _packed(ids: Sequence[Sequence[int]]) -> Packed:
 def _compared(run: Attention, name: str, row: Row) -> list[list[str]]:
     ways: dict[str, Attend] = {
         "rung: runs of similar size together": grouped(row.packed.runs),
+        "the same groups, each through SDPA": fused(row.packed.runs),
         "expanded keys and values, one padded batch": expanded(row.packed.runs),
         "run by run": one_by_one(row.packed.runs),
         "SDPA with a mask over the row": masked(row.packed.runs),
@@ -198,6 +199,29 @@ def grouped(runs: Sequence[Run]) -> Attend:
 def _by_plan(plan: TreePlan) -> Attend:
     module: Any = SimpleNamespace(layer_idx=0)
     return lambda q, k, v: tree_attention(module, q, k, v, None, tree=plan)[0]
+
+
+def fused(runs: Sequence[Run]) -> Attend:
+    """The groups of rung, each by torch's fused attention."""
+    plan = plan_attention(runs, CPU)
+
+    def seen(group: Group, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        num_runs = len(group.queries_RL)
+        query, key, value = (
+            tensor[0].index_select(1, at.flatten()).unflatten(1, (num_runs, -1)).transpose(0, 1)
+            for tensor, at in ((q, group.queries_RL), (k, group.keys_RC), (v, group.keys_RC))
+        )
+        bias_RLC = plan.bias(group, q.dtype, None)
+        out = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=bias_RLC[:, None], enable_gqa=True
+        )
+        return out.transpose(1, 2).flatten(0, 1).index_select(0, group.real)
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        parts = [seen(group, q, k, v) for group in plan.groups]
+        return torch.cat(parts).index_select(0, plan.order_T)[None]
+
+    return attend
 
 
 def expanded(runs: Sequence[Run]) -> Attend:
