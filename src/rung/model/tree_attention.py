@@ -16,7 +16,7 @@ heads that share one key-value head.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -101,11 +101,14 @@ def tree_attention(
 
     def seen(groups: Sequence[Group], sinks_H: Tensor | None) -> _Seen:
         parts: list[_Seen] = []
-        for group in groups:
+        keys_R = [group.keys_RC.flatten() for group in groups]
+        queries_R = [group.queries_RL.flatten() for group in groups]
+        queries = _taken(queries_GUTD, queries_R)
+        keys, values = _taken(keys_GND, keys_R), _taken(values_GND, keys_R)
+        for group, *inputs in zip(groups, queries, keys, values, strict=True):
             bias_RLC = tree.bias(group, query.dtype, sliding_window)
             shaping = _Shaping(bias_RLC, softcap, sinks_H, dropout)
-            weighs = bool(tree.shared)
-            parts.append(_attend(group, shaping, queries_GUTD, keys_GND, values_GND, weighs=weighs))
+            parts.append(_attend(group, shaping, *inputs, weighs=bool(tree.shared)))
         return _joined(parts)
 
     own = seen(tree.groups, s_aux).at(tree.order_T)
@@ -113,6 +116,33 @@ def tree_attention(
         return own.out_THD[None], None
     rows_S = torch.cat([group.queries_RL.flatten()[group.real] for group in tree.shared])
     return _merged(own, seen(tree.shared, None), rows_S)[None], None
+
+
+def _taken(tensor: Tensor, rows: Sequence[Tensor]) -> Iterable[Tensor]:
+    """Rows (the last dimension but one) for each group: one at a time, where nothing learns."""
+    if torch.is_grad_enabled() and tensor.requires_grad:
+        return _Taken.apply(tensor, *rows)
+    return (tensor.index_select(-2, of_group) for of_group in rows)
+
+
+class _Taken(torch.autograd.Function):
+    """Rows for all groups, whose gradients are added up in one place.
+
+    By autograd's own way each group would make a gradient of the whole row, nearly all of it 0.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, *rows: Tensor) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(*rows)
+        ctx.shape = tensor.shape
+        return tuple(tensor.index_select(-2, of_group) for of_group in rows)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        total = gradients[0].new_zeros(ctx.shape)
+        for rows, gradient in zip(ctx.saved_tensors, gradients, strict=True):
+            total.index_add_(-2, rows, gradient)
+        return total, *(None for _ in gradients)
 
 
 class _Seen(NamedTuple):
@@ -164,15 +194,16 @@ def _attend(
     *,
     weighs: bool,
 ) -> _Seen:
-    """What a group's tokens see, and if it `weighs` with how much weight."""
+    """What a group's tokens see, and if it `weighs` with how much weight.
+
+    T are the group's queries, N the keys of its runs, one run after the other.
+    """
     num_kv, num_shared, _, width = queries_GUTD.shape
     runs, length = group.queries_RL.shape
     num_keys = group.keys_RC.shape[1]
-    flat_keys = group.keys_RC.flatten()
-    keys = keys_GND.index_select(1, flat_keys).view(num_kv * runs, num_keys, width)
-    values = values_GND.index_select(1, flat_keys).view(num_kv * runs, num_keys, -1)
-    queries = queries_GUTD.index_select(2, group.queries_RL.flatten())
-    queries = queries.view(num_kv, num_shared, runs, length, width).transpose(1, 2)
+    keys = keys_GND.view(num_kv * runs, num_keys, width)
+    values = values_GND.view(num_kv * runs, num_keys, -1)
+    queries = queries_GUTD.view(num_kv, num_shared, runs, length, width).transpose(1, 2)
     queries = queries.reshape(num_kv * runs, num_shared * length, width)
     scores = torch.bmm(queries, keys.transpose(1, 2))
     scores = shaping.scores(scores.view(num_kv, runs, num_shared, length, num_keys))
