@@ -39,8 +39,7 @@ POLICY = ("--lr", "3e-4", "--batch-tokens", "2048")
 REWARD = ("--lr", "2e-4", "--batch-tokens", "1024")
 """The PRM's and the ORM's alike."""
 ONE_PROBLEM, MANY_PROBLEMS = 64, 256
-"""Chains written together: those of one problem, if they are so many, need no padding and so no
-mask, which makes attention several times faster."""
+"""Chains written together: a problem's own, if they are so many, or those of several."""
 _NOT_SETTINGS = ("data", "out", "publish", "threads")
 TO_THE_END = ("--validation-fraction", "0", "--patience", "0")
 """No chains are held out: nothing is chosen by them, and each costs time."""
