@@ -74,7 +74,7 @@ def test_all_ways_of_attention_give_one_result(trunk: Path, shared_data: Path):
     options = ["--trunk", trunk, "--data", shared_data, "--tokens", 200, "--no-flex"]
     said = run("attention", *options, "--rounds", 1)
     rows = [line.split("|")[1:-1] for line in said.splitlines() if "tokens |" in line]
-    assert len(rows) == 16
+    assert len(rows) == 20
     assert all(float(row[-1]) < 1e-5 for row in rows)
 
 

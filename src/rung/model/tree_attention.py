@@ -30,6 +30,8 @@ from rung.model.tree_plan import Group, TreePlan
 NAME = "rung_tree"
 LAYER_TYPES = {"full_attention", "sliding_attention"}
 """Layers, as transformers' configs name them, in which a token meets others only here."""
+FUSED_FROM = 16
+"""Runs of so many tokens are read by torch's own attention, which is slower on shorter ones."""
 
 
 def use_tree_attention(trunk: Any) -> None:
@@ -198,6 +200,8 @@ def _attend(
 
     T are the group's queries, N the keys of its runs, one run after the other.
     """
+    if not weighs and _is_faster_fused(group, shaping, queries_GUTD):
+        return _fused(group, shaping.bias_RLC, queries_GUTD, keys_GND, values_GND)
     num_kv, num_shared, _, width = queries_GUTD.shape
     runs, length = group.queries_RL.shape
     num_keys = group.keys_RC.shape[1]
@@ -214,6 +218,33 @@ def _attend(
     return _Seen(
         _by_token(out, group), None if mass is None else _by_token(mass, group).squeeze(-1)
     )
+
+
+def _is_faster_fused(group: Group, shaping: _Shaping, queries_GUTD: Tensor) -> bool:
+    """Whether torch's own attention does the same in less time (`benchmarks/attention.py`).
+
+    Reading only: its backward pass takes up to a quarter longer than ours in fp32, and more than
+    twice as long in bf16.
+    """
+    is_plain = shaping.softcap is None and shaping.sinks_H is None and not shaping.dropout
+    is_long = group.queries_RL.shape[1] >= FUSED_FROM
+    on_cpu = queries_GUTD.device.type == "cpu"
+    return is_plain and is_long and on_cpu and not torch.is_grad_enabled()
+
+
+def _fused(
+    group: Group, bias_RLC: Tensor, queries_GUTD: Tensor, keys_GND: Tensor, values_GND: Tensor
+) -> _Seen:
+    """`_attend` by torch's own attention."""
+    queries_RHLD, keys_RGCD, values_RGCD = (
+        tensor.unflatten(1, (len(group.queries_RL), -1)).transpose(0, 1)
+        for tensor in (queries_GUTD.flatten(0, 1), keys_GND, values_GND)
+    )
+    out_RHLD = F.scaled_dot_product_attention(
+        queries_RHLD, keys_RGCD, values_RGCD, bias_RLC[:, None], scale=1.0, enable_gqa=True
+    )
+    out_THD = out_RHLD.transpose(1, 2).flatten(0, 1).index_select(0, group.real)
+    return _Seen(out_THD, None)
 
 
 def _mass(scores: Tensor, weights: Tensor) -> Tensor:
