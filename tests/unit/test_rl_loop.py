@@ -68,13 +68,13 @@ class Notes(Silent):
 
 def test_an_exploitable_prm_is_found_out(rl_lab, problems, tmp_path):
     """What is paid rises and accuracy falls; the alarm says so, and stops the run if it may."""
-    told = settings(rl_lab, iterations=20, lr=8e-3, look_every=2, paying=PROXY)
+    told = settings(rl_lab, iterations=40, lr=4e-3, look_every=2, paying=PROXY)
     told = replace(told, updating=replace(told.updating, problems=4))
     warned, notes = replace(told, guards=Guards(alarm="warn")), Notes()
     players = {"verifier": NotNine(), "scorer": Scores()}
     train, held_out = problems[:20], problems[60:]
     went_on = train_rl(warned, train, held_out, tmp_path / "a", progress=notes, **players)
-    assert went_on.steps == 20
+    assert went_on.steps == 40
     assert went_on.last.reward > went_on.first.reward + 0.3
     assert went_on.last.accuracy < went_on.first.accuracy - 0.3
     (first, *_) = [said for said in notes.said if said.startswith("alarm after round")]

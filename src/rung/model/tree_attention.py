@@ -223,8 +223,8 @@ def _attend(
 def _is_faster_fused(group: Group, shaping: _Shaping, queries_GUTD: Tensor) -> bool:
     """Whether torch's own attention does the same in less time (`benchmarks/attention.py`).
 
-    Reading only: its backward pass takes up to a quarter longer than ours in fp32, and more than
-    twice as long in bf16.
+    Reading only: its backward pass takes up to a quarter longer than ours in fp32, and about twice
+    as long in bf16.
     """
     is_plain = shaping.softcap is None and shaping.sinks_H is None and not shaping.dropout
     is_long = group.queries_RL.shape[1] >= FUSED_FROM
