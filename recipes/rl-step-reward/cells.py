@@ -30,6 +30,8 @@ HELD_BACK = 40
 """Of a PRM's chains, those that it is validated on."""
 TARGET = 0.5
 TOKENS_A_STEP = 12
+MOST_KL = 30.0
+"""Nats a chain from the start policy, for runs that a PRM pays."""
 TUNED = {
     "lr": 4e-4,
     "problems": 16,
@@ -164,9 +166,12 @@ def _place(cell: Cell) -> Place:
 
 
 def _guards(cell: Cell, pay: Pay) -> Guards:
-    """A PRM may like steps behind the answer, where a true label never does, and may be fooled."""
+    """A PRM may like steps behind the answer, where a true label never does, and may be fooled.
+
+    It has read chains of the start policy: far from there its scores are guesses.
+    """
     if pay == "prm":
-        return Guards(most_steps=cell.num_steps + 1)
+        return Guards(most_steps=cell.num_steps + 1, most_kl=MOST_KL)
     return Guards(alarm="off")
 
 

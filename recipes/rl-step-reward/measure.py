@@ -44,8 +44,8 @@ class Curve:
     tokens: tuple[int, ...]
     accuracy: tuple[float, ...]
     seconds: float
-    alarm: bool
-    """Whether it was stopped, since accuracy fell while what was paid rose."""
+    stopped: bool
+    """Whether a guard stopped it: the alarm, or the KL budget."""
 
     @property
     def cell(self) -> Place:
@@ -76,8 +76,8 @@ class Ratio:
     outcome_tokens: list[float | None]
     """By seed; None where the target was not reached."""
     pay_tokens: list[float | None]
-    pay_alarms: list[bool]
-    """By seed, whether a run was stopped before it arrived."""
+    pay_stopped: list[bool]
+    """By seed, whether a guard stopped a run."""
     ratio: float | None
     """Geometric mean over the seeds; None unless both ways reached the target on all of them."""
     low: float | None
@@ -116,7 +116,7 @@ def curve_in(folder: Path, place: Place, pay: str, seed: int) -> Curve:
         tokens=tuple(row["tokens_sampled"] for row in looks),
         accuracy=tuple(row["held_out_accuracy"] for row in looks),
         seconds=looks[-1]["seconds"],
-        alarm=report["ended"].startswith("alarm"),
+        stopped=report["ended"].startswith(("alarm", "KL")),
     )
 
 
@@ -146,13 +146,13 @@ def _ratio(curves: Sequence[Curve], cell: Place, pay: str, target: float) -> Rat
         pay,
         alone_took,
         paid_took,
-        [curve.alarm for curve in paid],
+        [curve.stopped for curve in paid],
         times if all(arrived) else None,
         low,
         high,
         *(fmean(curve.accuracy[-1] for curve in ours) for ours in (alone, paid)),
         times if arrived == (False, True) else None,
-        times if arrived == (True, False) and not any(c.alarm for c in paid) else None,
+        times if arrived == (True, False) and not any(c.stopped for c in paid) else None,
     )
 
 

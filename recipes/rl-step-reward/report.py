@@ -54,7 +54,7 @@ def _table(results: Mapping[str, Any]) -> str:
             PAYS[row["pay"]],
             f"{most[place_of(row)] / 1e6:g} M",
             _tokens(row["outcome_tokens"], [False] * len(row["outcome_tokens"])),
-            _tokens(row["pay_tokens"], row["pay_alarms"]),
+            _tokens(row["pay_tokens"], row["pay_stopped"]),
             _times(row),
             f"{row['outcome_end']:.0%}",
             f"{row['pay_end']:.0%}",
@@ -69,8 +69,8 @@ def _share(start: Mapping[str, Any]) -> str:
     return f"{value}% [{low}, {high}]"
 
 
-def _tokens(by_seed: Sequence[float | None], alarms: Sequence[bool]) -> str:
-    missed = ["stopped by the alarm" if alarm else "not reached" for alarm in alarms]
+def _tokens(by_seed: Sequence[float | None], stopped: Sequence[bool]) -> str:
+    missed = ["stopped by a guard" if by_guard else "not reached" for by_guard in stopped]
     told = zip(by_seed, missed, strict=True)
     return ", ".join(m if t is None else f"{t / 1000:,.0f} k" for t, m in told)
 

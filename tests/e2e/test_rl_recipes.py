@@ -37,7 +37,7 @@ def steps():
         yield found
 
 
-def curve(measure, pay, accuracy, seed=0, alarm=False):
+def curve(measure, pay, accuracy, seed=0, stopped=False):
     tokens = tuple(1000 * k for k in range(len(accuracy)))
     return measure.Curve(
         num_steps=4,
@@ -48,7 +48,7 @@ def curve(measure, pay, accuracy, seed=0, alarm=False):
         tokens=tokens,
         accuracy=accuracy,
         seconds=1.0,
-        alarm=alarm,
+        stopped=stopped,
     )
 
 
@@ -77,9 +77,9 @@ def test_the_ratio_has_an_interval_or_a_bound(steps):
     late = [reached[0], curve(measure, "steps", (0.0,) * 11, 0)]
     (found,) = measure.ratios(late, 0.5)
     assert found.at_most == pytest.approx(0.2) and found.at_least is None
-    stopped = curve(measure, "steps", (0.2, 0.0), 0, alarm=True)
+    stopped = curve(measure, "steps", (0.2, 0.0), 0, stopped=True)
     (found,) = measure.ratios([reached[0], stopped], 0.5)
-    assert found.pay_alarms == [True] and found.at_most is None, "it was stopped long before"
+    assert found.pay_stopped == [True] and found.at_most is None, "it was stopped long before"
     (found,) = measure.ratios([never[0], late[1]], 0.5)
     assert found.at_least is found.at_most is found.ratio is None, "neither arrived"
     assert measure.ratios([reached[1]], 0.5) == [], "nothing to compare with"
