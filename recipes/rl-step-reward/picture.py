@@ -68,7 +68,7 @@ def _panel(results: Mapping[str, Any], cell: Place) -> list[Markup]:
 
     steps = "1 step" if cell[0] == 1 else f"{cell[0]} steps"
     share = next(s["value"] for s in results["starts"] if place_of(s) == cell)
-    title = f"{steps}, from {100 * share:.2g}% right, {cell[2]}"
+    title = f"{steps}, {cell[2]}, aimed at {100 * cell[1]:g}%: {100 * share:.2g}% right"
     parts = [tag("text", title, class_="name", x=PANEL.left, y=PANEL.top - 12)]
     for share in (0.0, 0.5, 1.0):
         place = at(0, share)
