@@ -70,6 +70,8 @@ def _share(start: Mapping[str, Any]) -> str:
 
 
 def _tokens(by_seed: Sequence[float | None], stopped: Sequence[bool]) -> str:
+    if all(stopped) and not any(by_seed):
+        return "all stopped by a guard"
     missed = ["stopped by a guard" if by_guard else "not reached" for by_guard in stopped]
     told = zip(by_seed, missed, strict=True)
     return ", ".join(m if t is None else f"{t / 1000:,.0f} k" for t, m in told)
