@@ -70,7 +70,7 @@ def _share(start: Mapping[str, Any]) -> str:
 
 
 def _tokens(by_seed: Sequence[float | None], stopped: Sequence[bool]) -> str:
-    if all(stopped) and not any(by_seed):
+    if all(stopped) and all(tokens is None for tokens in by_seed):
         return "all stopped by a guard"
     missed = ["stopped by a guard" if by_guard else "not reached" for by_guard in stopped]
     told = zip(by_seed, missed, strict=True)

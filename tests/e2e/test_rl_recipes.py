@@ -59,6 +59,30 @@ def test_tokens_to_the_target_are_read_between_looks(steps):
     assert found.tokens_to(0.1) == 0
 
 
+@pytest.mark.parametrize(
+    ("ended", "stopped"),
+    [
+        ("alarm: held-out accuracy fell from 39.0% to 27.5%", True),
+        ("KL: a chain is 41.17 nats from the reference, beyond 30", True),
+        ("accuracy: 56.0% of held-out chains are right", False),
+        ("all rounds are done", False),
+    ],
+)
+def test_a_curve_tells_whether_a_guard_stopped_the_run(steps, tmp_path, ended, stopped):
+    (tmp_path / "training.json").write_text(json.dumps({"ended": ended}))
+    look = {"tokens_sampled": 10, "held_out_accuracy": 0.5, "seconds": 1.0}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(look) + "\n" + json.dumps({"kl": 1.0}))
+    found = steps["measure"].curve_in(tmp_path, (4, 0.2, "slips"), "prm", 0)
+    assert found.stopped is stopped and found.tokens == (10,)
+
+
+def test_the_table_says_who_did_not_arrive(steps):
+    tokens = steps["report"]._tokens
+    assert tokens([None, None], [True, True]) == "all stopped by a guard"
+    assert tokens([0.0, None], [True, True]) == "0 k, stopped by a guard"
+    assert tokens([None, None], [True, False]) == "stopped by a guard, not reached"
+
+
 def test_the_ratio_has_an_interval_or_a_bound(steps):
     measure = steps["measure"]
     reached = [
