@@ -42,6 +42,8 @@ class Recipe:
     n: int = 16
     """Chains a test problem."""
     seed: int = 0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of training: bf16 is faster on a GPU, and on a CPU that multiplies in it."""
     publish: bool = False
     """Put what came out into results.json and README.md beside this file."""
 
@@ -49,17 +51,19 @@ class Recipe:
 def main(recipe: Recipe) -> None:
     """All of it, in order."""
     out, size = recipe.out, SIZES[recipe.model].scaled(recipe.scale)
+    learning = ("--precision", recipe.precision, "--seed", recipe.seed)
     out.mkdir(parents=True, exist_ok=True)
     _make_problems(recipe, size)
     trunk = _trunk(recipe, size)
     rung(
         *("train", "policy", out / "demonstrations.jsonl.gz", "--trunk", trunk),
-        *("--out", out / "sft", "--validation-fraction", 0.02, "--seed", recipe.seed, *size.sft),
+        *("--out", out / "sft", "--validation-fraction", 0.02, *learning, *size.sft),
     )
     labeled = _chains(recipe, size, "sft", "prm", size.prm_chains)
     rung(
         *("train", "prm", labeled, "--trunk", out / "sft", "--out", out / "prm"),
-        *("--seed", recipe.seed, *size.prm),
+        *learning,
+        *size.prm,
     )
     probes = out / "probes.jsonl"
     tested = _chains(recipe, size, "sft", "test", recipe.n)
@@ -67,7 +71,7 @@ def main(recipe: Recipe) -> None:
     paid = rung(
         *("rl", out / "rl-problems.jsonl", "--held-out", out / "validation-problems.jsonl"),
         *("--policy", out / "sft", "--scorer", out / "prm", "--verifier", "lab"),
-        *("--out", out / "rl", "--max-tokens", size.max_tokens, "--seed", recipe.seed, *size.rl),
+        *("--out", out / "rl", "--max-tokens", size.max_tokens, *learning, *size.rl),
     )
     rows = [_measure(recipe, size, policy) for policy in ("sft", "rl")]
     results = {
