@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,27 @@ def publish(results: Mapping[str, Any], out: Path) -> None:
     put(RESULTS_PAGE, "real-llm", short(results))
     shutil.copyfile(out / SAMPLES.name, SAMPLES)
     shutil.copyfile(out / "curves.svg", PICTURE)
+
+
+def publish_again(results: Mapping[str, Any]) -> None:
+    """Keep what the second try gave here, and its tables in the README."""
+    write_results(results, HERE / "results-again.json")
+    put(HERE / "README.md", "again", tables_again(results))
+
+
+def tables_again(results: Mapping[str, Any]) -> str:
+    """The second try's curves, differences, trainings, and losses by learning rate."""
+    views, trained = results["views"], results["reward_training"]
+    rows = [[kind.upper(), _losses(found)] for kind, found in trained.items()]
+    tuned = table(["tuned", "learning rate: loss on held-out problems"], rows)
+    parts = [made(results), _curves(views["all"]), _differences(views)]
+    return "\n\n".join([*parts, table(_WORK, list(_rewards(results))), tuned])
+
+
+def _losses(found: Mapping[str, Any]) -> str:
+    """Every learning rate's loss, the chosen one's in bold."""
+    shown = {float(lr): f"{lr}: {loss:.4f}" for lr, loss in found["losses"].items()}
+    return ", ".join(f"**{s}**" if lr == found["lr"] else s for lr, s in sorted(shown.items()))
 
 
 def tables(results: Mapping[str, Any]) -> str:
@@ -85,19 +106,23 @@ def _compared(gap: Mapping[str, Any]) -> list[str]:
     return [difference, f"{gap['p_value']:.3f}", f"{gap['wins']}, {gap['losses']}"]
 
 
+_WORK = ("trained", "chains", "targets", "tokens", "steps", "minutes", "loss", "chain AUROC")
+
+
 def _work(results: Mapping[str, Any]) -> str:
     """What each training read, and how the chains are ranked by what came of it."""
-    auroc = results["views"]["all"]["chain_auroc"]
-    rows = [
-        ["policy", *_training(results["policy_training"]), ""],
-        *(
-            [kind.upper(), *_training(results["reward_training"][kind]), _share(auroc[name])]
-            for kind, name in (("prm", f"prm_{RULE}"), ("orm", "orm"))
-        ),
-    ]
-    head = ["trained", "chains", "targets", "tokens", "steps", "minutes", "loss", "chain AUROC"]
+    policy = ["policy", *_training(results["policy_training"]), ""]
     decided = ", ".join(f"{count} {by}" for by, count in results["labels"].items())
-    return f"{table(head, rows)}\n\nThe PRM's step labels, by who gave them: {decided}."
+    shown = table(_WORK, [policy, *_rewards(results)])
+    return f"{shown}\n\nThe PRM's step labels, by who gave them: {decided}."
+
+
+def _rewards(results: Mapping[str, Any]) -> Iterator[list[str]]:
+    """A row for the PRM and one for the ORM."""
+    auroc = results["views"]["all"]["chain_auroc"]
+    for kind, name in (("prm", f"prm_{RULE}"), ("orm", "orm")):
+        training = _training(results["reward_training"][kind])
+        yield [kind.upper(), *training, _share(auroc[name])]
 
 
 def _training(report: Mapping[str, Any]) -> list[str]:

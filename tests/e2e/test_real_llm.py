@@ -4,13 +4,24 @@ import gzip
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from rung.core import Chain, ChainRecord, Problem, StepLabels, Verdict, read_records
+from rung.core import (
+    Chain,
+    ChainRecord,
+    Problem,
+    Provenance,
+    RungError,
+    StepLabels,
+    Verdict,
+    read_records,
+    write_records,
+)
 from rung.data import load_problems, problem_key
 from rung.eval import best_of_n, curves_svg
 from rung.model.tiny import make_tiny
@@ -26,9 +37,10 @@ EGGS = Problem("eggs", "Ann has 3 bags of 4 eggs and eats 2. How many are left?"
 def recipe() -> Iterator[dict[str, ModuleType]]:
     """The recipe's modules."""
     with modules_of(RECIPE):
+        import again
         import run
 
-        yield {"run": run, **{name: sys.modules[name] for name in PARTS}}
+        yield {"run": run, "again": again, **{name: sys.modules[name] for name in PARTS}}
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +134,47 @@ def test_the_recipe_runs_from_end_to_end_on_a_tiny_model(
     assert again.out == said
     assert again.err.count("this run has ended before") == 3
     assert "rung sample" not in again.err and "rung score" not in again.err
+    second_try(recipe, out, capsys)
+
+
+def second_try(recipe, made: Path, capsys) -> None:
+    """It learns from own chains alone, chooses a learning rate, and scores the same test chains."""
+    again, labeled = recipe["again"], made / "train-labeled.jsonl.gz"
+    told = again.Again(made=made, out=made / "again", epochs=1, batch_tokens=256)
+    with pytest.raises(RungError, match="no right chain to learn from"):
+        again.main(told)
+    records = [replace(record, outcome=Verdict.CORRECT) for record in read_records(labeled)]
+    write_records(labeled, records)
+    again.main(told)
+    said = capsys.readouterr()
+    results = json.loads((told.out / "results.json").read_bytes())
+    assert len(list(read_records(told.out / "own.jsonl.gz"))) == 6 * 3
+    for kind, found in results["reward_training"].items():
+        losses = found["losses"]
+        assert len(losses) == 2
+        assert losses[f"{found['lr']:g}"] == min(losses.values()) == found["validation_loss"]
+        assert f"{kind}-{found['lr']:g}" in said.err.rpartition(f"--scorer {kind}=")[2]
+    assert results["views"]["all"]["num_problems"] == 4
+    again.main(told)
+    assert capsys.readouterr().out == said.out
+
+
+def test_the_second_try_learns_from_no_reference_and_no_hopeless_problem(recipe):
+    right, wrong = Verdict.CORRECT, Verdict.INCORRECT
+    hopeless = replace(EGGS, question="How many stars are there?")
+
+    def written(problem: Problem, by: str, outcome: Verdict) -> ChainRecord:
+        return ChainRecord(
+            Chain.of(problem, ["1+1=2"], source=Provenance(policy=by)), outcome=outcome
+        )
+
+    kept = [written(EGGS, "policy", wrong), written(EGGS, "policy", right)]
+    left = [
+        written(EGGS, "reference", right),
+        written(hopeless, "policy", wrong),
+        written(hopeless, "reference", right),
+    ]
+    assert recipe["again"].own_chains([*left, *kept]) == kept
 
 
 def test_the_published_tables_are_those_of_the_results(recipe):
