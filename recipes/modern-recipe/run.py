@@ -137,12 +137,13 @@ def _chains(recipe: Recipe, size: Size, policy: str, split: str, n: int) -> Path
 
 
 def _measure(recipe: Recipe, size: Size, policy: str) -> dict[str, Any]:
-    """What one chain, a vote, the PRM's best of N and a search get right."""
+    """What one chain, a vote, the PRM's best of N and a search get right; how the PRM ranks."""
     out = recipe.out
     labeled = _chains(recipe, size, policy, "test", recipe.n)
     scored = out / f"{policy}-test-scored.jsonl.gz"
     rung("score", labeled, "--scorer", f"prm={out / 'prm'}", "--out", scored)
     found = rung("eval", "best-of-n", scored, "--prm", "prm")
+    (steps,) = rung("eval", "steps", scored, "--scorer", "prm")["metrics"]
     searched = rung(
         *("search", out / "test-problems.jsonl", "--policy", out / policy),
         *("--scorer", out / "prm", "--algorithm", "beam", "--n", recipe.n, "--seed", recipe.seed),
@@ -150,7 +151,8 @@ def _measure(recipe: Recipe, size: Size, policy: str) -> dict[str, Any]:
     )
     curves = {name: _at(found["curves"][name], recipe.n) for name in ("prm_min", "majority")}
     one = _at(found["curves"]["prm_min"], 1)
-    return {"policy": policy, "one": one, **curves, "beam": searched["accuracy"]}
+    ranked = {"step_auroc": steps["auroc"]}
+    return {"policy": policy, "one": one, **curves, "beam": searched["accuracy"], **ranked}
 
 
 def _at(curve: Sequence[dict[str, Any]], n: int) -> dict[str, Any]:

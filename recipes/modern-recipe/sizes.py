@@ -73,7 +73,7 @@ SMOLLM2 = replace(
     test_problems=100,
     max_tokens=84,
     sft=("--lr", "2e-4", "--batch-tokens", "2048", "--patience", "0"),
-    prm=("--lr", "1e-4", "--batch-tokens", "2048", "--epochs", "3", "--patience", "0"),
+    prm=("--lr", "2e-4", "--batch-tokens", "1024", "--epochs", "4", "--patience", "0"),
     rl_how=(  # its chains are dear, so that four updates come of each round
         *("--lr", "1e-5", "--problems", "8", "--chains", "8", "--form", "min"),
         *("--minibatches", "4"),

@@ -1,4 +1,4 @@
-"""A second try, tuned: PRM and ORM learn from the policy's own chains alone. See README.md.
+"""A second try: PRM and ORM learn longer, from the policy's own chains alone. See README.md.
 
 What `run.py` made is taken as it is: policy, labels and test chains. Stopped and run again, it
 goes on where it was.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,10 @@ from verbs import rung
 
 from rung.core import ChainRecord, RungError, read_records, write_records
 
+LEARNING = ("--lr", "2e-4", "--batch-tokens", "1024")
+LEARNING += ("--validation-fraction", "0.1", "--patience", "0")
+"""The PRM's and the ORM's alike."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Again:
@@ -35,12 +39,7 @@ class Again:
     """What run.py made."""
     out: Path = Path("real-llm-again")
     """Where models, scores and results go."""
-    lrs: tuple[float, ...] = (5e-5, 2e-4)
-    """Learning rates that either model tries; the lowest loss on held-out problems decides."""
-    epochs: int = 2
-    batch_tokens: int = 1024
-    validation_fraction: float = 0.1
-    """Of the problems, held out to choose a learning rate by, and the best weights of a run."""
+    epochs: int = 4
     precision: Literal["fp32", "bf16"] = "fp32"
     threads: int = 1
     """Cores to use."""
@@ -50,7 +49,7 @@ class Again:
 
 
 def main(again: Again) -> None:
-    """Choose the chains, train, choose a learning rate, score, compare."""
+    """Choose the chains, train, score, compare."""
     os.environ["OMP_NUM_THREADS"] = str(again.threads)
     torch.set_num_threads(again.threads)
     again.out.mkdir(parents=True, exist_ok=True)
@@ -59,8 +58,8 @@ def main(again: Again) -> None:
     if not chosen:
         raise RungError(f"{again.made}: the policy has no right chain to learn from")
     write_records(chains, chosen)
-    trained = {kind: _tuned(again, kind, chains) for kind in (PRM, ORM)}
-    records = _scored(again, {kind: _folder(again, kind, trained[kind]["lr"]) for kind in trained})
+    trained = {kind: _train(again, kind, chains) for kind in (PRM, ORM)}
+    records = _scored(again)
     results = {
         **made_by("recipes/real-llm/again.py"),
         "settings": {"epochs": again.epochs, "seed": again.seed},
@@ -83,34 +82,21 @@ def own_chains(records: Sequence[ChainRecord]) -> list[ChainRecord]:
     return [record for record in sampled if record.chain.problem.root_id in won]
 
 
-def _tuned(again: Again, kind: str, chains: Path) -> dict[str, Any]:
-    """The training whose best loss on the held-out problems is lowest, and what all lost."""
-    runs = {lr: _train(again, kind, chains, lr) for lr in again.lrs}
-    losses = {lr: run["validation_loss"] for lr, run in runs.items()}
-    best = min(losses, key=losses.__getitem__)
-    return {**runs[best], "lr": best, "losses": {f"{lr:g}": loss for lr, loss in losses.items()}}
-
-
-def _train(again: Again, kind: str, chains: Path, lr: float) -> dict[str, Any]:
-    how: list[Any] = ["--lr", lr, "--epochs", again.epochs, "--batch-tokens", again.batch_tokens]
-    how += ["--validation-fraction", again.validation_fraction, "--patience", 0]
-    how += ["--precision", again.precision, "--seed", again.seed]
+def _train(again: Again, kind: str, chains: Path) -> dict[str, Any]:
+    """From the policy's weights; those with the lowest loss on held-out problems are kept."""
+    how: list[Any] = [*LEARNING, "--epochs", again.epochs, "--precision", again.precision]
     how += ["--label-source", SOURCE] if kind == PRM else []
-    told = ("--trunk", again.made / "policy", "--out", _folder(again, kind, lr))
-    return rung("train", kind, chains, *told, *how)
+    told = ("--trunk", again.made / "policy", "--out", again.out / kind)
+    return rung("train", kind, chains, *told, *how, "--seed", again.seed)
 
 
-def _folder(again: Again, kind: str, lr: float) -> Path:
-    return again.out / f"{kind}-{lr:g}"
-
-
-def _scored(again: Again, models: Mapping[str, Path]) -> list[ChainRecord]:
+def _scored(again: Again) -> list[ChainRecord]:
     """The test chains with the scores of both models, and of no other."""
-    records = list(read_records(again.made / "test-checked.jsonl.gz"))
-    for kind, model in models.items():
-        scored = again.out / f"test-{model.name}.jsonl.gz"
-        checked = again.made / "test-checked.jsonl.gz"
-        rung("score", checked, "--scorer", f"{kind}={model}", "--out", scored)
+    checked = again.made / "test-checked.jsonl.gz"
+    records = list(read_records(checked))
+    for kind in (PRM, ORM):
+        scored = again.out / f"test-{kind}.jsonl.gz"
+        rung("score", checked, "--scorer", f"{kind}={again.out / kind}", "--out", scored)
         pairs = zip(records, read_records(scored), strict=True)
         records = [record.with_scores(other.scores[-1]) for record, other in pairs]
     return records

@@ -33,18 +33,10 @@ def publish_again(results: Mapping[str, Any]) -> None:
 
 
 def tables_again(results: Mapping[str, Any]) -> str:
-    """The second try's curves, differences, trainings, and losses by learning rate."""
-    views, trained = results["views"], results["reward_training"]
-    rows = [[kind.upper(), _losses(found)] for kind, found in trained.items()]
-    tuned = table(["tuned", "learning rate: loss on held-out problems"], rows)
+    """The second try's curves, differences and trainings."""
+    views = results["views"]
     parts = [made(results), _curves(views["all"]), _differences(views)]
-    return "\n\n".join([*parts, table(_WORK, list(_rewards(results))), tuned])
-
-
-def _losses(found: Mapping[str, Any]) -> str:
-    """Every learning rate's loss, the chosen one's in bold."""
-    shown = {float(lr): f"{lr}: {loss:.4f}" for lr, loss in found["losses"].items()}
-    return ", ".join(f"**{s}**" if lr == found["lr"] else s for lr, s in sorted(shown.items()))
+    return "\n\n".join([*parts, table(_WORK, list(_rewards(results)))])
 
 
 def tables(results: Mapping[str, Any]) -> str:

@@ -52,6 +52,7 @@ class Recipe:
         (12, 0.0005, "misconceptions", 8_000_000),
         (20, 0.05, "misconceptions", 4_000_000),
         (20, 0.01, "misconceptions", 4_000_000),
+        (20, 0.002, "misconceptions", 12_000_000),
         (12, 0.2, "slips", 2_000_000),
         (12, 0.002, "slips", 2_000_000),
     )
