@@ -25,7 +25,7 @@ from rung.data.lab import Lab, demonstrations, make_demonstrator, make_problems
 
 MAX_TOKENS = 108
 """Room for a chain, of which a right one takes 12 tokens a step."""
-LEARNING = ("--precision", "bf16", "--batch-tokens", "2048", "--patience", "0")
+LEARNING = ("--precision", "bf16", "--patience", "0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +38,16 @@ class Recipe:
     """A causal LM to begin with."""
     num_demonstrations: int = 1100
     """Chains that the policy learns from."""
-    train_problems: int = 400
+    train_problems: int = 600
     train_chains: int = 4
     """Chains a problem that the PRM and the ORM learn from."""
     validation_problems: int = 40
     lr: float = 2e-4
     """Of the policy."""
-    reward_lr: float = 1e-4
+    reward_lr: float = 2e-4
     """Of the PRM and the ORM."""
+    reward_epochs: int = 4
+    """Over their chains: a PRM on the lab shows next to nothing for its first hundred updates."""
     seed: int = 0
 
 
@@ -57,11 +59,12 @@ def main(recipe: Recipe) -> None:
     demonstrator = make_demonstrator(lab, seed=recipe.seed)
     shown = demonstrations(demonstrator, problems["demonstrations"], seed=recipe.seed)
     write_records(out / "demonstrations.jsonl.gz", map(ChainRecord, shown))
-    how = (*LEARNING, "--lr", str(recipe.lr), "--validation-fraction", "0.05")
+    how = (*LEARNING, "--lr", recipe.lr, "--batch-tokens", 2048, "--validation-fraction", 0.05)
     chains = out / "demonstrations.jsonl.gz"
     rung("train", "policy", chains, "--trunk", recipe.trunk, "--out", out / "policy", *how)
     labeled = [_label(recipe, split, problems[split]) for split in ("train", "validation")]
-    how = (*LEARNING, "--lr", str(recipe.reward_lr), "--trunk", str(out / "policy"))
+    how = (*LEARNING, "--lr", recipe.reward_lr, "--batch-tokens", 1024)
+    how += ("--epochs", recipe.reward_epochs, "--trunk", out / "policy")
     for kind in ("prm", "orm"):
         told = (labeled[0], "--validation", labeled[1], "--out", out / kind)
         rung("train", kind, *told, *how)

@@ -26,8 +26,9 @@ def recipe() -> Iterator[dict[str, ModuleType]]:
     """The recipe's modules."""
     with modules_of(RECIPE):
         import run
+        import smollm2
 
-        yield {"run": run, **{name: sys.modules[name] for name in PARTS}}
+        yield {"run": run, "smollm2": smollm2, **{name: sys.modules[name] for name in PARTS}}
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,20 @@ def test_a_folder_without_a_quickstart_and_a_search_that_fails_are_one_sentence(
     with pytest.raises(RungError, match=r"prm best-of-n 4 2: 3 searches failed \(KeyError: 'x'\)"):
         run.main(run.Recipe(**how, problems=3, calibration=20))
     assert not list(tmp_path.rglob("*best-of-n*.json")), "a row of failed searches is not kept"
+
+
+def test_a_real_lms_models_lie_as_a_quickstarts_do(
+    recipe, quickstart: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+):
+    run, smollm2, out = recipe["run"], recipe["smollm2"], tmp_path / "lm"
+    few = {"num_demonstrations": 20, "train_problems": 3, "validation_problems": 2}
+    smollm2.main(smollm2.Recipe(out=out, trunk=str(quickstart / "policy"), **few))
+    assert json.loads((out / "prm" / "training.json").read_bytes())["train"]["chains"] == 3 * 4
+    cells = [recipe["grid"].Cell(scorer, "best-of-n", 2, None) for scorer in ("prm", "orm")]
+    monkeypatch.setitem(run.GRIDS, "small", lambda: recipe["grid"].Grid(cells[0], cells, error=0.1))
+    told = run.Recipe(quickstarts=(out,), out=tmp_path / "out", grid="small")
+    run.main(replace(told, problems=2, calibration=2))
+    assert "| orm | best-of-n | 2 |" in capsys.readouterr().out
 
 
 def test_searches_are_run_once_and_told(
