@@ -29,10 +29,11 @@ def made_by(script: str) -> dict[str, str]:
     Keys of a result; `made` says them.
     """
     words = [word if word.startswith("-") else Path(word).name for word in sys.argv[1:]]
+    cores = len(os.sched_getaffinity(0))
     return {
         "command": shlex.join(["python", script, *words]),
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{processor()}, {len(os.sched_getaffinity(0))} cores",
+        "machine": f"{processor()}, {cores} {'core' if cores == 1 else 'cores'}",
     }
 
 

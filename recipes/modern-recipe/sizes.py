@@ -80,4 +80,4 @@ SMOLLM2 = replace(
         *("--look-every", "10", "--look-chains", "1"),
     ),
 )
-"""On two cores about an hour and a half in bf16."""
+"""About an hour of one core that multiplies in bf16."""

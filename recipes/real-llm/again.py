@@ -26,7 +26,7 @@ from verbs import rung
 
 from rung.core import ChainRecord, RungError, read_records, write_records
 
-LEARNING = ("--lr", "2e-4", "--batch-tokens", "1024")
+LEARNING = ("--lr", "2e-4", "--batch-tokens", "512")
 LEARNING += ("--validation-fraction", "0.1", "--patience", "0")
 """The PRM's and the ORM's alike."""
 

@@ -10,12 +10,14 @@ from rung.train.losses import (
     class_cross_entropy,
     class_targets,
     comparative_ranking,
+    constant_loss,
     forward_corrected,
     implicit_cross_entropy,
     implicit_preference,
     squared_error,
     token_cross_entropy,
 )
+from rung.train.settings import Method
 
 LOGITS = torch.tensor([0.0, 2.0, -1.5])
 LABELS = torch.tensor([1.0, 0.25, 0.0])
@@ -204,6 +206,33 @@ def test_losses_are_sums_so_parts_add_up_to_the_whole(name):
     loss, logits = STEP_LOSSES[name], LOGITS_OF[name]
     parts = loss(logits[:1], LABELS[:1]) + loss(logits[1:], LABELS[1:])
     assert parts.item() == pytest.approx(loss(logits, LABELS).item())
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        Method(),
+        Method(loss="mse"),
+        *(Method(head=head) for head in ("2-class", "3-class", "tokens")),
+    ],
+)
+def test_the_constant_loss_is_the_least_that_one_number_for_all_can_lose(method):
+    labels = torch.tensor([1.0, 0.25, 0.0, 1.0, 0.5])
+    num_logits = {"scalar": 1, "3-class": 3}.get(method.head, 2)
+    logits = torch.zeros(num_logits, requires_grad=True)
+    for _ in range(400):
+        alike = logits.expand(len(labels), -1)
+        given = alike[:, 0] if num_logits == 1 else alike
+        loss = STEP_LOSSES[method.step_loss](given, labels) / len(labels)
+        (gradient,) = torch.autograd.grad(loss, logits)
+        logits = (logits - 2.0 * gradient).detach().requires_grad_()
+    assert constant_loss(method, labels.tolist()) == pytest.approx(loss.item(), abs=1e-4)
+
+
+def test_no_constant_loss_where_steps_are_compared_or_nothing_can_be_told_apart():
+    assert constant_loss(Method(loss="pqm"), [0.0, 1.0]) is None
+    assert constant_loss(Method(), [1.0, 1.0]) is None
+    assert constant_loss(Method(), []) is None
 
 
 CONFUSION = torch.tensor([[0.35, 0.9], [0.1, 0.6], [0.0, 1.0]])

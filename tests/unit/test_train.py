@@ -364,6 +364,18 @@ def test_problems_on_both_sides_are_told(trunk, tmp_path):
     assert "careful: 2 problems are in training and validation" in said.lines
 
 
+def test_a_run_that_learned_nothing_says_so(trunk, tmp_path):
+    short, long = Said(), Said()
+    report = train_reward(prm(trunk, lr=1e-7), TRAIN, HELD_OUT, tmp_path / "short", short)
+    assert report.constant_loss is not None and report.validation_loss >= report.constant_loss
+    assert "to score all alike would lose" in short.lines[-1]
+    learned = train_reward(prm(trunk, epochs=6), TRAIN, HELD_OUT, tmp_path / "long", long)
+    assert learned.constant_loss == report.constant_loss
+    assert learned.validation_loss < learned.constant_loss
+    assert not any("score all alike" in line for line in long.lines)
+    assert "| loss if all were scored alike |  |" in (tmp_path / "long" / "README.md").read_text()
+
+
 def test_a_loss_that_is_no_number_is_said(trunk, tmp_path):
     with pytest.raises(RungError, match=r"no number at step .*; try a lower lr"):
         train_reward(prm(trunk, lr=1e30, epochs=3), TRAIN, [], tmp_path / "prm")

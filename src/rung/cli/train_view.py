@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rung.train.card import constant_loss_cells
 from rung.train.settings import Places, TargetCounts, TrainingReport
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ def show_training(console: Console, report: TrainingReport, places: Places, fold
         table.add_row(about, *(_cell(c, name) for c in (report.train, report.validation)))
     loss = report.validation_loss
     table.add_row("loss", f"{report.train_loss:.4f}", "-" if loss is None else f"{loss:.4f}")
+    if report.constant_loss is not None:
+        table.add_row("loss if all were scored alike", *constant_loss_cells(report))
     console.print(table)
     early = ", stopped early" if report.is_stopped_early else ""
     console.print(

@@ -183,6 +183,8 @@ def _training(facts: dict[str, str], optimization: Optimization, report: Trainin
     rows = [(about, *_both(report, name)) for about, name in counts.items()]
     held_out = "-" if report.validation_loss is None else f"{report.validation_loss:.4f}"
     rows.append(("loss", f"{report.train_loss:.4f}", held_out))
+    if report.constant_loss is not None:
+        rows.append(("loss if all were scored alike", *constant_loss_cells(report)))
     return "\n".join(
         [
             "## How it was trained\n",
@@ -190,6 +192,12 @@ def _training(facts: dict[str, str], optimization: Optimization, report: Trainin
             _table(("", "training", "validation"), rows),
         ]
     )
+
+
+def constant_loss_cells(report: TrainingReport) -> tuple[str, str]:
+    """What scoring all alike would lose, under training or validation: whose targets it is of."""
+    shown = "-" if report.constant_loss is None else f"{report.constant_loss:.4f}"
+    return (shown, "-") if report.validation is None else ("", shown)
 
 
 def _trained(method: Method) -> str:

@@ -101,6 +101,7 @@ def finish(
     world: World,
     write_weights: Callable[[Path], None],
     write_card: Callable[[Path, TrainingReport], None] | None = None,
+    constant_loss: float | None = None,
 ) -> TrainingReport:
     """Put the checkpoint, its card and the report into `out` and forget the state."""
 
@@ -118,6 +119,7 @@ def finish(
             seconds=outcome.seconds,
             tokens_per_s=outcome.tokens / outcome.training_s,
             weights_hash=weights_hash(aside),
+            constant_loss=constant_loss,
         )
         if write_card is not None:
             write_card(aside, report)

@@ -7,7 +7,7 @@ step of every chain weighs the same however the chains were cut into batches.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from rung.model.reading import CLASSES
 from rung.train.settings import LossName, Method
 
 
@@ -205,6 +206,22 @@ def step_loss(method: Method) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
         return partial(comparative_ranking, margin=method.margin)
     alone = STEP_LOSSES[method.step_loss]
     return lambda logits, labels_K, chains_K: alone(logits, labels_K)
+
+
+def constant_loss(method: Method, labels: Sequence[float]) -> float | None:
+    """What a model loses a target, in the mean, that scores all alike and as well as one can.
+
+    Of cross entropy it is the entropy of the mean label, of squared error the labels' variance. A
+    model that loses no less tells no step from another. None for pqm, which compares steps, and
+    where the labels are all the same.
+    """
+    if method.step_loss == "pqm" or len(set(labels)) < 2:
+        return None
+    labels_K = torch.tensor(labels, dtype=torch.float64)
+    if method.step_loss == "mse":
+        return labels_K.var(correction=0).item()
+    share_C = class_targets(labels_K, max(2, len(CLASSES[method.head]))).mean(dim=0)
+    return torch.special.entr(share_C).sum().item()
 
 
 def _implicit_rewards(

@@ -22,7 +22,7 @@ from rung.train.card import write_card
 from rung.train.examples import Example, Examples, label_source, reward_examples
 from rung.train.frozen import trunk_features
 from rung.train.loop import Task
-from rung.train.losses import forward_corrected, step_loss
+from rung.train.losses import constant_loss, forward_corrected, step_loss
 from rung.train.run import Run, take_up, within_context
 from rung.train.settings import RewardTraining, TrainingReport
 from rung.train.trackers import TrackerName
@@ -71,6 +71,7 @@ def train_reward(
         held_out,
         lambda aside: write_reward_model(model, loaded.tokenizer, reading, aside),
         lambda aside, report: write_card(aside, run.name, settings, reading, report),
+        _constant_loss(settings, held_out.examples or ours.examples),
     )
 
 
@@ -104,6 +105,12 @@ def _task(
         train=ours.examples,
         validation=held_out.examples,
     )
+
+
+def _constant_loss(settings: RewardTraining, examples: Sequence[Example]) -> float | None:
+    if settings.noise is not None:
+        return None
+    return constant_loss(settings.method, [y for example in examples for y in example.targets])
 
 
 def _confusion(noise: Noise, bundles: Sequence[Bundle], device: torch.device) -> Tensor:

@@ -27,6 +27,11 @@ from rung.train.settings import (
 )
 from rung.train.trackers import Tracker, TrackerName, load_tracker, tracked
 
+LEARNED_NOTHING = (
+    "it does not tell right from wrong yet: to score all alike would lose {:.4f}, and it loses no"
+    " less; more steps (epochs, chains, smaller batches) or another learning rate may help"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
@@ -71,12 +76,15 @@ class Run:
         held_out: Examples,
         write_weights: Callable[[Path], None],
         write_card: Callable[[Path, TrainingReport], None] | None = None,
+        constant_loss: float | None = None,
     ) -> TrainingReport:
         """Put the checkpoint, its card and the report into the folder."""
         validation = held_out.counts if self.validation else None
-        return finish(
-            self.out, outcome, ours.counts, validation, self.world, write_weights, write_card
-        )
+        counts, written = (ours.counts, validation), (write_weights, write_card, constant_loss)
+        report = finish(self.out, outcome, *counts, self.world, *written)
+        if report.tells_targets_apart is False:
+            self.progress.log(LEARNED_NOTHING.format(report.constant_loss))
+        return report
 
 
 def take_up(

@@ -280,6 +280,18 @@ class TrainingReport:
     tokens_per_s: float
     """In the training steps alone."""
     weights_hash: str
+    constant_loss: float | None = None
+    """What the validation targets (the training ones, without any) cost a model that scores all
+    alike, see `rung.train.losses.constant_loss`. None too where the loss is corrected for noise,
+    and for what is no reward model."""
+
+    @property
+    def tells_targets_apart(self) -> bool | None:
+        """Does it lose less than a model that scores all alike? None: not known."""
+        if self.constant_loss is None:
+            return None
+        loss = self.train_loss if self.validation_loss is None else self.validation_loss
+        return loss < self.constant_loss
 
 
 def _check_lora(rank: int | None, trainable: str = "all") -> None:
