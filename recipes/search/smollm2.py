@@ -47,7 +47,7 @@ class Recipe:
     reward_lr: float = 2e-4
     """Of the PRM and the ORM."""
     reward_epochs: int = 4
-    """Over their chains: the lab's PRM has learned next to nothing after 66 updates, most after 150."""
+    """Over their chains: a PRM has learned little here after 66 updates, most of it after 150."""
     seed: int = 0
 
 
