@@ -33,7 +33,7 @@ LEARNING += ("--validation-fraction", "0.1", "--patience", "0")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Again:
-    """The defaults make the numbers in README.md."""
+    """The defaults are the second try of README.md."""
 
     made: Path = Path("real-llm")
     """What run.py made."""

@@ -171,7 +171,8 @@ def test_each_step_is_corrected_by_its_position(trunk: Path, tmp_path: Path, mon
         settings = RewardTraining(
             kind="prm", trunk=trunk, method=method, noise=TWO, optimization=replace(FAST, epochs=1)
         )
-        train_reward(settings, toy_records(1), [], tmp_path / trainable, Silent())
+        report = train_reward(settings, toy_records(1), [], tmp_path / trainable, Silent())
+        assert report.constant_loss is None, "the loss is not that of the labels as they stand"
     rates = [[0.3, 0.8], [0.3, 0.8], [0.1, 0.9], [0.1, 0.9]]
     assert len(seen) == 2
     for rows in seen:
