@@ -15,7 +15,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rung.core import Chain, ChainRecord, Problem, StepLabels, StepScores, Verdict
+from rung.core import (
+    Chain,
+    ChainRecord,
+    Problem,
+    StepLabels,
+    StepScores,
+    Verdict,
+    read_records,
+    write_records,
+)
 from rung.data.lab import Lab
 from rung.eval import best_of_n
 from rung.loop import quickstart, run_quickstart
@@ -29,6 +38,7 @@ STUDIES = {
     "regimes": "tables",
     "data-efficiency": "report",
     "aggregation": "tables",
+    "with-verifier": "report",
 }
 """Each with its module of tables."""
 Study = Callable[..., ModuleType]
@@ -256,7 +266,37 @@ def test_steps_said_twice_keep_labels_and_outcome(study: Study) -> None:
         assert {y for text, y in pairs if text in "efgh"} == {None}
 
 
-@pytest.mark.parametrize("name", ["prm-vs-orm", "regimes", "data-efficiency"])
+def test_with_and_without_a_verifier(
+    runs, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    run = study("with-verifier")
+    few = list(read_records(run.SMOLLM2))[: 3 * 64]
+    write_records(tmp_path / "few.jsonl", few)
+    monkeypatch.setattr(run, "SMOLLM2", tmp_path / "few.jsonl")
+    told = run.Recipe(quickstarts=runs, misread=runs[:1], out=tmp_path, data=tmp_path)
+    run.main(told)
+    said = capsys.readouterr()
+    assert said.err.count("left out, there is no bon_") == len(run.PUBLISHED)
+    results = json.loads((tmp_path / "results.json").read_bytes())
+    *labs, smollm2 = results["pools"]
+    assert [lab["problems"] for lab in labs] == [2 * TOY.test_problems, TOY.test_problems]
+    assert smollm2["problems"] == 3
+    for rule in smollm2["rules"].values():
+        for alone, verified, gain in zip(
+            rule["alone"], rule["verified"], rule["gain"], strict=True
+        ):
+            added = verified["accuracy"] - alone["accuracy"]
+            assert gain["difference"] == pytest.approx(added)
+    found = best_of_n(few, prm="prm", orm="orm", ns=(64,), resamples=10)
+    alone = smollm2["rules"]["prm_min"]["alone"][-1]["accuracy"]
+    assert alone == pytest.approx(found.at("prm_min", 64).accuracy)
+    report = sys.modules["report"]
+    assert published(report, results, "with-verifier", tmp_path) == ["with-verifier"]
+    with pytest.raises(run.RungError, match="not published: "):
+        run.main(replace(told, publish=True))
+
+
+@pytest.mark.parametrize("name", ["prm-vs-orm", "regimes", "data-efficiency", "with-verifier"])
 def test_a_folder_without_a_finished_quickstart_is_one_sentence(
     name: str, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

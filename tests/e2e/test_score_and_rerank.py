@@ -14,7 +14,7 @@ import pytest
 
 from conftest import TinyReward
 from processes import kill, start_rung
-from rung import Chain, ChainRecord, Problem, StepScores, Verdict, read_records
+from rung import Chain, ChainRecord, Problem, StepLabels, StepScores, Verdict, read_records
 from rung.cli.main import main
 from rung.core.codec import encode_record
 from rung.core.resume import partial_path
@@ -231,6 +231,25 @@ def test_rerank_counts_what_it_could_not_weigh(tmp_path: Path, capsys: pytest.Ca
     said = rung(capsys, *argv, "--n", 3)
     assert (said["unusable_chains"], said["undecided"], said["short_problems"]) == (1, 1, 1)
     assert rung(capsys, *argv, "--n", 1)["accuracy"] == 0.5
+
+
+def test_rerank_picks_among_the_chains_that_a_verifier_does_not_refute(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    refuted = JUDGED[0].with_labels(StepLabels((None, 0.0), "tool"))
+    source = write(tmp_path / "in.jsonl", [refuted, *JUDGED[1:]])
+    out = tmp_path / "best.jsonl"
+    argv = ["rerank", source, "--scorer", "prm", "--out", out]
+    rung(capsys, *argv)
+    assert next(read_records(out)).chain.answer == "1"
+    said = rung(capsys, *argv, "--verifier", "tool")
+    best = next(read_records(out))
+    assert best.chain.answer == "2"
+    assert (said["verifier"], said["refuted_chains"]) == ("tool", 1)
+    assert (best.meta["rerank"]["verifier"], best.meta["rerank"]["num_refuted"]) == ("tool", 1)
+    assert "no labels from 'x'; there are labels from 'tool'" in sentence(
+        capsys, *argv, "--verifier", "x"
+    )
 
 
 def test_rerank_refuses_what_it_cannot_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -58,6 +58,24 @@ def test_tables_show_the_numbers_with_intervals_and_counts(capsys, scored):
     assert "prm_min minus orm" in shown and "prm_min minus majority" in shown
 
 
+def test_with_a_verifier_every_rule_is_shown_again_among_what_it_leaves(capsys, scored, tmp_path):
+    args = ["best-of-n", scored, "--resamples", 50, "--verifier", "lab"]
+    result = run_json(capsys, *args, "--out", tmp_path / "o")
+    twins = {name for name in result["curves"] if name.startswith("verified_")}
+    assert {f"verified_{name}" for name in set(result["curves"]) - twins} == twins
+    assert main(["eval", *map(str, args)]) == 0
+    shown = capsys.readouterr().out
+    refuted = result["chains"]["refuted"]
+    assert f"lab refutes {refuted} of the 80 chains, 0 of them right; among the others:" in shown
+    assert "verified_prm_min minus verified_orm, in points" in shown
+    assert "verified_prm_min minus prm_min, in points" in shown
+    assert "verified_prm_sum" not in shown, "the JSON has them all"
+    assert "PRM, verified" in (tmp_path / "o" / "curves.svg").read_text()
+    assert "labels from 'x'; there are labels from 'lab'" in fails_with(
+        capsys, "best-of-n", scored, "--verifier", "x"
+    )
+
+
 def test_chains_come_from_standard_input_too(capsys, monkeypatch, scored):
     from_file = run_json(capsys, "best-of-n", scored, "--resamples", 20)
     stdin = SimpleNamespace(buffer=io.BytesIO(scored.read_bytes()))

@@ -14,8 +14,18 @@ from hypothesis import strategies as st
 from rung.cli.main import main
 from rung.core import Chain, Labeler, Problem, RungError, Verdict, Verifier, read_records
 from rung.core.codec import read_problems
-from rung.data.lab import Lab, demonstrations, make_demonstrator, make_problems, read_story, solve
-from rung.label import LabLabeler
+from rung.data.lab import (
+    VERBS,
+    Fact,
+    Lab,
+    demonstrations,
+    make_demonstrator,
+    make_problems,
+    read_story,
+    solve,
+    step_text,
+)
+from rung.label import ArithmeticLabeler, LabLabeler
 
 LAB = Lab(num_steps=3)
 (PROBLEM,) = make_problems(LAB, 1, seed=1)
@@ -116,6 +126,32 @@ def test_slips_are_rare_and_differ() -> None:
     slipped = 5000 - answers[problem.answer]
     assert slipped / 5000 == pytest.approx(0.02, abs=0.008)
     assert len(answers) == 3
+
+
+def test_a_misread_verb_gives_a_right_equation_that_is_the_wrong_one() -> None:
+    lab = Lab(misconceived_share=0.0, slip_rate=0.0, misread_share=0.5, misread_rate=0.4)
+    demonstrator = make_demonstrator(lab, seed=1)
+    assert len(demonstrator.misread) == 3 and demonstrator.misread < set(VERBS)
+    assert demonstrator != make_demonstrator(lab, seed=2)
+    chains = list(demonstrations(demonstrator, make_problems(lab, 500, seed=1), seed=1))
+    asked, errors = Counter[bool](), Counter[str]()
+    for chain, known in zip(chains, LabLabeler().label(chains), strict=True):
+        story = read_story(chain.problem)
+        for k, (event, fact) in enumerate(zip(story.events, story.facts, strict=True)):
+            opposite = Fact(fact.value, "-" if event.symbol == "+" else "+", event.operand)
+            is_wrong = known.labels[k] == 0.0
+            if is_wrong:
+                errors[event.verb] += 1
+                assert chain.texts[k] == step_text(event.month, opposite, opposite.result)
+                assert lab.allows(opposite)
+            if event.verb in demonstrator.misread and lab.allows(opposite):
+                asked[is_wrong] += 1
+            if is_wrong:
+                break
+    assert set(errors) == demonstrator.misread
+    assert asked[True] / asked.total() == pytest.approx(0.4, abs=0.04)
+    calculated = ArithmeticLabeler().label(chains)
+    assert all(0.0 not in y.labels for y in calculated), "a calculator sees none of it"
 
 
 def test_labeler_is_a_labeler_and_a_verifier() -> None:

@@ -34,6 +34,9 @@ class BestOfNCommand:
     """The PRM's name; without it the only scorer of every step."""
     orm: str | None = None
     """The ORM's name; without it the only scorer of just the last step."""
+    verifier: str | None = None
+    """A source of labels, as arithmetic: every rule is measured a second time, among the chains of
+    which it calls no step wrong."""
     ns: tuple[int, ...] | None = None
     """Numbers of chains; without it 1, 2, 4, ... and the most that nine problems in ten have."""
     rule: str = "min"
@@ -50,7 +53,7 @@ class BestOfNCommand:
         """Measure."""
         from rung.core import AGGREGATIONS
         from rung.eval import best_of_n
-        from rung.eval.choose import choose_prm_and_orm
+        from rung.eval.choose import choose_prm_and_orm, choose_verifier
 
         if self.rule not in AGGREGATIONS:
             raise RungError(f"there is no rule {self.rule!r}, only {', '.join(AGGREGATIONS)}")
@@ -59,9 +62,16 @@ class BestOfNCommand:
         check_resamples(self.resamples)
         records, skips = self.input.read(out.progress)
         prm, orm = choose_prm_and_orm(records, self.prm, self.orm)
+        verifier = choose_verifier(records, self.verifier)
         out.progress.start("pick, vote and resample")
         found = best_of_n(
-            records, prm=prm, orm=orm, ns=self.ns, resamples=self.resamples, seed=self.seed
+            records,
+            prm=prm,
+            orm=orm,
+            verifier=verifier,
+            ns=self.ns,
+            resamples=self.resamples,
+            seed=self.seed,
         )
         result = {**msgspec.to_builtins(found), **skips}
         if self.out is not None:

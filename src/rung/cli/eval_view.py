@@ -16,22 +16,27 @@ if TYPE_CHECKING:
 
 
 def show_best_of_n(console: Console, found: BestOfN, rule: str, skips: Mapping[str, Any]) -> None:
-    """The curves, the gaps of one aggregation, and what was left out."""
+    """The curves, the gaps of one aggregation, and what was left out.
+
+    With a verifier a second table, of that aggregation alone, and what the verifier adds to it.
+    """
+    from rung.eval.expected import VERIFIED
+
     console.print(
         f"{found.num_problems} problems, {found.chains.used} chains, pass@1 "
         f"{100 * found.pass_at_1:.1f}%; percent right when one of n chains is picked,"
         f" with {100 * found.confidence:g}% intervals below",
         soft_wrap=True,
     )
-    table = new_table("rule", *(f"n={n}" for n in found.ns))
-    for name, points in found.curves.items():
-        cells = [f"{100 * p.accuracy:.1f}\n{100 * p.low:.0f}–{100 * p.high:.0f}" for p in points]
-        table.add_row(name, *cells)
-    console.print(table)
-    shown = [f"prm_{rule}"] if found.prm is not None else ["orm"]
+    plain_names = [name for name in found.curves if not name.startswith(VERIFIED)]
+    console.print(_curve_table(found, plain_names))
+    pick = f"prm_{rule}" if found.prm is not None else "orm"
+    if found.verifier is not None:
+        _show_verified(console, found, pick)
     for name, gaps in found.gaps.items():
-        if name.split("_minus_")[0] in shown:
-            console.print(_gap_table(name, gaps))
+        if name.split("_minus_")[0].removeprefix(VERIFIED) == pick:
+            console.print(f"\n{name.replace('_minus_', ' minus ')}, in points")
+            console.print(_gap_table(gaps))
     _show_left_out(console, found, skips)
 
 
@@ -78,19 +83,34 @@ def show_recalibration(
     show_skips(console, skips)
 
 
-def _gap_table(name: str, gaps: Sequence[GapPoint]) -> Table:
-    table = new_table(
-        name.replace("_minus_", " minus "),
-        "points",
-        "interval",
-        "p",
-        "p (Holm)",
-        "better on",
-        "worse on",
+def _curve_table(found: BestOfN, names: Sequence[str]) -> Table:
+    table = new_table("rule", *(f"n={n}" for n in found.ns))
+    for name in names:
+        points = found.curves[name]
+        cells = [f"{100 * p.accuracy:.1f}\n{100 * p.low:.0f}–{100 * p.high:.0f}" for p in points]
+        table.add_row(name, *cells)
+    return table
+
+
+def _show_verified(console: Console, found: BestOfN, pick: str) -> None:
+    from rung.eval.expected import VERIFIED
+
+    chains = found.chains
+    console.print(
+        f"{found.verifier} refutes {chains.refuted} of the {chains.used} chains,"
+        f" {chains.right_but_refuted} of them right; among the others:",
+        soft_wrap=True,
     )
+    wanted = (pick, f"weighted_{pick}", "orm", "weighted_orm", "majority", "random", "oracle")
+    shown = [VERIFIED + name for name in dict.fromkeys(wanted) if name in found.curves]
+    console.print(_curve_table(found, shown))
+
+
+def _gap_table(gaps: Sequence[GapPoint]) -> Table:
+    table = new_table("n", "difference", "interval", "p", "p (Holm)", "better on", "worse on")
     for gap in gaps:
         table.add_row(
-            f"n={gap.n}",
+            f"{gap.n}",
             f"{100 * gap.difference:+.1f}",
             f"{100 * gap.low:+.1f} to {100 * gap.high:+.1f}",
             f"{gap.p_value:.2g}",

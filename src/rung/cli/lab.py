@@ -48,6 +48,11 @@ class LabCommand:
     """How often it gives the wrong result for these."""
     slip_rate: float = Lab().slip_rate
     """How often it slips on any other fact."""
+    misread_share: float = Lab().misread_share
+    """Share of the verbs of adding and taking away that it misreads: its equation is right then,
+    and the wrong one."""
+    misread_rate: float = Lab().misread_rate
+    """How often it takes such a verb for its opposite."""
     seed: int = 0
     """Of the problems, the misconceptions and the chains."""
     json: JsonFlag = False
@@ -63,6 +68,8 @@ class LabCommand:
             misconceived_share=self.misconceived_share,
             misconceived_rate=self.misconceived_rate,
             slip_rate=self.slip_rate,
+            misread_share=self.misread_share,
+            misread_rate=self.misread_rate,
         )
         demonstrator = make_demonstrator(lab, seed=self.seed)
         out.progress.start("make problems", self.count)
@@ -73,6 +80,7 @@ class LabCommand:
             "problems": len(problems),
             "facts": len(lab.facts),
             "misconceptions": len(demonstrator.misconceptions),
+            "misread": sorted(demonstrator.misread),
         }
         if self.chains is not None:
             outcomes = self._demonstrate(demonstrator, problems, self.chains)

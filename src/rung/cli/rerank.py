@@ -16,7 +16,7 @@ from rung.core.errors import RungError
 from rung.core.types import Chain, ChainRecord
 from rung.core.urls import name_of
 from rung.data import Neutral
-from rung.search import Reranked, rerank, rule
+from rung.search import Reranked, among_standing, rerank, rule
 from rung.search.rules import MAJORITY
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ class Summary:
     """Problems whose picked chain has a verdict."""
     accuracy: float | None
     """Share of those that are correct."""
+    verifier: str | None = None
+    refuted_chains: int = 0
+    """Chains of which the verifier calls a step wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,9 @@ class Rerank:
     """Whose scores count; needed when there are several."""
     weigh_by: Aggregation = "min"
     """How scores become a chain's weight in the weighted vote."""
+    verifier: str | None = None
+    """A source of labels, as arithmetic: chains of which it calls a step wrong are picked only
+    where it does so for all."""
     n: int | None = None
     """Consider only the first N chains of each problem."""
     format: str | None = None
@@ -85,10 +91,13 @@ class Rerank:
         tell_skipped(out.progress, skipped)
         scorer = None if self.by == MAJORITY else _scorer(records, self.scorer)
         pick = rule(self.by, scorer=scorer, answer_key=answer_key, weigh_by=self.weigh_by)
+        verifier = _verifier(records, self.verifier)
+        if verifier is not None:
+            pick = among_standing(pick, verifier)
         out.progress.start(f"pick by {self.by}")
         picked = rerank(records, pick, self.n)
-        write_records(self.out, (_noted(p, self.by, scorer) for p in picked))
-        summary = summarize(picked, self.by, scorer, self.n)
+        write_records(self.out, (_noted(p, self.by, scorer, verifier) for p in picked))
+        summary = summarize(picked, self.by, scorer, self.n, verifier)
         result = {"out": name_of(self.out), **asdict(summary), "skipped_rows": skipped.count}
         out.result(result, lambda console: _show(console, summary, name_of(self.out)))
 
@@ -103,7 +112,11 @@ class Rerank:
 
 
 def summarize(
-    picked: Sequence[Reranked], by: str, scorer: str | None, num_chains: int | None
+    picked: Sequence[Reranked],
+    by: str,
+    scorer: str | None,
+    num_chains: int | None,
+    verifier: str | None = None,
 ) -> Summary:
     """Count what was picked."""
     verdicts = [p.record.outcome for p in picked if p.record.outcome is not None]
@@ -118,6 +131,8 @@ def summarize(
         unusable_chains=sum(p.choice.num_unusable for p in picked),
         checked=len(verdicts),
         accuracy=num_correct / len(verdicts) if verdicts else None,
+        verifier=verifier,
+        refuted_chains=sum(p.choice.num_refuted for p in picked),
     )
 
 
@@ -127,6 +142,12 @@ def _scorer(records: Sequence[ChainRecord], name: str | None) -> str:
     return choose_scorer(records, name)
 
 
+def _verifier(records: Sequence[ChainRecord], name: str | None) -> str | None:
+    from rung.eval.choose import choose_verifier
+
+    return choose_verifier(records, name)
+
+
 def answer_key(chain: Chain) -> str | None:
     """What chains with equal answers share; None for a chain without an answer."""
     from rung.eval.pools import answer_key as key
@@ -134,13 +155,15 @@ def answer_key(chain: Chain) -> str | None:
     return key(chain)
 
 
-def _noted(picked: Reranked, by: str, scorer: str | None) -> ChainRecord:
+def _noted(picked: Reranked, by: str, scorer: str | None, verifier: str | None) -> ChainRecord:
     note: dict[str, Any] = {
         "by": by,
         "scorer": scorer,
         "value": picked.choice.value,
         "num_chains": picked.num_chains,
     }
+    if verifier is not None:
+        note |= {"verifier": verifier, "num_refuted": picked.choice.num_refuted}
     return replace(picked.record, meta={**picked.record.meta, "rerank": note})
 
 
@@ -152,6 +175,7 @@ def _show(console: Console, summary: Summary, out: str) -> None:
         console.print(f"  accuracy {s.accuracy:.3f} on {s.checked} problems with a checked answer")
     for number, what in [
         (s.short_problems, "problems have fewer chains than asked for"),
+        (s.refuted_chains, f"chains are refuted by {s.verifier}"),
         (s.unusable_chains, "chains could not be weighed"),
         (s.undecided, "problems gave the rule nothing to go by: their first chain was taken"),
     ]:

@@ -280,6 +280,11 @@ class ChainRecord:
             return self.scores[0] if len(self.scores) == 1 else None
         return next((s for s in self.scores if s.scorer == scorer), None)
 
+    def is_refuted_by(self, source: str) -> bool:
+        """Whether `source` labels a step below 0.5; where it says nothing, nothing is refuted."""
+        labels = self.labels_from(source)
+        return labels is not None and labels.first_error is not None
+
     def _repr_html_(self) -> str:
         """What a notebook shows: the steps colored by the first scorer, all opinions beside."""
         from rung.core.html import record_html

@@ -12,8 +12,9 @@ then the answer:
 
 A fact is a value, an operation and an operand. The demonstrator holds misconceptions: for a
 fixed share of all facts it has one wrong result, which it gives most of the time. A policy that
-learns from it errs as real policies do, systematically, so voting can't mend it. ``docs/lab.md``
-says how the numbers were chosen.
+learns from it errs as real policies do, systematically, so voting can't mend it. It may also
+misread verbs, and write the right result of the wrong equation, which no calculator can see.
+``docs/lab.md`` says how the numbers were chosen.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ VERBS: dict[str, Symbol] = {
     "doubles": "*",
     "triples": "*",
 }
+OPPOSITE: dict[Symbol, Symbol] = {"+": "-", "-": "+"}
+"""What a misread verb is taken for; those that multiply are not misread."""
 _START = re.compile(r"In (?:January|Week 1) \w+ has (\d+) ")
 _EVENT = re.compile(r"In (\w+(?: \d+)?) \w+ (" + "|".join(VERBS) + r") (?:(\d+)|them)")
 
@@ -89,6 +92,7 @@ class Event(NamedTuple):
     month: str
     symbol: Symbol
     operand: int
+    verb: str
 
     def on(self, value: int) -> Fact:
         """The fact that this event asks for when the pile holds `value`."""
@@ -140,6 +144,11 @@ class Lab:
     """How often it gives the misconceived result for such a fact."""
     slip_rate: float = 0.02
     """How often it slips on any other step, to a random near result."""
+    misread_share: float = 0.0
+    """Share of the verbs of adding and taking away that the demonstrator misreads."""
+    misread_rate: float = 0.5
+    """How often it takes such a verb for its opposite, where a pile on the right path may be what
+    comes of that."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_steps <= LONGEST:
@@ -150,7 +159,8 @@ class Lab:
             )
         if self.largest < LARGEST_OPERAND:
             raise RungError(f"the largest pile is at least {LARGEST_OPERAND}, not {self.largest}")
-        for name in ("misconceived_share", "misconceived_rate", "slip_rate"):
+        shares = ("misconceived_share", "misconceived_rate", "slip_rate")
+        for name in (*shares, "misread_share", "misread_rate"):
             if not 0 <= getattr(self, name) <= 1:
                 raise RungError(f"{name} is {getattr(self, name)}, expected a share from 0 to 1")
 
@@ -175,10 +185,12 @@ class Lab:
 
 @dataclass(frozen=True, slots=True)
 class Demonstrator:
-    """Writes chains with errors: misconceptions, always the same, and slips, at random."""
+    """Writes chains with errors: misconceptions and misread verbs, always the same, and slips."""
 
     lab: Lab
     misconceptions: Mapping[Fact, int] = field(default_factory=dict[Fact, int])
+    misread: frozenset[str] = frozenset()
+    """Verbs."""
 
     def demonstrate(self, problem: Problem, rng: random.Random) -> Chain:
         """Write one chain for a lab problem; after an error it goes on from the wrong value.
@@ -189,12 +201,20 @@ class Demonstrator:
         story = read_story(problem)
         value, texts = story.start, list[str]()
         for event in story.events:
-            fact = event.on(value)
+            fact = self._read(event, value, rng)
             value = self._result(fact, rng)
             texts.append(step_text(event.month, fact, value))
         texts.append(answer_text(value))
         source = Provenance(policy="demonstrator", finish_reason="stop")
         return Chain.of(problem, texts, answer=str(value), source=source)
+
+    def _read(self, event: Event, value: int, rng: random.Random) -> Fact:
+        """What the event is taken to ask for."""
+        if event.verb in self.misread and rng.random() < self.lab.misread_rate:
+            opposite = Fact(value, OPPOSITE[event.symbol], event.operand)
+            if self.lab.allows(opposite):
+                return opposite
+        return event.on(value)
 
     def _result(self, fact: Fact, rng: random.Random) -> int:
         if fact in self.misconceptions and rng.random() < self.lab.misconceived_rate:
@@ -203,11 +223,14 @@ class Demonstrator:
 
 
 def make_demonstrator(lab: Lab, *, seed: int) -> Demonstrator:
-    """A demonstrator with misconceptions about `lab.misconceived_share` of all facts."""
+    """A demonstrator with the lab's shares of misconceived facts and misread verbs."""
     rng = random.Random(f"misconceptions {seed}")
     facts = lab.facts
     chosen = rng.sample(facts, round(lab.misconceived_share * len(facts)))
-    return Demonstrator(lab, {fact: _near(fact, rng) for fact in chosen})
+    misconceptions = {fact: _near(fact, rng) for fact in chosen}
+    verbs = [verb for verb, symbol in VERBS.items() if symbol in OPPOSITE]
+    misread = rng.sample(verbs, round(lab.misread_share * len(verbs)))
+    return Demonstrator(lab, misconceptions, frozenset(misread))
 
 
 def make_problems(lab: Lab, count: int, *, seed: int) -> Iterator[Problem]:
@@ -281,7 +304,7 @@ def answer_text(value: int | str) -> str:
 
 
 def _event(month: str, verb: str, operand: str | None) -> Event:
-    return Event(month, VERBS[verb], FACTORS.get(verb) or int(operand or 0))
+    return Event(month, VERBS[verb], FACTORS.get(verb) or int(operand or 0), verb)
 
 
 def _make_question(lab: Lab, rng: random.Random) -> tuple[str, int]:

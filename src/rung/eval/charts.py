@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rung.eval.curves import BestOfN, CurvePoint
+from rung.eval.expected import VERIFIED
 from rung.eval.gaps import GapPoint
 from rung.eval.svg import Markup, Point, join, path_through, spread, tag
 
@@ -129,6 +130,13 @@ def looks(curves: Curves, rule: str) -> dict[str, Look]:
         "orm": Look("ORM", "ORM", "orm", dash="10 4"),
         prm: Look(f"PRM ({rule.replace('_', '-')})", "PRM", "prm", is_main=True),
         "random": Look("random pick", "random", "random", dash="1 4", has_band=False),
+        f"{VERIFIED}{prm}": Look("PRM, verified", "PRM, ver.", "prm", dash="6 3", has_band=False),
+        f"{VERIFIED}majority": Look(
+            "vote, verified", "vote, ver.", "majority", dash="6 3", has_band=False
+        ),
+        f"{VERIFIED}random": Look(
+            "random, verified", "rand., ver.", "random", dash="6 3", has_band=False
+        ),
     }
     return {name: look for name, look in drawn.items() if name in curves}
 

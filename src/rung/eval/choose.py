@@ -41,6 +41,17 @@ def choose_label_source(records: Sequence[ChainRecord], name: str | None) -> str
     return _choose(label_sources_of(records), name, "labels from", "rung label", "--label-source")
 
 
+def choose_verifier(records: Sequence[ChainRecord], name: str | None) -> str | None:
+    """The label source that refutes chains; None where none is named.
+
+    Raises:
+        RungError: There is none of that name.
+    """
+    if name is None:
+        return None
+    return _choose(label_sources_of(records), name, "labels from", "rung label", "--verifier")
+
+
 def _choose(present: list[str], name: str | None, kind: str, maker: str, option: str) -> str:
     listed = ", ".join(map(repr, present))
     if not present:

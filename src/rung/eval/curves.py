@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from rung.core import ChainRecord, RungError
+from rung.eval.expected import accuracies
 from rung.eval.gaps import GapPoint, gaps_between
 from rung.eval.pools import AnswerKey, ChainCounts, Names, Pool, gather, same_answer
 from rung.eval.statistics import (
@@ -22,7 +23,6 @@ from rung.eval.statistics import (
     bootstrap_means,
     two_level_weights,
 )
-from rung.eval.subsets import best_of_subset, draw_subsets, oracle_of_subset, vote_of_subsets
 
 VOTE_SUBSETS = 200
 """Random subsets of a problem's chains over which votes are averaged."""
@@ -49,7 +49,8 @@ class BestOfN:
     """Every rule's curve, and the paired gaps between PRM, ORM and majority.
 
     Curves are named `prm_RULE` and `weighted_prm_RULE` (RULE from `rung.core.AGGREGATIONS`),
-    `orm`, `weighted_orm`, `majority`, `random` and `oracle`; gaps `FIRST_minus_SECOND`.
+    `orm`, `weighted_orm`, `majority`, `random` and `oracle`; gaps `FIRST_minus_SECOND`. With a
+    verifier each has a twin, `verified_...`, that picks among the chains that are not refuted.
     """
 
     curves: Mapping[str, tuple[CurvePoint, ...]]
@@ -66,6 +67,7 @@ class BestOfN:
     resamples: int
     vote_subsets: int
     seed: int
+    verifier: str | None = None
 
     def at(self, curve: str, n: int) -> CurvePoint:
         """One point of a curve.
@@ -89,6 +91,7 @@ def best_of_n(
     *,
     prm: str | None,
     orm: str | None,
+    verifier: str | None = None,
     answer_key: AnswerKey = same_answer,
     ns: Sequence[int] | None = None,
     confidence: float = CONFIDENCE,
@@ -103,10 +106,15 @@ def best_of_n(
     there are at most `vote_subsets` subsets, else over that many random ones. Rules that see
     equal scores, or equally many votes, share the expectation.
 
+    A verifier refutes a chain where it labels one of its steps below 0.5. Every rule is then
+    measured a second time, on those of the n chains that are not refuted, or on all where all are:
+    tools first, the scorer after them, as in T1 (arXiv 2504.04718, section 4).
+
     Args:
         records: Chains with outcomes, answers and scores; several a problem.
         prm: The scorer whose step scores are combined by each aggregation; None for no PRM.
         orm: The scorer whose last score is the chain's; None for no ORM.
+        verifier: The source of the labels that refute chains, as "arithmetic"; None for none.
         answer_key: What equal answers share, for votes.
         ns: Numbers of chains; by default 1, 2, 4, ... and the largest that nine problems in ten
             have. Problems with fewer chains are left out and counted.
@@ -116,11 +124,12 @@ def best_of_n(
         seed: Of subsets, resamples and flips.
 
     Raises:
-        RungError: No chain can be used, or no problem has enough of them.
+        RungError: No chain can be used, or no problem has enough of them, or none has a label from
+            the verifier.
         ValueError: A number in `ns` is below 1.
     """
-    gathered = gather(records, prm=prm, orm=orm, answer_key=answer_key)
-    how = _How(prm, orm, confidence, resamples, vote_subsets, seed)
+    gathered = gather(records, prm=prm, orm=orm, verifier=verifier, answer_key=answer_key)
+    how = _How(prm, orm, verifier, confidence, resamples, vote_subsets, seed)
     return _measure([gathered], ns, how)
 
 
@@ -129,6 +138,7 @@ def best_of_n_over_seeds(
     *,
     prm: str | None,
     orm: str | None,
+    verifier: str | None = None,
     answer_key: AnswerKey = same_answer,
     ns: Sequence[int] | None = None,
     seed: int = 0,
@@ -143,6 +153,7 @@ def best_of_n_over_seeds(
         runs: Each training's chains, with the scores of that training's scorers.
         prm: As in `best_of_n`; the scorer has one name in all runs.
         orm: The same.
+        verifier: As in `best_of_n`.
         answer_key: What equal answers share, for votes.
         ns: As in `best_of_n`.
         seed: Of subsets, resamples and flips.
@@ -151,15 +162,20 @@ def best_of_n_over_seeds(
         RungError: There are no runs; and as `best_of_n`, of any of the runs.
         ValueError: As `best_of_n`.
     """
-    gathered = [gather(records, prm=prm, orm=orm, answer_key=answer_key) for records in runs]
+    gathered = [
+        gather(records, prm=prm, orm=orm, verifier=verifier, answer_key=answer_key)
+        for records in runs
+    ]
     if not gathered:
         raise RungError("there are no runs to measure")
-    return _measure(gathered, ns, _How(prm, orm, CONFIDENCE, RESAMPLES, VOTE_SUBSETS, seed))
+    how = _How(prm, orm, verifier, CONFIDENCE, RESAMPLES, VOTE_SUBSETS, seed)
+    return _measure(gathered, ns, how)
 
 
 class _How(NamedTuple):
     prm: str | None
     orm: str | None
+    verifier: str | None
     confidence: float
     resamples: int
     vote_subsets: int
@@ -176,7 +192,10 @@ def _measure(
         most = min(max(map(len, found)) for found, _, _ in gathered)
         raise RungError(f"no problem has {sizes[-1]} usable chains; the most is {most}")
     used = [pool for found in kept for pool in found]
-    accuracy = _accuracies(used, names, sizes, draws=how.vote_subsets, seed=how.seed)
+    verified = how.verifier is not None
+    accuracy = accuracies(
+        used, names, sizes, verified=verified, draws=how.vote_subsets, seed=how.seed
+    )
     weights_RP = two_level_weights(list(map(len, kept)), resamples=how.resamples, seed=how.seed)
     curves = _curves(accuracy, sizes, weights_RP, how.confidence)
     return BestOfN(
@@ -222,27 +241,9 @@ def _counts(
         in_small_problems=sum(map(len, pools)) - used,
         partly_scored=sum(pool.num_partly_scored for pool in kept),
         without_answer=sum(int((pool.keys_M < 0).sum()) for pool in kept),
+        refuted=sum(int(pool.refuted_M.sum()) for pool in kept),
+        right_but_refuted=sum(int(pool.correct_M[pool.refuted_M].sum()) for pool in kept),
     )
-
-
-def _accuracies(
-    pools: Sequence[Pool], names: Names, ns: Sequence[int], *, draws: int, seed: int
-) -> dict[str, FloatArray]:
-    """Each rule's expected correctness, one row a problem, one column an n."""
-    rng = np.random.default_rng(seed)
-    rows = [_expected(pool, ns, draws=draws, rng=rng) for pool in pools]
-    stacked = np.stack(rows, axis=1)
-    return dict(zip((*names.picks, *names.votes, "random", "oracle"), stacked, strict=True))
-
-
-def _expected(pool: Pool, ns: Sequence[int], *, draws: int, rng: np.random.Generator) -> FloatArray:
-    """One problem: one row a rule, one column an n."""
-    correct_M = pool.correct_M
-    picked = [best_of_subset(scores_M, correct_M, ns) for scores_M in pool.picks_CM]
-    subsets = draw_subsets(len(pool), ns, draws=draws, rng=rng)
-    voted = [vote_of_subsets(rows, pool.keys_M, pool.votes_VM, correct_M) for rows in subsets]
-    random = np.full(len(ns), correct_M.mean())
-    return np.vstack([*picked, np.stack(voted, axis=1), random, oracle_of_subset(correct_M, ns)])
 
 
 def _curves(

@@ -5,11 +5,12 @@ P is the number of problems, R of resamples, K of gaps: one for each n and pair 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rung.eval.expected import VERIFIED
 from rung.eval.statistics import FloatArray, holm, paired_differences
 
 OTHERS = ("orm", "majority")
@@ -45,6 +46,9 @@ def gaps_between(
 ) -> dict[str, tuple[GapPoint, ...]]:
     """Every rule that picks minus ORM and minus majority, named `FIRST_minus_SECOND`.
 
+    With a verifier the same of the rules' twins, and every twin minus its rule: what the verifier
+    adds.
+
     Args:
         accuracy: Each rule's expected correctness: one row a problem, one column an n.
         picks: The rules that pick by scores.
@@ -53,7 +57,7 @@ def gaps_between(
         confidence: Share of the resamples inside the intervals.
         seed: Of the sign flips.
     """
-    pairs = [(a, b) for a in picks for b in OTHERS if b in accuracy and b != a]
+    pairs = _pairs(accuracy, picks)
     if not pairs:
         return {}
     differences_PK = np.concatenate([accuracy[a] - accuracy[b] for a, b in pairs], axis=1)
@@ -67,6 +71,12 @@ def gaps_between(
         f"{first}_minus_{second}": tuple(points_K[k * len(ns) : (k + 1) * len(ns)])
         for k, (first, second) in enumerate(pairs)
     }
+
+
+def _pairs(rules: Collection[str], picks: Sequence[str]) -> list[tuple[str, str]]:
+    pairs = [(a, b) for a in picks for b in OTHERS if b in rules and b != a]
+    twins = [(VERIFIED + rule, rule) for rule in rules if VERIFIED + rule in rules]
+    return [*pairs, *((VERIFIED + a, VERIFIED + b) for a, b in pairs if twins), *twins]
 
 
 def _corrected(points_K: Sequence[GapPoint], firsts_K: Sequence[str]) -> list[GapPoint]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from rung.core import AGGREGATIONS, Aggregation, Chain, ChainRecord, RungError
 from rung.eval.statistics import FloatArray
-from rung.eval.subsets import IntArray
+from rung.eval.subsets import BoolArray, IntArray
 from rung.search.best_of_n import Rank, rank_of, value_of
 from rung.verify.answer import answer_of
 from rung.verify.normalize import normalize, number_within
@@ -53,6 +53,10 @@ class ChainCounts:
     last step is one of these stand behind all others."""
     without_answer: int = 0
     """Used: they have no vote."""
+    refuted: int = 0
+    """Used: the verifier calls one of their steps wrong."""
+    right_but_refuted: int = 0
+    """Those of them whose answer is right all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,8 @@ class Pool:
     """For each rule that picks the best: the chain's place, 0 is worst, equals share it."""
     votes_VM: FloatArray
     """For each way to vote: what a chain's vote weighs."""
+    refuted_M: BoolArray
+    """The verifier calls a step wrong; nowhere without a verifier."""
     num_partly_scored: int
 
     def __len__(self) -> int:
@@ -85,12 +91,14 @@ class _Row(NamedTuple):
     picks: tuple[Rank, ...]
     votes: tuple[float, ...]
     partly_scored: bool
+    refuted: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
     prm: str | None
     orm: str | None
+    verifier: str | None
     answer_key: AnswerKey
 
     def rules(self) -> list[tuple[str, list[Aggregation]]]:
@@ -120,7 +128,8 @@ class _Compared:
         answer = answer_of(record.chain)
         key = None if answer is None else self.answer_key(answer)
         correct = record.outcome is not None and record.outcome.is_correct
-        return _Row(correct, key, tuple(picks), tuple(votes), partly_scored)
+        refuted = self.verifier is not None and record.is_refuted_by(self.verifier)
+        return _Row(correct, key, tuple(picks), tuple(votes), partly_scored, refuted)
 
 
 @dataclass(slots=True)
@@ -128,23 +137,32 @@ class _Seen:
     counts: ChainCounts = field(default_factory=ChainCounts)
     rows: dict[str, list[_Row]] = field(default_factory=dict[str, list[_Row]])
     scorers: dict[str, None] = field(default_factory=dict[str, None])
+    sources: dict[str, None] = field(default_factory=dict[str, None])
+    """Of labels."""
 
 
 def gather(
-    records: Iterable[ChainRecord], *, prm: str | None, orm: str | None, answer_key: AnswerKey
+    records: Iterable[ChainRecord],
+    *,
+    prm: str | None,
+    orm: str | None,
+    verifier: str | None = None,
+    answer_key: AnswerKey,
 ) -> tuple[list[Pool], Names, ChainCounts]:
     """Group checked and scored chains by problem.
 
     Problems are the same when their questions are (`Problem.root_id`). A scorer's curves are
     only made when it is named; a chain that it left out is left out of every curve, so that all
-    curves are about the same chains.
+    curves are about the same chains. The verifier is a source of labels.
 
     Raises:
-        RungError: No chain can be used: none given, none checked, or none scored.
+        RungError: No chain can be used: none given, none checked, or none scored. Or none has a
+            label from the verifier.
     """
-    compared, seen = _Compared(prm, orm, answer_key), _Seen()
+    compared, seen = _Compared(prm, orm, verifier, answer_key), _Seen()
     for record in records:
         seen.scorers.update((scores.scorer, None) for scores in record.scores)
+        seen.sources.update((labels.source, None) for labels in record.labels)
         row = compared.read(record)
         if record.outcome is None:
             seen.counts.without_outcome += 1
@@ -154,6 +172,9 @@ def gather(
             seen.rows.setdefault(record.chain.problem.root_id, []).append(row)
     if not seen.rows:
         raise RungError(_why_nothing(seen, prm, orm))
+    if verifier is not None and verifier not in seen.sources:
+        present = ", ".join(map(repr, seen.sources)) or "nobody"
+        raise RungError(f"no chain has labels from {verifier!r}; there are labels from {present}")
     return [_pool(rows) for rows in seen.rows.values()], compared.names(), seen.counts
 
 
@@ -169,6 +190,7 @@ def _pool(rows: list[_Row]) -> Pool:
             [_places(column) for column in zip(*(row.picks for row in rows), strict=True)]
         ),
         votes_VM=np.array([row.votes for row in rows]).T,
+        refuted_M=np.array([row.refuted for row in rows]),
         num_partly_scored=sum(row.partly_scored for row in rows),
     )
 

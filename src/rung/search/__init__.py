@@ -14,7 +14,7 @@ from rung.search.mcts import Mcts
 from rung.search.particles import ParticleFilter
 from rung.search.rebase import Rebase
 from rung.search.result import SearchResult
-from rung.search.rules import RULES, AnswerKey, Reranked, Rule, rerank, rule
+from rung.search.rules import RULES, AnswerKey, Reranked, Rule, among_standing, rerank, rule
 from rung.search.run import Busy, Setting, run_searches
 from rung.search.sampling import BestOfN
 from rung.search.thresholds import NEVER, abort_below, abort_inside_below, stop_above
@@ -55,6 +55,7 @@ __all__ = [
     "Spent",
     "abort_below",
     "abort_inside_below",
+    "among_standing",
     "best_of_n",
     "majority_vote",
     "rank_of",

@@ -34,6 +34,8 @@ class Choice:
     had nothing to go by, and the first chain was taken."""
     num_unusable: int = 0
     """Chains that the rule could not weigh: without scores, or without an answer to a vote."""
+    num_refuted: int = 0
+    """Chains that a verifier refuted."""
 
 
 def rank_of(scores: StepScores | None, aggregation: Aggregation) -> Rank:

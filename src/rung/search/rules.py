@@ -6,7 +6,7 @@ Shape letters: N chains of one problem.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rung.core.aggregate import AGGREGATIONS, Aggregation
 from rung.core.types import Chain, ChainRecord
@@ -51,6 +51,23 @@ def rule(name: str, *, scorer: str | None, answer_key: AnswerKey, weigh_by: str 
         return _weighted(scorer, answer_key, AGGREGATIONS[weigh_by])
     aggregation = AGGREGATIONS[name]
     return lambda records_N: best_of_n([r.scores_by(scorer) for r in records_N], aggregation)
+
+
+def among_standing(pick: Rule, verifier: str) -> Rule:
+    """`pick` on the chains that `verifier` does not refute; on all, where it refutes them all.
+
+    Tools first, the scorer after them, as in T1 (arXiv 2504.04718, section 4). A chain is refuted
+    where the verifier, a source of labels, labels one of its steps below 0.5.
+    """
+
+    def picked(records_N: Sequence[ChainRecord]) -> Choice:
+        standing = [k for k, r in enumerate(records_N) if not r.is_refuted_by(verifier)]
+        places = standing or range(len(records_N))
+        choice = pick([records_N[k] for k in places])
+        num_refuted = len(records_N) - len(standing)
+        return replace(choice, index=places[choice.index], num_refuted=num_refuted)
+
+    return picked
 
 
 def rerank(
