@@ -48,6 +48,16 @@ def test_every_problem_gets_a_chain_that_says_what_it_took(
     assert len(every.read_text().splitlines()) >= said["finished"]
 
 
+def test_a_verifier_stands_beside_the_scorer_and_has_a_log_of_its_own(
+    command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, log = tmp_path / "out.jsonl", ["--log", tmp_path / "log"]
+    run(capsys, *command, "--verifier", "arithmetic", *log, "--out", out)
+    assert {r.scores[0].scorer for r in read_records(out)} == {"least of prm, arithmetic"}
+    _, err = run(capsys, *command, *log, "--out", out, code=2)
+    assert "these searches had another policy, sampling or scorer" in err
+
+
 def test_log_probabilities_of_steps_are_kept_where_they_are_asked_for(
     command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,6 +170,11 @@ def test_steps_call_tools_and_read_what_comes_back(
     [
         (["--algorithm", "abort"], "needs --calibrate FILE"),
         (["--n", "0"], "--n is 0"),
+        (["--algorithm", "majority", "--verifier", "lab"], "no place with --algorithm majority"),
+        (
+            ["--algorithm", "abort", "--calibrate", "x.jsonl", "--verifier", "lab"],
+            "no place with --algorithm abort: it draws its line by the scorer alone",
+        ),
         (["--look-every", "4"], "--look-every belongs to --algorithm abort"),
         (["--error", "2"], "the error is 2"),
         (["--budget.tokens", "0"], "the budget of tokens is 0, expected above 0"),

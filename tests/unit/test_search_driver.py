@@ -14,16 +14,18 @@ from conftest import TinyReward
 from odd_parts import Odd, elsewhere, no_chain, no_numbers, raises
 from rung.core import (
     Chain,
+    ChainRecord,
     InputError,
     Problem,
     Provenance,
     RungError,
     Sampling,
     Step,
+    StepLabels,
     StepScores,
     UnavailableError,
 )
-from rung.score import load_scorer
+from rung.score import LabelingScorer, StrictestScorer, load_scorer
 from rung.search import (
     Beam,
     BestOfN,
@@ -331,6 +333,49 @@ def test_a_step_costs_the_scorer_its_own_tokens_and_a_problem_that_is_over_no_me
     scorer.forget(PROBLEM)
     assert scorer._session.kept_tokens == 0  # type: ignore[attr-defined]
     assert scorer.score([chain])[0].scores[-1] is not None
+
+
+class NoFives:
+    """A labeler: a 5 is wrong, of even numbers it says nothing, the others are right."""
+
+    source = "no fives"
+
+    def label(self, chains: Sequence[Chain]) -> list[StepLabels]:
+        return [StepLabels(tuple(map(self.judge, chain.texts)), self.source) for chain in chains]
+
+    def judge(self, text: str) -> float | None:
+        return None if int(text) % 2 == 0 else float("5" not in text)
+
+
+def test_a_verifier_beside_a_prm_leaves_it_its_session_and_calls_steps_wrong(
+    tiny_reward: TinyReward,
+) -> None:
+    prm = load_scorer(tiny_reward())
+    both = StrictestScorer((prm, LabelingScorer(NoFives())))
+    grown = run_searches(Beam(n=8, width=2), PROBLEMS, setting(scorer=both))
+    whole = run_searches(Beam(n=8, width=2), PROBLEMS, setting(scorer=Bare(both)))
+    assert [one.spent for one in grown] == [other.spent for other in whole]
+    for one, other in zip(grown, whole, strict=True):
+        assert one.value == pytest.approx(other.value, abs=1e-5)
+    records = [record for result in grown for record in result.chains]
+    assert {record.scores[0].scorer for record in records} == {"least of prm, no fives"}
+    scores = [(step, score) for r in records for step, score in _scored_steps(r)]
+    fives = {score for text, score in scores if "5" in text}
+    others = {score for text, score in scores if "5" not in text}
+    assert fives == {0} and len(others) > 1
+    growth = growing(both)
+    chain = Chain(PROBLEM, ()).extend("1")
+    growth.score([chain])
+    growth.score([chain.extend("2")])
+    of_prm = growth._each[0]  # type: ignore[attr-defined]
+    assert of_prm._session.kept_tokens > 0
+    growth.forget(PROBLEM)
+    assert of_prm._session.kept_tokens == 0
+    assert not growth.reads_unfinished_steps
+
+
+def _scored_steps(record: ChainRecord) -> list[tuple[str, float | None]]:
+    return list(zip(record.chain.texts, record.scores[0].scores, strict=True))
 
 
 def test_a_capped_session_keeps_no_more_and_scores_alike(tiny_reward: TinyReward) -> None:

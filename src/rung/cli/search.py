@@ -18,9 +18,10 @@ from rung.cli.scorers import Opening, open_scorer
 from rung.cli.search_lines import Lines, draw_lines
 from rung.cli.search_tools import Limits, with_tools
 from rung.cli.search_view import checked, noted, show, summarize
+from rung.cli.verifiers import StepLabelsBy, with_verifier
 from rung.core.codec import Skipped, write_records
 from rung.core.errors import RungError
-from rung.core.protocols import Generator, Sampling
+from rung.core.protocols import Generator, Sampling, Scorer
 from rung.core.resume import fingerprint_of
 from rung.core.types import Problem
 from rung.core.urls import name_of
@@ -70,6 +71,8 @@ class Search:
     """How to search (docs/guides/search.md compares them)."""
     scorer: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
     """A PRM's or ORM's folder, or FOLDER@URL for the vLLM server there; votes need none."""
+    verifier: StepLabelsBy | None = None
+    """Beside the scorer: a step that it calls wrong has score 0."""
     n: int = 16
     """Chains, steps a round or particles: the algorithm's N."""
     width: int = 4
@@ -141,12 +144,13 @@ class Search:
         self._check()
         budget = self.budget.budget
         problems, skipped = self._read(out)
-        scorer = self._open(out)
-        knobs = self._knobs(scorer, out)
+        model = self._open(out)
+        knobs = self._knobs(model, out)
         search = ALGORITHMS[self.algorithm](knobs)
         pick = rule(search.rule, scorer=None, answer_key=answer_key, weigh_by=self.weigh_by)
         busy, path = Busy(), self.log or self.out.with_name(f"{self.out.name}.events")
         with (
+            with_verifier(model, self.verifier) as scorer,
             open_policy(self.policy, self._policy_options(), self.out) as (generator, policy_hash),
             SearchLog.open(path, self._search_of(policy_hash, scorer)) as log,
             with_tools(generator, self.tool, self.max_steps, self._sandbox()) as policy,
@@ -168,7 +172,7 @@ class Search:
         )
 
     def _setting(
-        self, policy: Generator, scorer: ModelScorer | None, pick: Rule, budget: Budget
+        self, policy: Generator, scorer: Scorer | None, pick: Rule, budget: Budget
     ) -> Setting:
         return Setting(
             generator=policy,
@@ -209,6 +213,9 @@ class Search:
                 f"--algorithm {self.algorithm} needs --calibrate FILE: chains with outcomes, of"
                 " other problems, scored by the same scorer"
             )
+        if self.verifier is not None and self.algorithm in (*UNSCORED, *CALIBRATED):
+            why = "votes" if self.algorithm in UNSCORED else "draws its line by the scorer alone"
+            raise RungError(f"--verifier has no place with --algorithm {self.algorithm}: it {why}")
         if self.look_every is not None and self.algorithm != "abort":
             raise RungError(f"--look-every belongs to --algorithm abort, not to {self.algorithm}")
 
@@ -261,10 +268,10 @@ class Search:
             **lines._asdict(),
         )
 
-    def _search_of(self, policy_hash: str, scorer: ModelScorer | None) -> str:
+    def _search_of(self, policy_hash: str, scorer: Scorer | None) -> str:
         sampling = (self.temperature, self.top_p, self.seed)
         shown = (self.chat, self.question_separator, self.step_separator, self.tool, self.python)
-        scored_by = None if scorer is None else scorer.fingerprint
+        scored_by = getattr(scorer, "fingerprint", None)
         kept = ["logprobs"] if self.logprobs else []
         return fingerprint_of([], [policy_hash, sampling, shown, scored_by, *kept])
 

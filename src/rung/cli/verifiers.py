@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Generator
 from typing import Literal
 
-from rung.core.protocols import Labeler, Verifier
+from rung.core.protocols import Labeler, Scorer, Verifier
 from rung.label import ArithmeticLabeler, LabLabeler
 from rung.verify import AnswerVerifier, CodeVerifier, find_sandbox
 from rung.verify.calculator import Calculator
@@ -38,3 +38,15 @@ def open_labeler(name: StepLabelsBy) -> Generator[Labeler]:
     else:
         with Calculator() as calculator:
             yield ArithmeticLabeler(checker=calculator)
+
+
+@contextlib.contextmanager
+def with_verifier(scorer: Scorer | None, name: StepLabelsBy | None) -> Generator[Scorer | None]:
+    """The scorer, with the labeler of that name beside it: the stricter one counts."""
+    from rung.score import LabelingScorer, StrictestScorer
+
+    if scorer is None or name is None:
+        yield scorer
+        return
+    with open_labeler(name) as labeler:
+        yield StrictestScorer((scorer, LabelingScorer(labeler)))

@@ -37,10 +37,11 @@ class StrictestScorer:
     def score(self, chains: Sequence[Chain]) -> list[StepScores]:
         """Score with all of them."""
         found = [scorer.score(chains) for scorer in self.scorers]
-        return [
-            StepScores(tuple(map(_least, *(_said(one.scores) for one in of_chain))), self.name)
-            for of_chain in zip(*found, strict=True)
-        ]
+        return [self.least(of_chain) for of_chain in zip(*found, strict=True)]
+
+    def least(self, scores: Sequence[StepScores]) -> StepScores:
+        """Of one chain, what each of them says."""
+        return StepScores(tuple(map(_least, *(_said(one.scores) for one in scores))), self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from rung.core.protocols import Scorer
 from rung.core.types import Chain, Problem, StepScores
+from rung.score.ensemble import StrictestScorer
 from rung.search.growth import is_part
 
 
@@ -40,10 +41,14 @@ class GrowingScorer(Protocol):
 def growing(scorer: Scorer, *, max_kept_mib: float | None = None) -> GrowingScorer:
     """The scorer with a session where it is a PRM that has them, else as it is.
 
+    Of a `StrictestScorer` each one grows by itself.
+
     Args:
         scorer: Any.
         max_kept_mib: Memory for the keys and values that its session keeps; None keeps all.
     """
+    if isinstance(scorer, StrictestScorer):
+        return Strictest(scorer, max_kept_mib)
     is_prm = getattr(scorer, "kind", None) == "prm" and getattr(scorer, "has_sessions", False)
     return InSession(scorer, max_kept_mib) if is_prm else WholeChains(scorer)
 
@@ -62,6 +67,26 @@ class WholeChains:
 
     def forget(self, problem: Problem) -> None:
         """Nothing is kept."""
+
+
+class Strictest:
+    """Several scorers, as a PRM and a verifier's labels: the least of what they say of a step."""
+
+    def __init__(self, scorer: StrictestScorer, max_kept_mib: float | None = None) -> None:
+        self._scorer = scorer
+        self._each = [growing(one, max_kept_mib=max_kept_mib) for one in scorer.scorers]
+        self.name = scorer.name
+        self.reads_unfinished_steps = all(one.reads_unfinished_steps for one in self._each)
+
+    def score(self, chains: Sequence[Chain]) -> list[StepScores]:
+        """Score with all of them."""
+        found = [one.score(chains) for one in self._each]
+        return [self._scorer.least(of_chain) for of_chain in zip(*found, strict=True)]
+
+    def forget(self, problem: Problem) -> None:
+        """All of them give back its memory."""
+        for one in self._each:
+            one.forget(problem)
 
 
 class InSession:
