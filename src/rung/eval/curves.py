@@ -108,7 +108,7 @@ def best_of_n(
 
     A verifier refutes a chain where it labels one of its steps below 0.5. Every rule is then
     measured a second time, on those of the n chains that are not refuted, or on all where all are:
-    tools first, the scorer after them, as in T1 (arXiv 2504.04718, section 4).
+    tools first, the scorer after them, as in T1 (arXiv 2504.04718).
 
     Args:
         records: Chains with outcomes, answers and scores; several a problem.

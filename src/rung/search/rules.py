@@ -56,7 +56,7 @@ def rule(name: str, *, scorer: str | None, answer_key: AnswerKey, weigh_by: str 
 def among_standing(pick: Rule, verifier: str) -> Rule:
     """`pick` on the chains that `verifier` does not refute; on all, where it refutes them all.
 
-    Tools first, the scorer after them, as in T1 (arXiv 2504.04718, section 4). A chain is refuted
+    Tools first, the scorer after them, as in T1 (arXiv 2504.04718). A chain is refuted
     where the verifier, a source of labels, labels one of its steps below 0.5.
     """
 
