@@ -180,6 +180,8 @@ def test_the_published_tables_are_those_of_the_results(recipe):
     report = recipe["report"]
     assert report.tables(results) in (RECIPE / "README.md").read_text()
     assert report.short(results) in report.RESULTS_PAGE.read_text()
+    again = json.loads((RECIPE / "results-again.json").read_bytes())
+    assert report.tables_again(again) in (RECIPE / "README.md").read_text()
 
 
 def test_the_published_samples_give_the_published_curves_and_picture_without_a_model(recipe):
