@@ -130,15 +130,17 @@ def looks(curves: Curves, rule: str) -> dict[str, Look]:
         "orm": Look("ORM", "ORM", "orm", dash="10 4"),
         prm: Look(f"PRM ({rule.replace('_', '-')})", "PRM", "prm", is_main=True),
         "random": Look("random pick", "random", "random", dash="1 4", has_band=False),
-        f"{VERIFIED}{prm}": Look("PRM, verified", "PRM, ver.", "prm", dash="6 3", has_band=False),
-        f"{VERIFIED}majority": Look(
-            "vote, verified", "vote, ver.", "majority", dash="6 3", has_band=False
-        ),
-        f"{VERIFIED}random": Look(
-            "random, verified", "rand., ver.", "random", dash="6 3", has_band=False
-        ),
     }
-    return {name: look for name, look in drawn.items() if name in curves}
+    verified = {
+        f"{VERIFIED}{name}": Look(f"{said}, verified", f"{said}, ver.", color, "6 3", False, False)
+        for name, said, color in (
+            (prm, "PRM", "prm"),
+            ("orm", "ORM", "orm"),
+            ("majority", "vote", "majority"),
+            ("random", "random", "random"),
+        )
+    }
+    return {name: look for name, look in (drawn | verified).items() if name in curves}
 
 
 def curves_chart(curves: Curves, rule: str, size: Size) -> Markup:
