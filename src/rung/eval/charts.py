@@ -132,7 +132,9 @@ def looks(curves: Curves, rule: str) -> dict[str, Look]:
         "random": Look("random pick", "random", "random", dash="1 4", has_band=False),
     }
     verified = {
-        f"{VERIFIED}{name}": Look(f"{said}, verified", f"{said}, ver.", color, "6 3", False, False)
+        f"{VERIFIED}{name}": Look(
+            f"{said}, verified", f"{said}, ver.", color, dash="6 3", has_band=False
+        )
         for name, said, color in (
             (prm, "PRM", "prm"),
             ("orm", "ORM", "orm"),
