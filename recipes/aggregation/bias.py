@@ -129,7 +129,7 @@ def _correlation(
         return None
     xy_R, xx_R, yy_R = (weights_RP @ moments_P3).T
     with np.errstate(invalid="ignore"):
-        drawn_R = xy_R / np.sqrt(xx_R * yy_R)
+        drawn_R = np.clip(xy_R / np.sqrt(xx_R * yy_R), -1.0, 1.0)
     return _asdict(estimate(float(xy / np.sqrt(xx * yy)), drawn_R))
 
 

@@ -88,29 +88,52 @@ def test_a_clear_difference_has_an_interval_above_zero_and_a_small_p():
     assert found.low < found.difference < found.high
 
 
-def test_two_levels_draw_groups_and_then_as_many_of_their_problems():
+def covered(weights_of, *, groups, size, between, trials=300):
+    """How often an interval covers 0, the truth; `between`: a group's sd, in problems' ones."""
+    rng = np.random.default_rng(0)
+    hits = 0
+    for trial in range(trials):
+        shift = np.repeat(rng.normal(0, between, groups), size)
+        values = (shift + rng.normal(0, 1, groups * size))[:, None]
+        _, low, high = bootstrap_means(values, weights_of(trial))
+        hits += bool(low[0] <= 0 <= high[0])
+    return hits / trials
+
+
+@pytest.mark.parametrize("groups", [2, 3, 5, 8])
+def test_an_interval_over_groups_covers_what_another_group_would_give(groups):
+    sizes = [20] * groups
+    found = covered(
+        lambda trial: two_level_weights(sizes, resamples=400, seed=trial),
+        groups=groups,
+        size=20,
+        between=1.0,
+    )
+    of_problems = covered(
+        lambda trial: resample_weights(sum(sizes), resamples=400, seed=trial),
+        groups=groups,
+        size=20,
+        between=1.0,
+    )
+    assert 0.91 < found < 0.99
+    assert of_problems < 0.65
+
+
+def test_groups_that_say_the_same_leave_the_interval_of_their_problems():
+    values = np.tile([0.0, 1.0], 60)[:, None]
+    one, two = resample_weights(120), two_level_weights([40, 60, 20])
+    (_, low, high), (_, low_2, high_2) = (bootstrap_means(values, w) for w in (one, two))
+    assert high_2 - low_2 == pytest.approx(high - low, rel=0.1)
+
+
+def test_the_weights_of_groups_always_add_up_and_bounds_stay_where_values_are():
     weights = two_level_weights([5, 3], resamples=200, seed=1)
     assert weights.shape == (200, 8)
-    of_first = weights[:, :5].sum(axis=1)
-    assert set(of_first) == {0.0, 5.0, 10.0}
-    assert (weights[:, 5:].sum(axis=1) == 3 * (2 - of_first / 5)).all()
-
-
-def test_an_interval_over_groups_covers_what_another_group_would_give():
-    rng = np.random.default_rng(0)
-    groups, size = 8, 30
-    covered = {"one level": 0, "two levels": 0}
-    for trial in range(150):
-        shift = np.repeat(rng.normal(0, 0.3, groups), size)
-        values = (shift + rng.normal(0, 0.3, groups * size))[:, None]
-        for name, weights in (
-            ("one level", resample_weights(groups * size, resamples=200, seed=trial)),
-            ("two levels", two_level_weights([size] * groups, resamples=200, seed=trial)),
-        ):
-            _, low, high = bootstrap_means(values, weights)
-            covered[name] += bool(low[0] <= 0 <= high[0])
-    assert covered["two levels"] / 150 > 0.84
-    assert covered["one level"] / 150 < 0.6
+    assert weights.sum(axis=1) == pytest.approx(8)
+    assert (weights < 0).any()
+    right = np.array([1.0] * 5 + [0.0] * 3)[:, None]
+    mean, low, high = bootstrap_means(right, weights)
+    assert (low[0], mean[0], high[0]) == (0.0, 0.625, 1.0)
 
 
 def test_one_group_is_drawn_as_problems_alone_and_an_empty_one_is_refused():

@@ -145,9 +145,9 @@ def best_of_n_over_seeds(
 ) -> BestOfN:
     """The same over several trainings, as of several seeds: means over the problems of all.
 
-    A resample draws trainings and then problems in each (`rung.eval.statistics.two_level_weights`),
-    so the intervals hold for another training as well. p-values are over problems alone. Where two
-    trainings were tested on one question, it counts as two problems.
+    The intervals hold for another training as well: they are t intervals over the trainings, never
+    narrower than over the problems alone (`rung.eval.statistics.two_level_weights`). p-values are
+    over problems alone. Where two trainings were tested on one question, it counts as two problems.
 
     Args:
         runs: Each training's chains, with the scores of that training's scorers.

@@ -64,11 +64,16 @@ def resample_weights(num_problems: int, *, resamples: int = RESAMPLES, seed: int
 def two_level_weights(
     sizes: Sequence[int], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> FloatArray:
-    """The same for problems in groups, one a trained model: groups are drawn, then their problems.
+    """The same for problems in G groups, one a trained model: for another seed of the training too.
 
-    So an interval says how the numbers differ with another seed of the training too. With few
-    groups it is somewhat narrow, as the percentile bootstrap is (Davison and Hinkley, Bootstrap
-    Methods and their Application, 1997, section 3.8, where this is the first scheme).
+    Groups are few, three or five, and to draw them again as problems are drawn is not enough: where
+    three differ, such a 95 % interval covers the truth three times in four. So a resample shifts
+    the groups' weights, such that a weighted mean moves by t standard errors of the groups' means,
+    t from Student's distribution with G - 1 degrees of freedom: the t interval over clusters
+    (Donald and Lang, Review of Economics and Statistics 89, 2007; Cameron and Miller, Journal of
+    Human Resources 50, 2015, section VI). Beside that it draws the problems of each group, which
+    theirs doesn't: an interval is never narrower than over the problems alone, and wider than need
+    be where groups do not differ.
 
     Args:
         sizes: Problems of each group; a group's columns follow those of the group before.
@@ -76,8 +81,7 @@ def two_level_weights(
         seed: Of the draws.
 
     Returns:
-        `weights_RP`, P the sum of the sizes. A group that is drawn twice has its problems drawn
-        twice, each time anew.
+        `weights_RP`, P the sum of the sizes. Some are negative; each row's sum is P.
 
     Raises:
         ValueError: A group has no problems, or there is no group.
@@ -87,14 +91,26 @@ def two_level_weights(
     if len(sizes) == 1:
         return resample_weights(sizes[0], resamples=resamples, seed=seed)
     rng = np.random.default_rng(seed)
-    times_RG = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=resamples)
+    shifts_RG = _student_shifts(rng, resamples, len(sizes))
     return np.concatenate(
         [
-            rng.multinomial(times_RG[:, g] * size, np.full(size, 1 / size)).astype(np.float64)
+            rng.multinomial(size, np.full(size, 1 / size), size=resamples)
+            + shifts_RG[:, [g]] * (sum(sizes) / size)
             for g, size in enumerate(sizes)
         ],
         axis=1,
     )
+
+
+def _student_shifts(rng: np.random.Generator, resamples: int, groups: int) -> FloatArray:
+    """Rows of sum 0 whose products with G means are t draws of the mean's error.
+
+    A normal draw in G - 1 dimensions over the root of a chi-squared one with as many degrees of
+    freedom: its product with the means is a t draw times their standard deviation.
+    """
+    normal_RG = rng.standard_normal((resamples, groups))
+    normal_RG -= normal_RG.mean(axis=1, keepdims=True)
+    return normal_RG / np.sqrt(groups * rng.chisquare(groups - 1, size=(resamples, 1)))
 
 
 def estimate(
@@ -191,8 +207,12 @@ def bootstrap(
 def bootstrap_means(
     values_PK: FloatArray, weights_RP: FloatArray, *, confidence: float = CONFIDENCE
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Means over problems of K quantities at once: `mean_K`, `low_K`, `high_K`."""
+    """Means over problems of K quantities at once: `mean_K`, `low_K`, `high_K`.
+
+    Bounds stay inside the range of the values, where negative weights would leave it.
+    """
     means_RK = weights_RP @ values_PK / weights_RP.sum(axis=1, keepdims=True)
+    means_RK = np.clip(means_RK, values_PK.min(axis=0), values_PK.max(axis=0))
     tail = (1.0 - confidence) / 2.0
     low_K, high_K = np.quantile(means_RK, [tail, 1.0 - tail], axis=0)
     return values_PK.mean(axis=0), low_K, high_K
