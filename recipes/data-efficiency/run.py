@@ -33,7 +33,7 @@ class Recipe:
     """Where quickstarts, scorers, scores and results go."""
     quickstarts: tuple[Path, ...] = ()
     """Finished quickstarts of different seeds; without them they are made."""
-    seeds: int = 3
+    seeds: int = 5
     """Quickstarts that are made."""
     chains: tuple[int, ...] = (250, 500, 1_000, 2_000, 4_000, 8_000)
     """How many chains are labeled; all of the quickstart's follow by themselves."""

@@ -13,7 +13,7 @@ import numpy as np
 from rung.core import AGGREGATIONS, ChainRecord, StepScores
 from rung.eval.processbench import THRESHOLD, best_threshold, predicted_first_error
 from rung.eval.ranking import Ranking
-from rung.eval.statistics import FloatArray, resample_weights
+from rung.eval.statistics import FloatArray, resample_weights, student_shifts
 from rung.eval.subsets import best_of_subset
 
 TRUTH = "lab"
@@ -55,8 +55,8 @@ def estimates(
 ) -> dict[str, dict[str, Any]]:
     """Each source's measures, mean over seeds, and minus those of the source it is compared with.
 
-    A resample draws problems, the same for all sources, and as many seeds as there are, for each
-    source its own.
+    A resample draws problems, the same for all sources, and how far the seeds' mean is off, for
+    each source its own: from Student's distribution, for seeds are few.
 
     Args:
         measured: Of each source, the measures of its PRMs, one a seed.
@@ -68,13 +68,13 @@ def estimates(
     value: dict[str, dict[str, float]] = {}
     drawn: dict[str, dict[str, FloatArray]] = {}
     for source, prms in measured.items():
-        seeds_RS = rng.integers(0, len(prms), (RESAMPLES, len(prms)))
+        seeds_RS = 1 / len(prms) + student_shifts(rng, RESAMPLES, len(prms))
         even_P = np.ones(num_problems)
         value[source] = {m: float(np.mean([prm[m](even_P) for prm in prms])) for m in prms[0]}
         drawn[source] = {
-            m: np.take_along_axis(
-                np.array([[prm[m](w_P) for prm in prms] for w_P in weights_RP]), seeds_RS, axis=1
-            ).mean(axis=1)
+            m: (np.array([[prm[m](w_P) for prm in prms] for w_P in weights_RP]) * seeds_RS)
+            .sum(axis=1)
+            .clip(0.0, 1.0)
             for m in prms[0]
         }
     return {

@@ -34,7 +34,7 @@ class Recipe:
     """Where quickstarts, logs and results go."""
     quickstarts: tuple[Path, ...] = ()
     """Finished quickstarts of different seeds; without them they are made."""
-    seeds: int = 3
+    seeds: int = 5
     """Quickstarts that are made."""
     size: Quickstart = field(default_factory=Quickstart)
     """Of the quickstarts that are made; the seed is another for each."""

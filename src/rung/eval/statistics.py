@@ -91,7 +91,7 @@ def two_level_weights(
     if len(sizes) == 1:
         return resample_weights(sizes[0], resamples=resamples, seed=seed)
     rng = np.random.default_rng(seed)
-    shifts_RG = _student_shifts(rng, resamples, len(sizes))
+    shifts_RG = student_shifts(rng, resamples, len(sizes))
     return np.concatenate(
         [
             rng.multinomial(size, np.full(size, 1 / size), size=resamples)
@@ -102,12 +102,15 @@ def two_level_weights(
     )
 
 
-def _student_shifts(rng: np.random.Generator, resamples: int, groups: int) -> FloatArray:
-    """Rows of sum 0 whose products with G means are t draws of the mean's error.
+def student_shifts(rng: np.random.Generator, resamples: int, groups: int) -> FloatArray:
+    """Rows of sum 0 whose products with G groups' numbers are t draws of their mean's error.
 
     A normal draw in G - 1 dimensions over the root of a chi-squared one with as many degrees of
-    freedom: its product with the means is a t draw times their standard deviation.
+    freedom: its product with the numbers is a t draw times their mean's standard error. One group
+    says nothing of others: there the shifts are 0.
     """
+    if groups == 1:
+        return np.zeros((resamples, 1))
     normal_RG = rng.standard_normal((resamples, groups))
     normal_RG -= normal_RG.mean(axis=1, keepdims=True)
     return normal_RG / np.sqrt(groups * rng.chisquare(groups - 1, size=(resamples, 1)))
