@@ -47,7 +47,7 @@ class Serve:
     only: Literal["all", "wrong", "right"] = "all"
     """Queue only chains whose answer is wrong, or right."""
     most: int | None = None
-    """Queue at most so many of them: those that teach most."""
+    """Queue at most so many of them: those first in line."""
     gold: Files = ()
     """Labeled chains to mix in, by which each person is measured."""
     gold_every: int = 10

@@ -67,7 +67,7 @@ class Judge:
     rubric: Path | None = None
     """A rubric (TOML): a verdict for each criterion and step, instead of --form."""
     only: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Judge only the N chains that teach most: convincing mistakes, scorers' disagreement, no two
+    """Judge only the N chains first in line: convincing mistakes, scorers' disagreement, no two
     alike (needs chains with scores). The others are written as they are."""
     votes: int = 1
     """Answers to each question; the majority decides, and a tie gives no label."""

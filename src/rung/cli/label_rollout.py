@@ -64,7 +64,7 @@ class Rolling:
     rollouts: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Log of the rollouts, which other runs may use too; by default OUT.rollouts."""
     only: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Label only the N chains that teach most: convincing mistakes, scorers' disagreement, no two
+    """Label only the N chains first in line: convincing mistakes, scorers' disagreement, no two
     alike (needs chains with scores). The others are written as they are."""
     temperature: float = 1.0
     """0 takes the likeliest token each time."""
