@@ -10,7 +10,7 @@ from lab_runs import LabRun
 
 from rung.core import ChainRecord
 from rung.data.lab import read_story
-from rung.eval import best_of_n_over_seeds
+from rung.eval import best_of_n, best_of_n_over_seeds
 
 BINS = ((1, 1), (2, 2), (3, 4), (5, 8), (9, 12), (13, 16), (17, 20))
 """Steps before the answer, from and to."""
@@ -40,12 +40,18 @@ def num_steps(record: ChainRecord) -> int:
 
 
 def lead(runs: Sequence[Sequence[ChainRecord]]) -> dict[str, Any]:
-    """Each rule with the most chains, and the PRM's lead over ORM and majority for every N."""
+    """Each rule with the most chains, and the PRM's lead over ORM and majority for every N.
+
+    `by_seed` is each run's lead over the ORM with the most chains.
+    """
     found = best_of_n_over_seeds(runs, prm="prm", orm="orm")
+    most = found.ns[-1]
+    alone = [best_of_n(run, prm="prm", orm="orm", ns=[most], resamples=1) for run in runs]
     gaps = {other: found.gaps[f"prm_min_minus_{other}"] for other in ("orm", "majority")}
     return {
         "num_problems": found.num_problems,
-        "n": found.ns[-1],
+        "n": most,
         "accuracy": {name: msgspec.to_builtins(found.curves[name][-1]) for name in RULES},
         "gaps": msgspec.to_builtins(gaps),
+        "by_seed": [one.gap_at("prm_min_minus_orm", most).difference for one in alone],
     }

@@ -88,7 +88,7 @@ def _meet(row: Mapping[str, Any]) -> bool:
 def _lengths(rows: Sequence[Mapping[str, Any]]) -> str:
     n = rows[0]["n"]
     head = ["steps", "problems", *(said for said, _, _ in RULES.values())]
-    head += [f"PRM minus ORM, N = {n}", "N = 4", "PRM minus majority"]
+    head += _gap_head(n)
     return table(
         head,
         [
@@ -96,9 +96,7 @@ def _lengths(rows: Sequence[Mapping[str, Any]]) -> str:
                 _steps(row),
                 str(row["num_problems"]),
                 *(percent(row["accuracy"][rule]["accuracy"]) for rule in RULES),
-                _gap(row, "orm"),
-                _gap(row, "orm", n=4),
-                _gap(row, "majority"),
+                *_gaps(row),
             ]
             for row in rows
         ],
@@ -109,7 +107,7 @@ def _labels(results: Mapping[str, Any]) -> str:
     rows = results["labels"]
     n = rows[0]["n"]
     head = ["labels of the PRM", "wrong labels, %", f"PRM, N = {n}", f"ORM, N = {n}"]
-    head += [f"PRM minus ORM, N = {n}", "N = 4", "PRM minus majority"]
+    head += _gap_head(n)
     return table(
         head,
         [
@@ -117,9 +115,7 @@ def _labels(results: Mapping[str, Any]) -> str:
                 CALLED[row["labels"]],
                 percent(row["wrong_labels"]),
                 *(interval(row["accuracy"][rule], of="accuracy") for rule in ("prm_min", "orm")),
-                _gap(row, "orm"),
-                _gap(row, "orm", n=4),
-                _gap(row, "majority"),
+                *_gaps(row),
             ]
             for row in rows
         ],
@@ -128,6 +124,15 @@ def _labels(results: Mapping[str, Any]) -> str:
 
 def _steps(row: Mapping[str, Any]) -> str:
     return str(row["from"]) if row["from"] == row["to"] else f"{row['from']} to {row['to']}"
+
+
+def _gap_head(n: int) -> list[str]:
+    return [f"PRM minus ORM, N = {n}", "each seed", "N = 4", "PRM minus majority"]
+
+
+def _gaps(row: Mapping[str, Any]) -> list[str]:
+    each = ", ".join(f"{100 * lead:+.0f}" for lead in row["by_seed"])
+    return [_gap(row, "orm"), each, _gap(row, "orm", n=4), _gap(row, "majority")]
 
 
 def _gap(row: Mapping[str, Any], other: str, n: int | None = None) -> str:
