@@ -19,11 +19,15 @@ from lab_runs import LabRun, Records, training_job
 from rung.core import ChainRecord, Progress, StepScores
 from rung.core.files import replacing
 from rung.label import next_to_label
+from rung.label.next import First
 from rung.loop.side_by_side import Job
 from rung.score import load_scorer
 from rung.train import Optimization, RewardTraining
 
 KINDS = ("prm", "orm")
+DRAWN = "random"
+CHOSEN: tuple[First, ...] = ("doubt", "convincing")
+"""How more chains are found, beside at random."""
 FEWEST_EPOCHS = 3
 PATIENCE = 3
 """Of ten looks at held-out chains: three in a row without a better loss end the training."""
@@ -36,7 +40,7 @@ class Cell:
     run: LabRun
     kind: Literal["prm", "orm"]
     name: str
-    """Of the chains: their number, "active" or "random"."""
+    """Of the chains: their number, or how more were found, and how many there were before."""
     chains: Records
     num_chains: int
     out: Path
@@ -89,30 +93,33 @@ def with_more(run: LabRun, count: int, places: Path) -> list[ChainRecord]:
     return [*chains[:count], *(chains[k] for k in chosen)]
 
 
-def choosing_job(run: LabRun, count: int, more: int, scorer: Path, places: Path) -> Job:
-    """Writes which `more` chains behind the first `count` to label, by what a PRM says of them."""
-    return partial(_choose, run, count, more, scorer, places)
+def choosing_job(run: LabRun, count: int, scorer: Path, places: Mapping[First, Path]) -> Job:
+    """Writes which `count` chains behind the first `count` to label, by what a PRM says of them."""
+    return partial(_choose, run, count, scorer, places)
 
 
 def _choose(
-    run: LabRun, count: int, more: int, scorer: Path, places: Path, progress: Progress
+    run: LabRun, count: int, scorer: Path, places: Mapping[First, Path], progress: Progress
 ) -> int:
-    if not places.exists():
-        others = run.records("train")[count:]
-        scores = load_scorer(scorer).score([record.chain for record in others])
-        scored = [
-            replace(record, labels=(), scores=(found,))
-            for record, found in zip(others, scores, strict=True)
-        ]
-        write_places([count + choice.index for choice in next_to_label(scored, more)], places)
+    if all(file.exists() for file in places.values()):
+        return 0
+    others = run.records("train")[count:]
+    scores = load_scorer(scorer).score([record.chain for record in others])
+    scored = [
+        replace(record, labels=(), scores=(found,))
+        for record, found in zip(others, scores, strict=True)
+    ]
+    for arm, file in places.items():
+        choices = next_to_label(scored, count, first=arm)
+        write_places([count + choice.index for choice in choices], file)
     return 0
 
 
-def draw(run: LabRun, count: int, more: int, places: Path) -> None:
+def draw(run: LabRun, count: int, places: Path) -> None:
     """Write as many places drawn at random."""
     settings = run.settings
     others = range(count, settings.train_problems * settings.train_chains)
-    write_places(random.Random(f"more {settings.seed}").sample(others, more), places)
+    write_places(random.Random(f"more {settings.seed}").sample(others, count), places)
 
 
 def write_places(places: list[int], file: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from cells import first, read_scores, with_more
+from cells import CHOSEN, DRAWN, first, read_scores, with_more
 from lab_runs import LabRun
 from pages import points
 from picks import picks
@@ -22,7 +22,9 @@ RULE, PRM = "min", "prm_min"
 """The rule was fixed before anything was measured."""
 LAST = ("last",)
 """An ORM's."""
-ARMS = ("first", "random", "active")
+FIRST = "first"
+"""The PRM that chooses."""
+ARMS = (DRAWN, *CHOSEN)
 TRUTH = "lab"
 
 
@@ -66,28 +68,29 @@ def num_labels(records: Sequence[ChainRecord]) -> int:
 
 
 def choice(
-    runs: Sequence[LabRun], folders: Sequence[Path], counts: tuple[int, int], ns: Sequence[int]
+    runs: Sequence[LabRun], folders: Sequence[Path], start: int, ns: Sequence[int]
 ) -> dict[str, Any]:
-    """PRMs that learned from more chains, chosen or drawn, on the same problems."""
-    start, more = counts
-    scorers = {"first": f"prm-{start}", "random": "prm-random", "active": "prm-active"}
+    """PRMs that learned from as many more chains, chosen or drawn, on the same problems."""
+    scorers = {FIRST: f"prm-{start}"} | {arm: f"prm-{arm}-{start}" for arm in ARMS}
     scored = [_scored(run, folder, scorers) for run, folder in zip(runs, folders, strict=True)]
-    picked = {arm: [picks(one, arm, (RULE,), ns)[0] for one in scored] for arm in ARMS}
-    weights_RP = two_level_weights([len(one) for one in picked["first"]])
+    picked = {arm: [picks(one, arm, (RULE,), ns)[0] for one in scored] for arm in scorers}
+    weights_RP = two_level_weights([len(one) for one in picked[FIRST]])
     together = {arm: np.concatenate(of_arm) for arm, of_arm in picked.items()}
-    differences = paired_differences(together["active"] - together["random"], weights_RP)
+    gains = {arm: paired_differences(together[arm] - together[DRAWN], weights_RP) for arm in CHOSEN}
     return {
         "start": start,
-        "more": more,
         "ns": list(ns),
         "accuracy": {arm: _means(of_arm, weights_RP) for arm, of_arm in together.items()},
-        "active_minus_random": msgspec.to_builtins(differences),
-        "by_seed": [
-            (active - random).mean(axis=0).tolist()
-            for active, random in zip(picked["active"], picked["random"], strict=True)
-        ],
-        "labeled": {arm: _labeled(runs, folders, start, arm) for arm in ("random", "active")},
+        "minus_random": msgspec.to_builtins(gains),
+        "by_seed": {arm: _leads(picked[arm], picked[DRAWN]) for arm in CHOSEN},
+        "labeled": {arm: _labeled(runs, folders, start, arm) for arm in ARMS},
     }
+
+
+def _leads(chosen: Sequence[FloatArray], drawn: Sequence[FloatArray]) -> list[list[float]]:
+    """For every seed and n."""
+    pairs = zip(chosen, drawn, strict=True)
+    return [(ours_PN - theirs_PN).mean(axis=0).tolist() for ours_PN, theirs_PN in pairs]
 
 
 def _scored(run: LabRun, folder: Path, scorers: Mapping[str, str]) -> list[ChainRecord]:
@@ -110,18 +113,19 @@ def _labeled(
 ) -> dict[str, float]:
     """The added chains: labels a run, and the share of chains that end in a wrong answer."""
     added = [
-        with_more(run, start, folder / f"{arm}.json")[start:]
+        with_more(run, start, folder / f"{arm}-{start}.json")[start:]
         for run, folder in zip(runs, folders, strict=True)
     ]
     wrong = [r.outcome is not None and not r.outcome.is_correct for one in added for r in one]
     return {"steps": fmean(map(num_labels, added)), "wrong": fmean(wrong)}
 
 
-def claims(sizes: Sequence[Mapping[str, Any]], chosen: Mapping[str, Any]) -> list[dict[str, Any]]:
+def claims(
+    sizes: Sequence[Mapping[str, Any]], choices: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     """What the field says, with the most chains to pick from; what fails stands first."""
     n = sizes[0]["gap"][-1]["n"]
     fewest = next((row for row in sizes if _clear(sizes, row)), None)
-    gain = chosen["active_minus_random"][-1]
     found = [
         {
             "claim": f"the PRM is ahead of the ORM at N = {n}, however few chains are labeled",
@@ -131,14 +135,16 @@ def claims(sizes: Sequence[Mapping[str, Any]], chosen: Mapping[str, Any]) -> lis
             else f"clear of 0 from {fewest['chains']:,} chains on;"
             f" with {sizes[0]['chains']:,}: {points(sizes[0]['gap'][-1])}",
         },
-        {
-            "claim": f"{chosen['more']:,} chosen chains teach more than as many random ones,"
-            f" N = {n}",
-            "holds": gain["low"] > 0,
-            "said": points(gain),
-        },
+        *(_gain(row, arm, n) for row in choices for arm in CHOSEN),
     ]
     return sorted(found, key=lambda claim: bool(claim["holds"]))
+
+
+def _gain(row: Mapping[str, Any], arm: str, n: int) -> dict[str, Any]:
+    gain = row["minus_random"][arm][-1]
+    kind = {"doubt": "doubted"}.get(arm, arm)
+    claim = f"{row['start']:,} {kind} chains teach more than as many random ones, N = {n}"
+    return {"claim": claim, "holds": gain["low"] > 0, "said": points(gain)}
 
 
 def _clear(sizes: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from measure import ARMS, PRM
+from cells import CHOSEN
+from measure import ARMS, FIRST, PRM
 from pages import (
     IMAGES,
     RESULTS_PAGE,
@@ -31,15 +32,16 @@ DRAWN = {
     "majority": ("majority vote", "majority", "4 3"),
 }
 CALLED = {
-    "first": "the first {start:,}",
-    "random": "+ {more:,} random",
-    "active": "+ {more:,} chosen",
+    FIRST: "the first {start:,}",
+    "random": "+ as many random ones",
+    "doubt": "+ as many chosen by doubt",
+    "convincing": "+ as many convincing ones",
 }
 
 
 def show(results: Mapping[str, Any]) -> str:
     """What was claimed, the curve, each seed, and what choosing buys."""
-    return "\n\n".join([short(results), _by_seed(results), _choice(results)])
+    return "\n\n".join([short(results), _by_seed(results), _choices(results)])
 
 
 def short(results: Mapping[str, Any]) -> str:
@@ -85,25 +87,24 @@ def _by_seed(results: Mapping[str, Any]) -> str:
     return table(head, rows)
 
 
-def _choice(results: Mapping[str, Any]) -> str:
-    found = results["choice"]
-    head = ["PRM of", *(f"best of {n}" for n in found["ns"]), "added: wrong answers, %", "steps"]
-    rows = [
-        [
-            CALLED[arm].format(**found),
-            *(interval(at_n) for at_n in found["accuracy"][arm]),
-            *_added(found["labeled"].get(arm)),
-        ]
-        for arm in ARMS
-    ]
-    gained = [points(gap) for gap in found["active_minus_random"]]
-    return table(head, [*rows, ["chosen minus random, points", *gained, "", ""]])
+def _choices(results: Mapping[str, Any]) -> str:
+    n = results["choices"][0]["ns"][-1]
+    accuracies = [f"best of {n}" for n in results["choices"][0]["ns"]]
+    head = ["PRM of", *accuracies, f"minus random, N = {n}", "each seed"]
+    head += ["added: wrong answers, %", "steps"]
+    return table(head, [_choice(row, arm) for row in results["choices"] for arm in (FIRST, *ARMS)])
 
 
-def _added(labeled: Mapping[str, float] | None) -> list[str]:
-    if labeled is None:
-        return ["", ""]
-    return [percent(labeled["wrong"]), f"{labeled['steps']:,.0f}"]
+def _choice(row: Mapping[str, Any], arm: str) -> list[str]:
+    accuracies = [interval(at_n) for at_n in row["accuracy"][arm]]
+    gained = ["", ""]
+    if arm in CHOSEN:
+        seeds = (f"{100 * seed[-1]:+.0f}" for seed in row["by_seed"][arm])
+        gained = [points(row["minus_random"][arm][-1]), ", ".join(seeds)]
+    added = ["", ""]
+    if labeled := row["labeled"].get(arm):
+        added = [percent(labeled["wrong"]), f"{labeled['steps']:,.0f}"]
+    return [CALLED[arm].format(**row), *accuracies, *gained, *added]
 
 
 def publish(results: Mapping[str, Any]) -> None:

@@ -9,12 +9,24 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 
-from cells import KINDS, Cell, choosing_job, draw, first, optimization, scoring_job, with_more
+from cells import (
+    CHOSEN,
+    DRAWN,
+    KINDS,
+    Cell,
+    choosing_job,
+    draw,
+    first,
+    optimization,
+    scoring_job,
+    with_more,
+)
 from command import run_command
 from lab_runs import LabRun, at_once, lab_runs
 from measure import choice, claims, size_row
@@ -39,10 +51,8 @@ class Recipe:
     """How many chains are labeled; all of the quickstart's follow by themselves."""
     read: int = 20_000
     """Chains that a training reads at least, over its epochs."""
-    start: int = 1_000
-    """Chains of the PRM that chooses."""
-    more: int = 1_000
-    """Chains that it chooses."""
+    starts: tuple[int, ...] = (1_000, 2_000)
+    """Chains of the PRMs that choose; each chooses as many more."""
     ns: tuple[int, ...] = (16, 64)
     """Chains a problem that are picked from."""
     size: Quickstart = field(default_factory=Quickstart)
@@ -56,27 +66,24 @@ def main(recipe: Recipe) -> None:
     runs = lab_runs(recipe.quickstarts, recipe.out, recipe.seeds, recipe.size)
     every = _num_chains(recipe, runs)
     cells = [cell for run in runs for cell in _cells(recipe, run, every)]
-    for run in runs:
-        draw(run, recipe.start, recipe.more, _places(recipe, run, "random"))
+    for run, start in product(runs, recipe.starts):
+        draw(run, start, _places(recipe, run, DRAWN, start))
     _train(recipe, cells)
-    at_once({f"{run.name}: choose": _choosing(recipe, run) for run in runs})
-    chosen = [_chosen(recipe, run, "active") for run in runs]
-    _train(recipe, chosen)
-    cells += chosen
+    cells += _chosen(recipe, runs)
     at_once({f"{run.name}: score": _scoring(recipe, run, cells) for run in runs})
     folders = [_folder(recipe, run) for run in runs]
     sizes = [
         size_row(runs, folders, count, recipe.ns, _epochs(recipe, runs, count))
         for count in (*recipe.chains, every)
     ]
-    chosen_row = choice(runs, folders, (recipe.start, recipe.more), recipe.ns)
+    choices = [choice(runs, folders, start, recipe.ns) for start in recipe.starts]
     results = {
         **made_by("recipes/data-efficiency/run.py"),
         "seeds": [run.settings.seed for run in runs],
         "read": recipe.read,
         "sizes": sizes,
-        "choice": chosen_row,
-        "claims": claims(sizes, chosen_row),
+        "choices": choices,
+        "claims": claims(sizes, choices),
     }
     write_results(results, recipe.out / "results.json")
     print(show(results))
@@ -94,10 +101,10 @@ def _num_chains(recipe: Recipe, runs: Sequence[LabRun]) -> int:
     if len(found) > 1:
         raise RungError("the quickstarts have different numbers of training chains")
     (every,) = found
-    if max(*recipe.chains, recipe.start + recipe.more) > every or every in recipe.chains:
+    if max(*recipe.chains, *(2 * n for n in recipe.starts)) >= every:
         raise RungError(f"every number of chains must be below the quickstarts' own, {every}")
-    if recipe.start not in recipe.chains:
-        raise RungError(f"the PRM that chooses needs its own size: {recipe.start} in --chains")
+    if missing := set(recipe.starts) - set(recipe.chains):
+        raise RungError(f"a PRM that chooses needs its own size: {min(missing)} in --chains")
     return every
 
 
@@ -109,14 +116,23 @@ def _cells(recipe: Recipe, run: LabRun, every: int) -> list[Cell]:
             for count in sorted((*recipe.chains, every), reverse=True)
             for kind in KINDS
         ),
-        _chosen(recipe, run, "random"),
+        *(_added(recipe, run, DRAWN, start) for start in recipe.starts),
     ]
 
 
-def _chosen(recipe: Recipe, run: LabRun, name: str) -> Cell:
-    places = _places(recipe, run, name)
-    chains = partial(with_more, run, recipe.start, places)
-    return Cell(run, "prm", name, chains, recipe.start + recipe.more, _folder(recipe, run))
+def _added(recipe: Recipe, run: LabRun, arm: str, start: int) -> Cell:
+    chains = partial(with_more, run, start, _places(recipe, run, arm, start))
+    return Cell(run, "prm", f"{arm}-{start}", chains, 2 * start, _folder(recipe, run))
+
+
+def _chosen(recipe: Recipe, runs: Sequence[LabRun]) -> list[Cell]:
+    """Those whose further chains a PRM chose; trained."""
+    begun = product(runs, recipe.starts)
+    at_once({f"{run.name}: choose {start}": _choosing(recipe, run, start) for run, start in begun})
+    ways = product(runs, recipe.starts, CHOSEN)
+    cells = [_added(recipe, run, arm, start) for run, start, arm in ways]
+    _train(recipe, cells)
+    return cells
 
 
 def _train(recipe: Recipe, cells: Sequence[Cell]) -> None:
@@ -124,10 +140,9 @@ def _train(recipe: Recipe, cells: Sequence[Cell]) -> None:
     at_once({f"{cell.run.name}: {cell.scorer}": cell.job(recipe.read) for cell in trained})
 
 
-def _choosing(recipe: Recipe, run: LabRun) -> Any:
-    scorer = _folder(recipe, run) / f"prm-{recipe.start}"
-    places = _places(recipe, run, "active")
-    return choosing_job(run, recipe.start, recipe.more, scorer, places)
+def _choosing(recipe: Recipe, run: LabRun, start: int) -> Any:
+    places = {arm: _places(recipe, run, arm, start) for arm in CHOSEN}
+    return choosing_job(run, start, _folder(recipe, run) / f"prm-{start}", places)
 
 
 def _scoring(recipe: Recipe, run: LabRun, cells: Sequence[Cell]) -> Any:
@@ -136,12 +151,12 @@ def _scoring(recipe: Recipe, run: LabRun, cells: Sequence[Cell]) -> Any:
 
 
 def _folder(recipe: Recipe, run: LabRun) -> Path:
-    """What belongs to one training: another size of it or of the study is another folder."""
-    return recipe.out / f"{run.name}-{recipe.read}-{recipe.start}-{recipe.more}"
+    """What belongs to one training: another length of it is another folder."""
+    return recipe.out / f"{run.name}-{recipe.read}"
 
 
-def _places(recipe: Recipe, run: LabRun, name: str) -> Path:
-    return _folder(recipe, run) / f"{name}.json"
+def _places(recipe: Recipe, run: LabRun, arm: str, start: int) -> Path:
+    return _folder(recipe, run) / f"{arm}-{start}.json"
 
 
 def _epochs(recipe: Recipe, runs: Sequence[LabRun], count: int) -> int:

@@ -51,7 +51,7 @@ OTHER = replace(rated_chain(1, "Add.", "$3 + 4 = 7$"), meta={"is_alternative": T
 def ratings(tmp_path: Path) -> Iterator[Store]:
     with open_store(tmp_path / "ratings.db") as store:
         with store.writing() as connection:
-            queue_chains(connection, [*CHAINS, OTHER])
+            queue_chains(connection, [*CHAINS, OTHER], first="convincing")
             add_person(connection, local_name(), "lead", None)
         yield store
 

@@ -147,7 +147,7 @@ def published(tables: ModuleType, results: Any, page: str, folder: Path) -> list
     return sorted(path.stem for path in (folder / "images").iterdir())
 
 
-FEW = {"chains": (4, 8), "read": 16, "start": 8, "more": 8, "ns": (2, 4)}
+FEW = {"chains": (4, 8), "read": 16, "starts": (8,), "ns": (2, 4)}
 
 
 def test_data_efficiency_runs_and_goes_on(runs, study: Study, tmp_path: Path, capsys) -> None:
@@ -157,7 +157,7 @@ def test_data_efficiency_runs_and_goes_on(runs, study: Study, tmp_path: Path, ca
     first = capsys.readouterr().out
     results = json.loads((tmp_path / "results.json").read_bytes())
     models = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("model.safetensors")}
-    assert len(models) == 2 * (2 * 2 + 2)
+    assert len(models) == 2 * (2 * 2 + 3)
     run.main(told)
     assert capsys.readouterr().out == first
     assert models == {path: path.stat().st_mtime_ns for path in models}, "nothing is trained again"
@@ -166,25 +166,28 @@ def test_data_efficiency_runs_and_goes_on(runs, study: Study, tmp_path: Path, ca
     for row in results["sizes"]:
         gaps = [gap["difference"] for gap in row["gap"]]
         assert gaps == pytest.approx(np.mean(row["by_seed"], axis=0).tolist())
-    assert "| + 8 chosen |" in first
+    assert "| + as many chosen by doubt |" in first and "| + as many convincing ones |" in first
     report = sys.modules["report"]
     assert [draw(results).count("<circle") for draw in report.PICTURES.values()] == [9, 6]
     assert published(report, results, "data-efficiency", tmp_path) == list(report.PICTURES)
     with pytest.raises(run.RungError, match="below the quickstarts' own, 24"):
         run.main(replace(told, chains=(8, 24)))
+    with pytest.raises(run.RungError, match="its own size: 6 in --chains"):
+        run.main(replace(told, starts=(6, 8)))
 
 
 def test_chains_to_label_are_chosen_among_the_others(runs, study: Study, tmp_path: Path) -> None:
     study("data-efficiency")
     cells, lab_runs = sys.modules["cells"], sys.modules["lab_runs"]
-    run, places = lab_runs.LabRun.of(runs[0]), tmp_path / "active.json"
-    cells.choosing_job(run, 8, 6, run.folder / "prm", places)(lab_runs.Said())
+    run, places = lab_runs.LabRun.of(runs[0]), tmp_path / "convincing.json"
+    cells.choosing_job(run, 6, run.folder / "prm", {"convincing": places})(lab_runs.Said())
     chosen = json.loads(places.read_bytes())
-    assert len(set(chosen)) == 6 and min(chosen) >= 8
-    every, learned = run.records("train"), cells.with_more(run, 8, places)
-    assert learned == [*every[:8], *(every[k] for k in chosen)]
-    is_wrong = {k for k, r in enumerate(every) if k >= 8 and not r.outcome.is_correct}
-    assert len(is_wrong & set(chosen)) == min(6, len(is_wrong))
+    assert len(set(chosen)) == 6 and min(chosen) >= 6
+    every, learned = run.records("train"), cells.with_more(run, 6, places)
+    assert learned == [*every[:6], *(every[k] for k in chosen)]
+    is_wrong = [not every[k].outcome.is_correct for k in chosen]
+    num_wrong = sum(not record.outcome.is_correct for record in every[6:])
+    assert is_wrong[:4] == [k < num_wrong for k in range(4)]
 
 
 def test_picks_are_those_of_rung_eval(runs, study: Study) -> None:

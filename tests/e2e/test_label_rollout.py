@@ -51,14 +51,20 @@ def test_labels_are_put_on_the_chains_and_a_rerun_pays_nothing(
     assert out.read_bytes() == before
 
 
-def test_only_labels_the_chains_that_teach_most(
-    chains: Path, tiny_lm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("first", "scored_high"), [("doubt", False), ("convincing", True)])
+def test_only_labels_the_chains_first_in_line(
+    first: str,
+    scored_high: bool,
+    chains: Path,
+    tiny_lm: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out.jsonl"
     options = ["--policy", tiny_lm, "--k", 1, "--max-tokens", 4, "--out", out, "--only", 2]
-    run(capsys, "label", "rollout", chains, *options)
+    run(capsys, "label", "rollout", chains, *options, "--first", first)
     labeled = [row.labels_from("rollout") is not None for row in read_records(out)]
-    assert labeled == [False, True, False, True, False]
+    assert labeled == [not scored_high, scored_high, not scored_high, scored_high, False]
 
 
 def test_chains_that_nothing_can_be_checked_of_are_refused(

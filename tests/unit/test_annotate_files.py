@@ -11,6 +11,7 @@ from rung import ChainRecord, RungError, StepLabels
 from rung.core.codec import decode_record
 from rung.data import load, prm800k
 from rung.eval.raters import RatingStatus, rating_status
+from rung.label.next import First
 from rung.label.rating_export import export_lines
 from rung.label.rating_import import Imported, import_ratings
 from rung.label.rating_queue import queue_chains, queue_gold
@@ -164,15 +165,17 @@ def test_a_bad_problem_is_left_out_of_training_data_and_stays_in_prm800ks_rows(s
     assert row["label"]["finish_reason"] == "bad_problem"
 
 
-def test_convincing_wrong_answers_are_queued_first_and_alternatives_not_at_all(store: Store):
-    weak, strong = rated_chain(1), rated_chain(2)
-    branch = replace(OTHER, meta={"is_alternative": True})
-    given = [with_scores(weak, 0.9, 0.1, 0.1), with_scores(strong, 0.9, 0.8, 0.9), branch]
+@pytest.mark.parametrize("first", ["doubt", "convincing"])
+def test_what_comes_first_is_queued_first_and_alternatives_not_at_all(first: First, store: Store):
+    convincing = with_scores(rated_chain(1), 0.9, 0.8, 0.9)
+    doubted = with_scores(rated_chain(2), 0.9, 0.5, 0.1)
+    given = [convincing, doubted, replace(OTHER, meta={"is_alternative": True})]
     with store.writing() as connection:
-        assert queue_chains(connection, given) == (2, 0, 1)
-        assert queue_chains(connection, given) == (0, 2, 1)
+        assert queue_chains(connection, given, first=first) == (2, 0, 1)
+        assert queue_chains(connection, given, first=first) == (0, 2, 1)
         queued = [one.record for one in all_chains(connection)]
-    assert queued == [given[1], given[0]]
+    in_order = {"doubt": [doubted, convincing], "convincing": [convincing, doubted]}
+    assert queued == in_order[first]
 
 
 def test_gold_needs_labels(store: Store):

@@ -29,6 +29,7 @@ from rung.label import next_to_label
 from rung.label.chat import Asked, ChatServer, LocalChat, Message
 from rung.label.judge import JudgeLabeler, combine
 from rung.label.judge_forms import UnreadableError, make_form
+from rung.label.next import First
 from rung.label.reply_log import ReplyLog
 from rung.label.rubric import read_rubric
 from vllm_stand_in import Reply, stand_in
@@ -400,7 +401,8 @@ def test_what_is_told_names_the_source_as_it_is_and_each_fact_in_a_line(
     assert unread.endswith("were asked again; 1 never could, 0 were refused")
 
 
-def test_only_the_chains_that_teach_most_are_asked_about(tmp_path: Path):
+@pytest.mark.parametrize("first", ["doubt", "convincing"])
+def test_only_the_chains_first_in_line_are_asked_about(first: First, tmp_path: Path):
     def scored(k: int, score: float) -> ChainRecord:
         chain = Chain.of(Problem(f"p{k}", f"What is {k} + 1?"), [f"It is {k}."])
         scores = StepScores((score,), "prm")
@@ -409,10 +411,10 @@ def test_only_the_chains_that_teach_most_are_asked_about(tmp_path: Path):
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     rows = [scored(k, (k * 37 % 100) / 100) for k in range(100)]
     write_records(source, rows)
-    best = {choice.index for choice in next_to_label(rows, 3)}
+    best = {choice.index for choice in next_to_label(rows, 3, first=first)}
     with stand_in(lambda *_: said(r"\boxed{0}")) as server:
         command = ["label", "judge", str(source), "--out", str(out), "--model", "m"]
-        command += ["--url", f"{server.url}/v1", "--only", "3"]
+        command += ["--url", f"{server.url}/v1", "--only", "3", "--first", first]
         assert main(command) == 0
         assert len(server.asked) == 3
     found = list(read_records(out))
@@ -424,6 +426,7 @@ def test_only_the_chains_that_teach_most_are_asked_about(tmp_path: Path):
     ("options", "why"),
     [
         (["--only", "0"], "--only is 0"),
+        (["--only", "1"], "no chain has scores to tell which come first"),
         (["--votes", "0"], "--votes is 0"),
         (["--votes", "3", "--temperature", "0"], "3 votes that are alike"),
         (["--extra-body", "[1]"], "no JSON object"),

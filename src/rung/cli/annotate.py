@@ -14,6 +14,7 @@ from rung.cli.inputs import Files, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.cli.serving import LOCALLY, ServerOptions, check_installed
 from rung.core import ChainRecord, RungError, Skipped, Verdict
+from rung.label.next import First
 
 if TYPE_CHECKING:
     from rung.label.rating_queue import Queued
@@ -32,8 +33,8 @@ MaybeChains = Annotated[
 class Serve:
     """Let people rate the steps of chains: 'rung annotate serve CHAINS' is 'rung annotate CHAINS'.
 
-    The chains go into the store, convincing wrong answers first; those that are there already are
-    not doubled, and without CHAINS the store is served as it is. Alone on this machine you need no
+    The chains go into the store, those to learn from first; those that are there already are not
+    doubled, and without CHAINS the store is served as it is. Alone on this machine you need no
     account; as soon as there are people (rung annotate people add), everybody needs their link.
     docs/guides/annotate.md shows the page and its keys.
     """
@@ -48,6 +49,9 @@ class Serve:
     """Queue only chains whose answer is wrong, or right."""
     most: int | None = None
     """Queue at most so many of them: those first in line."""
+    first: First = "doubt"
+    """Chains that come first. doubt: of whose steps the scorer is not sure. convincing: wrong
+    answers that it rates highly. No two alike, and those on which scorers disagree, either way."""
     gold: Files = ()
     """Labeled chains to mix in, by which each person is measured."""
     gold_every: int = 10
@@ -139,6 +143,7 @@ class Serve:
                     connection,
                     (record for record in records if self._is_wanted(record)),
                     queue=self.queue,
+                    first=self.first,
                     scorers=self.scorer,
                     rule=self.rule,
                     most=self.most,

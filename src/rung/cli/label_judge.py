@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import tyro
 
+from rung.cli.first_in_line import first_in_line
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.cli.places import TrustPickle
@@ -26,7 +27,7 @@ from rung.data import Neutral
 from rung.label.chat import BATCH, ChatModel, ChatServer, LocalChat
 from rung.label.judge import JudgeLabeler, Spent
 from rung.label.judge_forms import Form, FormName, make_form
-from rung.label.next import next_to_label
+from rung.label.next import First
 from rung.label.reply_log import ReplyLog
 from rung.label.rubric import read_rubric
 
@@ -67,8 +68,11 @@ class Judge:
     rubric: Path | None = None
     """A rubric (TOML): a verdict for each criterion and step, instead of --form."""
     only: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Judge only the N chains first in line: convincing mistakes, scorers' disagreement, no two
-    alike (needs chains with scores). The others are written as they are."""
+    """Judge only the N chains first in line, no two of them alike, and write the others as they
+    are. It needs chains with scores."""
+    first: First = "doubt"
+    """Chains that come first with --only. doubt: of whose steps the PRM is not sure. convincing:
+    wrong answers that it rates highly. Those on which scorers disagree, either way."""
     votes: int = 1
     """Answers to each question; the majority decides, and a tie gives no label."""
     soft: bool = False
@@ -170,7 +174,7 @@ class Judge:
             num_rows = sum(1 for _ in records)
             return num_rows, range(num_rows)
         held = list(records)
-        return len(held), {choice.index for choice in next_to_label(held, self.only)}
+        return len(held), first_in_line(held, self.only, self.first)
 
     def _judge(
         self,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import tyro
 
+from rung.cli.first_in_line import first_in_line
 from rung.cli.inputs import Chains, Separator, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.cli.places import TrustPickle
@@ -38,11 +39,11 @@ from rung.label import (
     Spent,
     anytime_interval,
     label_by_rollouts,
-    next_to_label,
     wilson_interval,
     with_answer,
     with_outcomes,
 )
+from rung.label.next import First
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,8 +65,11 @@ class Rolling:
     rollouts: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Log of the rollouts, which other runs may use too; by default OUT.rollouts."""
     only: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Label only the N chains first in line: convincing mistakes, scorers' disagreement, no two
-    alike (needs chains with scores). The others are written as they are."""
+    """Label only the N chains first in line, no two of them alike, and write the others as they
+    are. It needs chains with scores."""
+    first: First = "doubt"
+    """Chains that come first with --only. doubt: of whose steps the PRM is not sure. convincing:
+    wrong answers that it rates highly. Those on which scorers disagree, either way."""
     temperature: float = 1.0
     """0 takes the likeliest token each time."""
     top_p: float = 1.0
@@ -170,8 +174,8 @@ class Rolling:
             raise RungError("no chain's problem has a reference answer, so rollouts prove nothing")
         if self.only is None:
             return records, checkable, skipped.count
-        choices = next_to_label([records[k] for k in checkable], self.only)
-        return records, sorted(checkable[c.index] for c in choices), skipped.count
+        chosen = first_in_line([records[k] for k in checkable], self.only, self.first)
+        return records, [checkable[place] for place in sorted(chosen)], skipped.count
 
 
 RollingOptions = Annotated[Rolling, tyro.conf.arg(name="", prefix_name=False)]

@@ -1,4 +1,4 @@
-"""Put chains into a store's queue: convincing wrong answers first, alternatives as alternatives."""
+"""Put chains into a store's queue: those to learn from first, alternatives as alternatives."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from rung.core import ChainRecord, RungError, StepLabels
 from rung.label.human import SOURCE
-from rung.label.next import next_to_label
+from rung.label.next import Choice, First, next_to_label
 from rung.store.chains import add_chains, add_steps
 from rung.store.queues import MAIN, made_queue, queued_in
 
@@ -29,6 +29,7 @@ def queue_chains(
     records: Iterable[ChainRecord],
     *,
     queue: str = MAIN,
+    first: First = "doubt",
     scorers: Sequence[str] = (),
     rule: str = "min",
     most: int | None = None,
@@ -48,7 +49,9 @@ def queue_chains(
     ids = [record.chain.prefix_id for record in mains]
     known = queued_in(connection, made_queue(connection, queue), ids)
     fresh = [record for record in mains if record.chain.prefix_id not in known]
-    order = next_to_label(fresh, most, scorers=scorers, rule=rule) if fresh else []
+    order: list[Choice] = []
+    if fresh:
+        order = next_to_label(fresh, most, first=first, scorers=scorers, rule=rule)
     added = add_chains(connection, [fresh[choice.index] for choice in order], queue=queue)
     add_steps(connection, branches)
     return Queued(added.new, len(mains) - len(fresh) + added.known, len(branches))
