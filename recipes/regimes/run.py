@@ -52,7 +52,7 @@ class Recipe:
     """Finished ones on problems of mixed lengths, for the study of lengths; made without them."""
     one_step: tuple[Path, ...] = ()
     """Finished ones on problems of one step alone; made without them."""
-    seeds: int = 3
+    seeds: int = 5
     """Quickstarts that are made for each study."""
     size: Quickstart = field(default_factory=Quickstart)
     """Of those for the labels."""
