@@ -76,11 +76,11 @@ def next_to_label(
             raise RungError(f"no chain has scores by {name!r}")
     lines = {
         worth: _Line.of(_merit(record, scorers, rule, worth) for record in records)
-        for worth in dict.fromkeys(TURNS[first])
+        for worth in dict.fromkeys(_TURNS[first])
     }
     taken = _Taken()
     wanted = len(records) if count is None else min(count, len(records))
-    turns = (lines[worth] for worth in cycle(TURNS[first]))
+    turns = (lines[worth] for worth in cycle(_TURNS[first]))
     return [next(turns).choose(records, taken) for _ in range(wanted)]
 
 
@@ -133,7 +133,7 @@ def _convincing_mistake(record: ChainRecord, scores: Sequence[StepScores], rule:
     return _Merit(value, (f"wrong answer, scored {value:.2f}",))
 
 
-TURNS: dict[First, tuple[_Worth, ...]] = {
+_TURNS: dict[First, tuple[_Worth, ...]] = {
     "doubt": (_doubt,),
     "convincing": (*[_convincing_mistake] * 4, _convincing),
 }
