@@ -25,9 +25,10 @@ from rung.score import load_scorer
 from rung.train import Optimization, RewardTraining
 
 KINDS = ("prm", "orm")
-DRAWN = "random"
+RANDOM = "random"
+"""More chains, drawn by chance."""
 CHOSEN: tuple[First, ...] = ("doubt", "convincing")
-"""How more chains are found, beside at random."""
+"""More chains, chosen by a PRM."""
 FEWEST_EPOCHS = 3
 PATIENCE = 3
 """Of ten looks at held-out chains: three in a row without a better loss end the training."""

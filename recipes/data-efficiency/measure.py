@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from cells import CHOSEN, DRAWN, first, read_scores, with_more
+from cells import CHOSEN, RANDOM, first, read_scores, with_more
 from lab_runs import LabRun
 from pages import points
 from picks import picks
@@ -24,7 +24,7 @@ LAST = ("last",)
 """An ORM's."""
 FIRST = "first"
 """The PRM that chooses."""
-ARMS = (DRAWN, *CHOSEN)
+ARMS = (RANDOM, *CHOSEN)
 TRUTH = "lab"
 
 
@@ -76,13 +76,15 @@ def choice(
     picked = {arm: [picks(one, arm, (RULE,), ns)[0] for one in scored] for arm in scorers}
     weights_RP = two_level_weights([len(one) for one in picked[FIRST]])
     together = {arm: np.concatenate(of_arm) for arm, of_arm in picked.items()}
-    gains = {arm: paired_differences(together[arm] - together[DRAWN], weights_RP) for arm in CHOSEN}
+    gains = {
+        arm: paired_differences(together[arm] - together[RANDOM], weights_RP) for arm in CHOSEN
+    }
     return {
         "start": start,
         "ns": list(ns),
         "accuracy": {arm: _means(of_arm, weights_RP) for arm, of_arm in together.items()},
         "minus_random": msgspec.to_builtins(gains),
-        "by_seed": {arm: _leads(picked[arm], picked[DRAWN]) for arm in CHOSEN},
+        "by_seed": {arm: _leads(picked[arm], picked[RANDOM]) for arm in CHOSEN},
         "labeled": {arm: _labeled(runs, folders, start, arm) for arm in ARMS},
     }
 

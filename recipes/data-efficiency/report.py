@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cells import CHOSEN
+from cells import CHOSEN, RANDOM
 from measure import ARMS, FIRST, PRM
 from pages import (
     IMAGES,
@@ -33,7 +33,7 @@ DRAWN = {
 }
 CALLED = {
     FIRST: "the first {start:,}",
-    "random": "+ as many random ones",
+    RANDOM: "+ as many random ones",
     "doubt": "+ as many chosen by doubt",
     "convincing": "+ as many convincing ones",
 }

@@ -17,8 +17,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 
 from cells import (
     CHOSEN,
-    DRAWN,
     KINDS,
+    RANDOM,
     Cell,
     choosing_job,
     draw,
@@ -67,7 +67,7 @@ def main(recipe: Recipe) -> None:
     every = _num_chains(recipe, runs)
     cells = [cell for run in runs for cell in _cells(recipe, run, every)]
     for run, start in product(runs, recipe.starts):
-        draw(run, start, _places(recipe, run, DRAWN, start))
+        draw(run, start, _places(recipe, run, RANDOM, start))
     _train(recipe, cells)
     cells += _chosen(recipe, runs)
     at_once({f"{run.name}: score": _scoring(recipe, run, cells) for run in runs})
@@ -116,7 +116,7 @@ def _cells(recipe: Recipe, run: LabRun, every: int) -> list[Cell]:
             for count in sorted((*recipe.chains, every), reverse=True)
             for kind in KINDS
         ),
-        *(_added(recipe, run, DRAWN, start) for start in recipe.starts),
+        *(_added(recipe, run, RANDOM, start) for start in recipe.starts),
     ]
 
 

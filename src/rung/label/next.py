@@ -108,9 +108,13 @@ def _merit(record: ChainRecord, names: Sequence[str], rule: str, worth: _Worth) 
 
 
 def _doubt(record: ChainRecord, scores: Sequence[StepScores], rule: str) -> _Merit:
-    doubted = [min(_read(s), key=lambda score: abs(score - 0.5)) for s in scores]
-    value = fmean(1 - abs(2 * score - 1) for score in doubted)
-    return _Merit(value, (f"a step scored {min(doubted, key=lambda s: abs(s - 0.5)):.2f}",))
+    doubted = [min(_read(s), key=_sureness) for s in scores]
+    value = fmean(1 - _sureness(score) for score in doubted)
+    return _Merit(value, (f"a step scored {min(doubted, key=_sureness):.2f}",))
+
+
+def _sureness(score: float) -> float:
+    return abs(2 * score - 1)
 
 
 def _read(scores: StepScores) -> Iterable[float]:
