@@ -77,6 +77,8 @@ def test_chains_that_nothing_can_be_checked_of_are_refused(
     assert "reference answer" in capsys.readouterr().err
     assert main([*words, "--k", "0"]) == 2
     assert "at least 1" in capsys.readouterr().err
+    assert main([*words, "--first", "convincing"]) == 2
+    assert "give --only N too" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [source]
 
 

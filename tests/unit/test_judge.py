@@ -420,6 +420,8 @@ def test_only_the_chains_first_in_line_are_asked_about(first: First, tmp_path: P
     found = list(read_records(out))
     assert [record.chain for record in found] == [record.chain for record in rows]
     assert {k for k, record in enumerate(found) if record.labels_from("judge:m")} == best
+    other = "convincing" if first == "doubt" else "doubt"
+    assert main([*command[:-1], other]) == 2  # not a file that is half of one, half of the other
 
 
 @pytest.mark.parametrize(
@@ -427,6 +429,7 @@ def test_only_the_chains_first_in_line_are_asked_about(first: First, tmp_path: P
     [
         (["--only", "0"], "--only is 0"),
         (["--only", "1"], "no chain has scores to tell which come first"),
+        (["--first", "doubt"], "give --only N too"),
         (["--votes", "0"], "--votes is 0"),
         (["--votes", "3", "--temperature", "0"], "3 votes that are alike"),
         (["--extra-body", "[1]"], "no JSON object"),
@@ -442,6 +445,7 @@ def test_options_that_make_no_sense_are_refused(
     command = ["label", "judge", str(source), "--out", str(tmp_path / "o.jsonl"), "--model", "m"]
     assert main([*command, "--url", "http://localhost:1/v1", *options]) == 2
     assert why in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def test_a_local_model_is_asked_through_its_chat_template(

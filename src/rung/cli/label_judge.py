@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import tyro
 
-from rung.cli.first_in_line import first_in_line
+from rung.cli.first_in_line import check_first, first_in_line
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.cli.places import TrustPickle
@@ -70,9 +70,9 @@ class Judge:
     only: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Judge only the N chains first in line, no two of them alike, and write the others as they
     are. It needs chains with scores."""
-    first: First = "doubt"
-    """Chains that come first with --only. doubt: of whose steps the PRM is not sure. convincing:
-    wrong answers that it rates highly. Those on which scorers disagree, either way."""
+    first: First | None = None
+    """Chains that come first with --only. doubt, the default: of whose steps the PRM is not sure.
+    convincing: wrong answers that it rates highly. Those on which scorers disagree, either way."""
     votes: int = 1
     """Answers to each question; the majority decides, and a tie gives no label."""
     soft: bool = False
@@ -113,14 +113,15 @@ class Judge:
         form, model = make_form(self.form, self.prompt, rubric), self._open_scaled()
         source = self.name or f"judge:{Path(self.model).name if self.url is None else self.model}"
         log_path = self.replies or self.out.with_name(f"{self.out.name}.replies.jsonl")
-        with read_twice(self.chains) as sources, ReplyLog.open(log_path) as log:
+        with read_twice(self.chains) as sources:
             skipped = Skipped()
             num_rows, chosen = self._choose(sources, skipped)
             if not num_rows:
                 raise RungError(f"no chain can be read: {skipped.count} rows are left out")
             tell_skipped(out.progress, skipped)
-            judge = JudgeLabeler(model, form, source, self.votes, self.soft, self.repairs, log)
-            self._judge(out, sources, judge, num_rows, chosen)
+            with ReplyLog.open(log_path) as log:
+                judge = JudgeLabeler(model, form, source, self.votes, self.soft, self.repairs, log)
+                self._judge(out, sources, judge, num_rows, chosen)
         result = self._result(judge, num_rows, skipped.count)
         out.result(result, lambda console: _show(console, result, judge.spent))
 
@@ -130,6 +131,7 @@ class Judge:
             if number is not None and number < 1:
                 option = "--" + name.replace("_", "-")
                 raise RungError(f"{option} is {number}, expected at least 1")
+        check_first(self.only, self.first)
         if self.repairs < 0:
             raise RungError(f"--repairs is {self.repairs}, expected at least 0")
         if self.votes > 1 and self.temperature == 0:
@@ -185,7 +187,7 @@ class Judge:
         chosen: Container[int],
     ) -> None:
         settings = [self.format, self.neutral, self.skip_bad, judge.source, self.votes, self.soft]
-        settings += [self.only]
+        settings += [self.only, self.first]
         asked = [judge.model.fingerprint, self.repairs, _form_fingerprint(judge.form)]
         made_from = fingerprint_of(sources, [*settings, *asked])
         size = WINDOW if self.scaling.ray is None else CLUSTER_WINDOW

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import tyro
 
-from rung.cli.first_in_line import first_in_line
+from rung.cli.first_in_line import check_first, first_in_line
 from rung.cli.inputs import Chains, Separator, read_twice, records_of, tell_skipped
 from rung.cli.output import JsonFlag, Output
 from rung.cli.places import TrustPickle
@@ -67,9 +67,9 @@ class Rolling:
     only: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Label only the N chains first in line, no two of them alike, and write the others as they
     are. It needs chains with scores."""
-    first: First = "doubt"
-    """Chains that come first with --only. doubt: of whose steps the PRM is not sure. convincing:
-    wrong answers that it rates highly. Those on which scorers disagree, either way."""
+    first: First | None = None
+    """Chains that come first with --only. doubt, the default: of whose steps the PRM is not sure.
+    convincing: wrong answers that it rates highly. Those on which scorers disagree, either way."""
     temperature: float = 1.0
     """0 takes the likeliest token each time."""
     top_p: float = 1.0
@@ -98,6 +98,7 @@ class Rolling:
     def check(self) -> None:
         """Refuse what can't be done before anything is read."""
         self.scaling.cluster()
+        check_first(self.only, self.first)
         check_sampling(
             self.temperature,
             self.top_p,
