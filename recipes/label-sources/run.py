@@ -61,7 +61,7 @@ class Recipe:
     test_chains: int = 16
     """N of best-of-N."""
     epochs: int = 10
-    seeds: int = 3
+    seeds: int = 5
     """PRMs a source."""
     seed: int = 0
     """Of everything else."""
