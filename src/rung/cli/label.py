@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import msgspec
 import tyro
@@ -20,16 +19,14 @@ from rung.cli.label_agreement import Agree
 from rung.cli.label_checkers import (
     CHECKERS,
     LEAN,
-    MAX_SHOWN,
     CheckerOptions,
-    found_in,
     step_checks,
     with_readable_premises,
-    wrong_steps,
 )
 from rung.cli.label_consensus import Consensus
 from rung.cli.label_judge import Judge
 from rung.cli.label_rollout import Omega, Rollout
+from rung.cli.label_view import show, summarize
 from rung.cli.output import JsonFlag, Output
 from rung.cli.scaling import (
     HERE,
@@ -69,32 +66,12 @@ from rung.verify import (
     find_sandbox,
 )
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 WINDOW = 256
 """Records checked together; a kill loses at most these."""
 SLOW_WINDOW = 32
 """The same where a step may take seconds: proofs, and the calls of tools."""
 VerifierName = Literal["algebra", "answer", "arithmetic", "code", "lab", "lean", "proof", "tools"]
 Check = Callable[[Sequence[ChainRecord]], list[ChainRecord]]
-
-
-@dataclass(slots=True)
-class Summary:
-    """What the verifiers said."""
-
-    out: str
-    rows: int = 0
-    skipped_rows: int = 0
-    outcomes: dict[str, int] = field(default_factory=dict[str, int])
-    """Chains by outcome; "unchecked" where the problem has no reference answer."""
-    labels: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
-    """Steps by label ("right", "wrong", "unjudged") for each source of labels."""
-    findings: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
-    """Steps by what was found out, for each checker of proofs and tools."""
-    wrong: list[str] = field(default_factory=list[str])
-    """The first steps that such a checker calls wrong, with their reasons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +135,7 @@ class Verify:
             self._check(out, sources, num_rows, left)
         summary = summarize(read_records(self.out), name_of(self.out))
         summary.skipped_rows = skipped.count
-        out.result(msgspec.to_builtins(summary), lambda console: _show(console, summary))
+        out.result(msgspec.to_builtins(summary), lambda console: show(console, summary))
 
     def _premises(self) -> AbstractContextManager[ProofVerifier | None]:
         """Reads proofs' premises, which is done before any work is."""
@@ -235,36 +212,6 @@ class Verify:
             yield do
 
 
-def summarize(records: Iterable[ChainRecord], out: str) -> Summary:
-    """Count the outcomes and labels that records carry."""
-    outcomes: Counter[str] = Counter()
-    labels: dict[str, Counter[str]] = {}
-    findings: dict[str, Counter[str]] = {}
-    wrong: list[str] = []
-    rows = 0
-    for record in records:
-        rows += 1
-        for source, words in found_in(record):
-            findings.setdefault(source, Counter()).update([words.partition(":")[0]])
-        wrong += wrong_steps(record)[: MAX_SHOWN - len(wrong)]
-        outcomes[record.outcome or "unchecked"] += 1
-        for given in record.labels:
-            labels.setdefault(given.source, Counter()).update(map(_word_for, given.labels))
-    return Summary(
-        out,
-        rows,
-        0,
-        dict(sorted(outcomes.items())),
-        _by_source(labels),
-        _by_source(findings),
-        wrong,
-    )
-
-
-def _by_source(counts: dict[str, Counter[str]]) -> dict[str, dict[str, int]]:
-    return {source: dict(sorted(counted.items())) for source, counted in counts.items()}
-
-
 @contextlib.contextmanager
 def _checks(
     names: Sequence[str], workers: int | None, unsafe_local: bool, more: Sequence[Check]
@@ -316,28 +263,6 @@ def _judge_equations(
     if both:
         records = [r.with_labels(y) for r, y in zip(records, arithmetic, strict=True)]
     return [r.with_labels(y) for r, y in zip(records, labels, strict=True)]
-
-
-def _word_for(label: float | None) -> str:
-    if label is None:
-        return "unjudged"
-    return "right" if label >= 0.5 else "wrong"
-
-
-def _show(console: Console, summary: Summary) -> None:
-    console.print(f"{summary.rows} chains in {summary.out}", soft_wrap=True)
-    console.print(f"  outcomes: {_counted(summary.outcomes)}", soft_wrap=True)
-    for source, counts in summary.labels.items():
-        console.print(f"  steps by {source}: {_counted(counts)}", soft_wrap=True, markup=False)
-        if source in summary.findings:
-            counts = summary.findings[source]
-            console.print(f"    {_counted(counts)}", soft_wrap=True, markup=False)
-    for line in summary.wrong:
-        console.print(f"  {line}", soft_wrap=True, markup=False, highlight=False)
-
-
-def _counted(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
 COMMANDS = {

@@ -15,6 +15,7 @@ import tyro
 
 from rung.cli.first_in_line import check_first, first_in_line
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
+from rung.cli.label_view import word_for
 from rung.cli.output import JsonFlag, Output
 from rung.cli.places import TrustPickle
 from rung.cli.scaling import HERE, ScalingOptions
@@ -203,7 +204,7 @@ class Judge:
         labels: Counter[str] = Counter()
         for record in read_records(self.out):
             found = record.labels_from(judge.source)
-            labels.update(_word_for(label) for label in (found.labels if found else ()))
+            labels.update(word_for(label) for label in (found.labels if found else ()))
         return {
             "out": name_of(self.out),
             "source": judge.source,
@@ -260,12 +261,6 @@ def _local(place: str, temperature: float, max_tokens: int, trust_pickle: bool) 
         max_tokens=max_tokens,
         count=lambda text: len(loaded.tokenizer.encode(text, add_special_tokens=False)),
     )
-
-
-def _word_for(label: float | None) -> str:
-    if label is None:
-        return "unjudged"
-    return "right" if label >= 0.5 else "wrong"
 
 
 def _show(console: Console, result: dict[str, Any], spent: Spent) -> None:
