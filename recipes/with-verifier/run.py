@@ -51,7 +51,7 @@ class Recipe:
     """Finished quickstarts of different seeds; without them they are made."""
     misread: tuple[Path, ...] = ()
     """The same of a lab whose demonstrator misreads verbs in place of misreckoning."""
-    seeds: int = 3
+    seeds: int = 5
     """Quickstarts that are made."""
     size: Quickstart = field(default_factory=Quickstart)
     """Of the quickstarts that are made; the seed is another for each."""
