@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pages import RESULTS_PAGE, interval, made, percent, put, table, write_results
+from pages import IMAGES, RESULTS_PAGE, image, interval, made, percent, put, table, write_results
+
+from rung.core.files import replacing
+from rung.eval import Estimate, MeasureResult
+from rung.eval.forest import forest_svg
 
 HERE = Path(__file__).resolve().parent
+NAME = "label-sources"
+ALT = "Problems answered right by PRMs of each source of labels, with 95% intervals"
 
 
 def show(results: Mapping[str, Any]) -> str:
@@ -18,10 +24,33 @@ def show(results: Mapping[str, Any]) -> str:
 
 
 def publish(results: Mapping[str, Any]) -> None:
-    """Keep the results; put their tables into README.md, and one of them into docs/results.md."""
+    """Keep the results; put tables and picture into README.md and docs/results.md."""
     write_results(results, HERE / "results.json")
-    put(HERE / "README.md", "results", show(results))
-    put(RESULTS_PAGE, "label-sources", short(results))
+    with replacing(IMAGES / f"{NAME}.svg") as aside:
+        aside.write_text(picture(results), encoding="utf-8")
+    readme = HERE / "README.md"
+    put(readme, "results", f"{image(NAME, ALT, readme)}\n\n{show(results)}")
+    put(RESULTS_PAGE, NAME, f"{image(NAME, ALT, RESULTS_PAGE)}\n\n{short(results)}")
+
+
+def picture(results: Mapping[str, Any]) -> str:
+    """What the PRMs of each source pick, best first."""
+    n, num_problems = (results["settings"][key] for key in ("test_chains", "test_problems"))
+    found = MeasureResult(
+        name=f"best of {n}",
+        in_percent=True,
+        lower_is_better=False,
+        num_problems=num_problems,
+        num_chains=n * num_problems,
+        note="",
+        published=None,
+        scores={row["source"]: _estimate(row["best_of_n"]) for row in results["rows"]},
+    )
+    return forest_svg(f"Problems answered right, best of {n}, by what the PRM learned from", found)
+
+
+def _estimate(told: Mapping[str, Any]) -> Estimate:
+    return Estimate(told["value"], told["low"], told["high"])
 
 
 def short(results: Mapping[str, Any]) -> str:

@@ -95,8 +95,12 @@ def test_the_recipe_runs_and_goes_on(recipe: dict[str, ModuleType], tmp_path: Pa
     assert "noise-aware" not in again.err, "nothing is trained again"
 
 
-def test_the_tables_in_the_readme_are_those_of_the_results(recipe: dict[str, ModuleType]):
+def test_the_tables_and_the_picture_are_those_of_the_results(recipe: dict[str, ModuleType]):
     results = json.loads((RECIPE / "results.json").read_bytes())
     report = recipe["report"]
     assert report.show(results) in (RECIPE / "README.md").read_text()
     assert report.short(results) in report.RESULTS_PAGE.read_text()
+    drawn = report.picture(results)
+    assert (report.IMAGES / "label-sources.svg").read_text() == drawn
+    assert drawn.count('class="whisker"') == len(results["rows"])
+    assert drawn.index("verifier") < drawn.index("judge: noise-aware loss"), "the best stand first"

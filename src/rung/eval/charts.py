@@ -230,6 +230,20 @@ def drawing(summary: str, size: Size, *parts: Markup) -> Markup:
     )
 
 
+def in_one_piece(title: str, size: Size, chart: Markup) -> str:
+    """A drawing as an SVG file of its own: under a title, on a ground, with its colors."""
+    top, height = -HEADING, size.height + HEADING
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="img" width="{size.width:g}" '
+        f'height="{height:g}" viewBox="0 {top:g} {size.width:g} {height:g}">',
+        tag("style", Markup(COLORS + CHART_STYLE)),
+        tag("rect", y=top, width=size.width, height=height, style="fill: var(--paper)"),
+        tag("text", title, class_="name", x=8, y=top + 26),
+        chart[chart.index(">") + 1 :],
+    ]
+    return "".join(parts) + "\n"
+
+
 class _Sample(NamedTuple):
     n: int
     value: float

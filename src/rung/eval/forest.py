@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rung.eval.charts import Size, drawing, ticks
+from rung.eval.charts import Size, drawing, in_one_piece, ticks
 from rung.eval.compare import MeasureResult
 from rung.eval.statistics import Estimate
 from rung.eval.svg import Markup, Point, tag
@@ -17,10 +17,15 @@ BOTTOM = 30.0
 LONGEST_NAME = 36
 
 
+def forest_svg(title: str, found: MeasureResult) -> str:
+    """The same chart as an SVG file of its own, under a title."""
+    return in_one_piece(title, _size(len(_known(found))), forest_chart(found))
+
+
 def forest_chart(found: MeasureResult) -> Markup:
     """One row a scorer, best first."""
     rows = sorted(
-        ((name, one) for name, one in found.scores.items() if one is not None),
+        _known(found),
         key=lambda row: row[1].value if found.lower_is_better else -row[1].value,
     )
     ends = [
@@ -29,7 +34,7 @@ def forest_chart(found: MeasureResult) -> Markup:
     ]
     low, high = min(low for low, _ in ends), max(high for _, high in ends)
     margin = max(0.05 * (high - low), 0.005)
-    size = Size(WIDTH, TOP + ROW * len(rows) + BOTTOM, right=VALUES, is_narrow=False, left=NAMES)
+    size = _size(len(rows))
     axis = _Axis(low - margin, high + margin, size)
     summary = ", ".join(f"{name} {said(found, one.value)}" for name, one in rows)
     return drawing(
@@ -43,6 +48,14 @@ def forest_chart(found: MeasureResult) -> Markup:
 def said(found: MeasureResult, value: float) -> str:
     """A value in the measure's own way."""
     return f"{100 * value:.1f}%" if found.in_percent else f"{value:.3f}"
+
+
+def _known(found: MeasureResult) -> list[tuple[str, Estimate]]:
+    return [(name, one) for name, one in found.scores.items() if one is not None]
+
+
+def _size(num_rows: int) -> Size:
+    return Size(WIDTH, TOP + ROW * num_rows + BOTTOM, right=VALUES, is_narrow=False, left=NAMES)
 
 
 class _Axis:
