@@ -1,4 +1,4 @@
-"""The README's table and the picture, made from results.json."""
+"""The README's tables and the picture, made from results.json and results-again.json."""
 
 from __future__ import annotations
 
@@ -32,6 +32,12 @@ def publish(results: Mapping[str, Any]) -> None:
     write_picture(results, IMAGES / "rl-step-reward.svg")
     for page in (HERE / "README.md", RESULTS_PAGE):
         put(page, "rl-step-reward", show(results))
+
+
+def publish_again(results: Mapping[str, Any]) -> None:
+    """Keep a second run beside the first, and put its table into README.md."""
+    write_results(results, HERE / "results-again.json")
+    put(HERE / "README.md", "again", show(results))
 
 
 def _table(results: Mapping[str, Any]) -> str:

@@ -19,11 +19,11 @@ from lab_runs import at_once
 from measure import ratios
 from pages import made_by, write_results
 from policies import train_base
-from report import publish, show
+from report import publish, publish_again, show
 
 from rung.loop.stages import Stages
 
-_NOT_SETTINGS = ("out", "publish", "seeds", "cells", "pays")
+_NOT_SETTINGS = ("out", "publish", "publish_again", "seeds", "cells", "pays")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +66,8 @@ class Recipe:
     """Of the first run, and of the policies."""
     publish: bool = False
     """Put what came out into results.json, README.md, docs/results.md and the picture."""
+    publish_again: bool = False
+    """Put it beside that as a second run, into results-again.json and README.md."""
 
 
 def main(recipe: Recipe) -> None:
@@ -95,6 +97,8 @@ def main(recipe: Recipe) -> None:
     print(show(results))
     if recipe.publish:
         publish(results)
+    if recipe.publish_again:
+        publish_again(results)
 
 
 def _base(recipe: Recipe) -> None:

@@ -113,6 +113,9 @@ def test_the_published_table_and_picture_are_those_of_the_results(steps, tmp_pat
     results = json.loads((RECIPES / "rl-step-reward" / "results.json").read_text())
     for page in ("recipes/rl-step-reward/README.md", "docs/results.md"):
         assert steps["report"].show(results) in (RECIPES.parent / page).read_text()
+    again = json.loads((RECIPES / "rl-step-reward" / "results-again.json").read_text())
+    readme = (RECIPES / "rl-step-reward" / "README.md").read_text()
+    assert readme.index(steps["report"].show(results)) < readme.index(steps["report"].show(again))
     steps["picture"].write_picture(results, tmp_path / "curves.svg")
     drawn = RECIPES.parent / "docs" / "images" / "rl-step-reward.svg"
     assert (tmp_path / "curves.svg").read_text() == drawn.read_text()
