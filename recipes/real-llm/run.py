@@ -22,7 +22,7 @@ from labels import SOURCE, with_step_labels
 from measure import ORM, PRM, RULE, curves, measured
 from pages import made_by, write_results
 from problems import demonstrations, test_problems, value_of
-from report import publish, tables
+from report import publish, publish_second_run, tables
 from samples import compact
 from sizes import SIZES
 from verbs import rung
@@ -40,7 +40,7 @@ REWARD = ("--lr", "2e-4", "--batch-tokens", "1024")
 """The PRM's and the ORM's alike."""
 ONE_PROBLEM, MANY_PROBLEMS = 64, 256
 """Chains written together: a problem's own, if they are so many, or those of several."""
-_NOT_SETTINGS = ("data", "out", "publish", "threads")
+_NOT_SETTINGS = ("data", "out", "publish", "publish_second_run", "threads")
 TO_THE_END = ("--validation-fraction", "0", "--patience", "0")
 """No chains are held out: nothing is chosen by them, and each costs time."""
 
@@ -66,6 +66,8 @@ class Recipe:
     publish: bool = False
     """Put what came out beside this file and into README.md, and draw the picture of
     docs/results.md."""
+    publish_second_run: bool = False
+    """Put it beside that, into results-second-run.json and README.md."""
 
 
 def main(recipe: Recipe) -> None:
@@ -96,6 +98,8 @@ def main(recipe: Recipe) -> None:
     print(tables(results))
     if recipe.publish:
         publish(results, out)
+    if recipe.publish_second_run:
+        publish_second_run(results)
 
 
 def _train_policy(recipe: Recipe, shown: Sequence[ChainRecord]) -> dict[str, Any]:
