@@ -422,6 +422,7 @@ def test_only_the_chains_first_in_line_are_asked_about(first: First, tmp_path: P
     assert {k for k, record in enumerate(found) if record.labels_from("judge:m")} == best
     other = "convincing" if first == "doubt" else "doubt"
     assert main([*command[:-1], other]) == 2  # not a file that is half of one, half of the other
+    assert main(command[:-2]) == (0 if first == "doubt" else 2)  # that is what goes untold
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from rung.core import ChainRecord, RungError
 from rung.label.next import First, next_to_label
 
+UNTOLD: First = "doubt"
+"""What comes first where nobody says what does."""
+
 
 def check_first(only: int | None, first: First | None) -> None:
     """Refuse an order of chains where all are taken.
@@ -21,7 +24,7 @@ def check_first(only: int | None, first: First | None) -> None:
 def first_in_line(
     records: Sequence[ChainRecord], only: int, first: First | None = None
 ) -> set[int]:
-    """The places of the `only` chains that come first; without `first` the doubtful ones.
+    """The places of the `only` chains that come first; without `first` the `UNTOLD`.
 
     Raises:
         RungError: No chain has scores, or an outcome where it takes outcomes to tell.
@@ -30,4 +33,4 @@ def first_in_line(
         raise RungError("--only: no chain has scores to tell which come first; see 'rung score'")
     if first == "convincing" and all(record.outcome is None for record in records):
         raise RungError("--first convincing: no chain has an outcome; see 'rung label verify'")
-    return {choice.index for choice in next_to_label(records, only, first=first or "doubt")}
+    return {choice.index for choice in next_to_label(records, only, first=first or UNTOLD)}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import tyro
 
-from rung.cli.first_in_line import check_first, first_in_line
+from rung.cli.first_in_line import UNTOLD, check_first, first_in_line
 from rung.cli.inputs import Chains, read_twice, records_of, tell_skipped
 from rung.cli.label_view import word_for
 from rung.cli.output import JsonFlag, Output
@@ -188,7 +188,7 @@ class Judge:
         chosen: Container[int],
     ) -> None:
         settings = [self.format, self.neutral, self.skip_bad, judge.source, self.votes, self.soft]
-        settings += [self.only, self.first]
+        settings += [self.only, self.first or UNTOLD]
         asked = [judge.model.fingerprint, self.repairs, _form_fingerprint(judge.form)]
         made_from = fingerprint_of(sources, [*settings, *asked])
         size = WINDOW if self.scaling.ray is None else CLUSTER_WINDOW
