@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 class Size:
     """Numbers of problems and chains, and the options of each training."""
 
+    seeds: int
     num_steps: int
     demonstrations: int
     prm_problems: int
@@ -22,6 +23,17 @@ class Size:
     sft: tuple[str, ...]
     prm: tuple[str, ...]
     rl_how: tuple[str, ...]
+
+    @property
+    def problems(self) -> dict[str, int]:
+        """How many each split has."""
+        return {
+            "demonstrations": self.demonstrations,
+            "prm": self.prm_problems,
+            "rl": self.rl_problems,
+            "validation": self.validation_problems,
+            "test": self.test_problems,
+        }
 
     @property
     def rl(self) -> tuple[str, ...]:
@@ -41,7 +53,9 @@ def _scaled(count: int, scale: float, least: int) -> int:
     return max(least, round(count * scale))
 
 
+SFT_HELD_OUT = ("--validation-fraction", "0.02")
 LAB = Size(
+    seeds=5,
     num_steps=6,
     demonstrations=24_000,
     prm_problems=4_000,
@@ -51,18 +65,22 @@ LAB = Size(
     validation_problems=200,
     test_problems=200,
     max_tokens=84,
-    sft=("--lr", "3e-3", "--beta2", "0.98", "--batch-tokens", "2048", "--evaluate-every", "300"),
+    sft=(
+        *SFT_HELD_OUT,
+        *("--lr", "3e-3", "--beta2", "0.98", "--batch-tokens", "2048", "--evaluate-every", "300"),
+    ),
     prm=(
         *("--lr", "1.4e-3", "--beta2", "0.98", "--epochs", "4"),
         *("--batch-tokens", "1100", "--patience", "0"),
     ),
     rl_how=(
-        *("--lr", "3e-4", "--problems", "16", "--chains", "16", "--form", "min"),
+        *("--lr", "3e-4", "--problems", "16", "--chains", "16"),
         *("--look-every", "10", "--look-chains", "1"),
     ),
 )
 SMOLLM2 = replace(
     LAB,
+    seeds=1,
     num_steps=4,
     demonstrations=1_000,
     prm_problems=600,
@@ -72,10 +90,10 @@ SMOLLM2 = replace(
     validation_problems=60,
     test_problems=100,
     max_tokens=84,
-    sft=("--lr", "2e-4", "--batch-tokens", "2048", "--patience", "0"),
+    sft=(*SFT_HELD_OUT, *("--lr", "2e-4", "--batch-tokens", "2048", "--patience", "0")),
     prm=("--lr", "2e-4", "--batch-tokens", "1024", "--epochs", "4", "--patience", "0"),
     rl_how=(  # its chains are dear, so that four updates come of each round
-        *("--lr", "1e-5", "--problems", "8", "--chains", "8", "--form", "min"),
+        *("--lr", "1e-5", "--problems", "8", "--chains", "8"),
         *("--minibatches", "4"),
         *("--look-every", "10", "--look-chains", "1"),
     ),

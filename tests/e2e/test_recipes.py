@@ -333,6 +333,7 @@ def test_known_non_sequiturs_are_found_and_right_steps_are_left_alone(tmp_path: 
         ("verify-code", "run", "results.json"),
         ("verify-proofs", "run", "results.json"),
         ("modern-recipe", "report", "results-lab.json"),
+        ("modern-recipe", "report", "results-smollm2.json"),
     ],
 )
 def test_a_table_is_that_of_its_results(recipe: str, table: str, file: str):

@@ -9,6 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from rung.core import (
+    Chain,
+    ChainRecord,
+    Problem,
+    Step,
+    StepLabels,
+    StepScores,
+    Verdict,
+    write_records,
+)
 from rung.data.lab import demonstrations, make_demonstrator, make_problems
 from toy_quickstart import one_after_the_other
 
@@ -19,7 +29,7 @@ RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 def modules_of(recipe: str, *more: str) -> Iterator[dict]:
     """A recipe's modules, gone again afterwards: other recipes have some of the same name."""
     before, names = list(sys.path), ("run", "measure", "report", "picture", "policies", "sizes")
-    names += ("cells", "lab_runs")
+    names += ("cells", "lab_runs", "stages")
     sys.path[:0] = [str(RECIPES / name) for name in (recipe, *more)]
     try:
         import run
@@ -35,6 +45,16 @@ def modules_of(recipe: str, *more: str) -> Iterator[dict]:
 def steps():
     with modules_of("rl-step-reward") as found:
         yield found
+
+
+def scored(number, *, right):
+    """A chain of one step, whose score tells a right one from a wrong one."""
+    problem = Problem(id=f"p{number}", question=f"{number}?", answer="1")
+    chain = Chain(problem, (Step("1" if right else "2"),), answer="1" if right else "2")
+    labels = StepLabels((int(right),), "lab")
+    scores = StepScores((0.9 if right else 0.1,), "prm")
+    outcome = Verdict.CORRECT if right else Verdict.INCORRECT
+    return ChainRecord(chain, (labels,), (scores,), outcome)
 
 
 def curve(measure, pay, accuracy, seed=0, stopped=False):
@@ -187,5 +207,27 @@ def test_the_planted_prm_runs_in_small(tmp_path, capsys):
 def test_the_modern_recipe_runs_in_small(tmp_path, capsys):
     with modules_of("modern-recipe", "first-error") as found:
         run = found["run"]
-        run.main(run.Recipe(out=tmp_path / "modern", scale=0.001, n=2))
-    assert "| SFT, then RL paid by step |" in capsys.readouterr().out
+        run.main(run.Recipe(out=tmp_path / "modern", seeds=1, scale=0.001, n=2))
+    printed = capsys.readouterr().out
+    assert "One training, 10 test problems in all" in printed
+    assert printed.count("\n| SFT, then RL paid by step |") == 2, "what it gets right, how RL went"
+    assert printed.count("\n| SFT, then RL paid by the answer alone |") == 2
+
+
+def test_a_share_of_several_trainings_has_the_interval_of_trainings_and_pairs(tmp_path):
+    with modules_of("modern-recipe", "first-error") as found:
+        measure, stages = found["measure"], found["stages"]
+        folders = [tmp_path / "0", tmp_path / "1"]
+        for folder, rights in zip(folders, ((1, 0), (1, 1)), strict=True):
+            folder.mkdir()
+            for policy in stages.POLICIES:
+                chains = [scored(p, right=right) for p, right in enumerate(rights)]
+                write_records(stages.scored_file(folder, policy), chains * 2)
+                write_records(stages.searched_file(folder, policy), chains)
+        told = measure.measured(folders, 2)
+    (row, *_) = told["rows"]
+    assert told["num_problems"] == 4
+    assert row["one"]["accuracy"] == row["beam"]["accuracy"] == 0.75
+    assert row["one"]["low"] < 0.5 < row["one"]["high"] == 1.0, "two trainings, which differ"
+    assert row["step_auroc"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert {gap["difference"] for gap in told["differences"]} == {0.0}
