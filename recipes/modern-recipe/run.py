@@ -21,6 +21,8 @@ from report import publish, show
 from sizes import LAB, SMOLLM2
 from stages import Training
 
+from rung.core import RungError
+
 SIZES = {"lab": LAB, "smollm2": SMOLLM2}
 
 
@@ -62,6 +64,9 @@ def main(recipe: Recipe) -> None:
 
 def _trainings(recipe: Recipe) -> list[Training]:
     size = SIZES[recipe.model].scaled(recipe.scale)
+    seeds = size.seeds if recipe.seeds is None else recipe.seeds
+    if seeds < 1:
+        raise RungError(f"--seeds is {seeds}, expected at least 1")
     return [
         Training(
             out=recipe.out / f"seed-{seed}",
@@ -71,7 +76,7 @@ def _trainings(recipe: Recipe) -> list[Training]:
             seed=seed,
             precision=recipe.precision,
         )
-        for seed in range(recipe.seeds or size.seeds)
+        for seed in range(seeds)
     ]
 
 

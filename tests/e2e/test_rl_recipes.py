@@ -13,6 +13,7 @@ from rung.core import (
     Chain,
     ChainRecord,
     Problem,
+    RungError,
     Step,
     StepLabels,
     StepScores,
@@ -212,6 +213,14 @@ def test_the_modern_recipe_runs_in_small(tmp_path, capsys):
     assert "One training, 10 test problems in all" in printed
     assert printed.count("\n| SFT, then RL paid by step |") == 2, "what it gets right, how RL went"
     assert printed.count("\n| SFT, then RL paid by the answer alone |") == 2
+
+
+def test_the_modern_recipe_asks_for_a_training(tmp_path):
+    with modules_of("modern-recipe", "first-error") as found:
+        run = found["run"]
+        with pytest.raises(RungError, match="--seeds is 0, expected at least 1"):
+            run.main(run.Recipe(out=tmp_path / "modern", seeds=0))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_share_of_several_trainings_has_the_interval_of_trainings_and_pairs(tmp_path):
