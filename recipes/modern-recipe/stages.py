@@ -86,15 +86,8 @@ class Training:
         )
         told: dict[str, Any] = rung(
             *("rl", problems, "--held-out", held_out, "--policy", self.out / "sft", *paid),
-            *(
-                "--verifier",
-                "lab",
-                "--out",
-                self.out / policy,
-                "--max-tokens",
-                self.size.max_tokens,
-            ),
-            *(*self._learning(), *self.size.rl),
+            *("--verifier", "lab", "--out", self.out / policy),
+            *("--max-tokens", self.size.max_tokens, *self._learning(), *self.size.rl),
         )
         return told | {"out": ""}
 
