@@ -98,4 +98,4 @@ SMOLLM2 = replace(
         *("--look-every", "10", "--look-chains", "1"),
     ),
 )
-"""About an hour of one core that multiplies in bf16."""
+"""About an hour and a half of one core that multiplies in bf16."""
